@@ -1,0 +1,58 @@
+/* The policy's shape. It *is* an HF config.json of type qwen3, qwen3_moe or deepseek_v3. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/status.h"
+
+#include <stdint.h>
+
+enum { POLICY_LAYERS_MAX = 256, POLICY_EOS_MAX = 8 };
+
+enum policy_family { POLICY_QWEN3, POLICY_QWEN3_MOE, POLICY_DEEPSEEK_V3 };
+
+struct policy_config {
+    enum policy_family family;
+    int vocab;    /* rows of the embedding, padding included */
+    int hidden;   /* D */
+    int layers;
+    int heads;    /* H */
+    int kv_heads; /* G; deepseek_v3: equal to heads in the file, 1 in the latent attention */
+    int head_dim; /* per-head width of q, k, v (GQA families) */
+    int dense_ffn;    /* intermediate_size */
+    float rms_eps;
+    double rope_theta;
+    int max_positions; /* max_position_embeddings */
+    bool tied;         /* tie_word_embeddings */
+    bool attention_bias; /* refused when true, for now */
+
+    /* Mixture of experts. experts = 0: dense. */
+    int experts, top_k, expert_ffn; /* E, A, moe_intermediate_size */
+    int shared_experts;             /* n_shared_experts: one MLP of width shared_experts * expert_ffn */
+    int first_dense;                /* first_k_dense_replace: leading dense layers */
+    int sparse_step;                /* decoder_sparse_step */
+    int n_mlp_only;
+    int mlp_only[POLICY_LAYERS_MAX]; /* mlp_only_layers */
+    bool router_sigmoid, norm_topk;
+    int n_group, topk_group;
+    float routed_scaling;
+
+    /* MLA (deepseek_v3). kv_lora = 0: GQA. */
+    int q_lora, kv_lora, nope_dim, rope_dim, v_dim;
+    bool rope_interleaved;
+
+    int32_t eos[POLICY_EOS_MAX]; /* eos_token_id, one or several; generation_config.json's if present */
+    int n_eos;
+    int32_t bos, pad; /* -1: none */
+    double init_std;  /* initializer_range */
+};
+
+/* Reads DIR/config.json (and generation_config.json when there). EXIT_NO_INPUT, EXIT_BAD_DATA with
+ * the key and what was expected. Whatever we cannot compute (sliding windows, other activations, ...)
+ * is refused by name. */
+status policy_config_read(struct policy_config *out, const char *dir);
+
+/* The config as HF JSON text, readable by transformers (keys sorted), in the arena. */
+const char *policy_config_json(const struct policy_config *c, struct arena *arena);
+
+/* Whether decoder layer i has experts. */
+bool policy_layer_is_moe(const struct policy_config *c, int layer);
