@@ -260,13 +260,14 @@ struct ops {
     void (*gemm_nn)(struct stream *s, const struct gemm *g); /* x (+)= y w;   w raw;     chain over n */
     void (*gemm_tn)(struct stream *s, const struct gemm *g); /* w += y^T x;   w raw;     chain over t */
 
-    /* Rotates d columns of each head, in place, by the row's position:
+    /* Rotates d columns of each head by the row's position: y = rope(x), pairs
      * (a, b) -> (fma(a, cos, -(b*sin)), fma(b, cos, a*sin)).
-     * x: T rows at ldx; H heads, hx columns apart, each rotated from its first column on.
-     * Pairs (j, j+d/2), or (2j, 2j+1) if interleaved. cos, sin: [positions, d/2].
+     * T rows at ldx and ldy; H heads, hx and hy columns apart, each rotated from its first column on;
+     * columns outside are not touched. May be in place (y = x, same distances).
+     * Pairs (j, j+d/2), or (2j, 2j+1) if interleaved, in x and in y. cos, sin: [positions, d/2].
      * inverse = true rotates back (the backward). */
-    void (*rope)(struct stream *s, buf x, int ldx, buf cos, buf sin, buf row_pos, int T, int H, int hx,
-                 int d, bool interleaved, bool inverse);
+    void (*rope)(struct stream *s, buf y, int ldy, int hy, buf x, int ldx, int hx, buf cos, buf sin,
+                 buf row_pos, int T, int H, int d, bool interleaved, bool inverse);
 
     /* Stores rows of keys [T, G*Dk] and values [T, G*Dv] in their blocks. */
     void (*kv_store)(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv, int T);
@@ -309,8 +310,10 @@ struct ops {
     /* y[r] = x[row[r]] for R rows of D floats. backward: dx[row[r]] += dy[r], r ascending. */
     void (*rows_gather)(struct stream *s, buf y, buf x, buf row, int R, int D);
     void (*rows_scatter_add)(struct stream *s, buf dx, buf dy, buf row, int R, int D);
-    void (*add)(struct stream *s, buf y, buf x, int64_t n);          /* y += x */
-    void (*scale)(struct stream *s, buf y, float a, int64_t n);      /* y *= a */
+    void (*add)(struct stream *s, buf y, buf x, int64_t n);     /* y += x */
+    /* y += x for T rows of D columns at ldy and ldx. */
+    void (*add_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
+    void (*scale)(struct stream *s, buf y, float a, int64_t n); /* y *= a */
     /* sums[b] = lane tree of x*x over block b of NORM_BLOCK elements; ceil(n/NORM_BLOCK) blocks.
      * A non-finite element makes its block's sum non-finite. */
     void (*sumsq)(struct stream *s, buf sums, buf x, int64_t n);
@@ -372,6 +375,7 @@ status stream_open(struct stream **out, const struct stream_config *config);
 #define op_rows_gather(s, ...) ((s)->ops->rows_gather((s), __VA_ARGS__))
 #define op_rows_scatter_add(s, ...) ((s)->ops->rows_scatter_add((s), __VA_ARGS__))
 #define op_add(s, ...) ((s)->ops->add((s), __VA_ARGS__))
+#define op_add_rows(s, ...) ((s)->ops->add_rows((s), __VA_ARGS__))
 #define op_scale(s, ...) ((s)->ops->scale((s), __VA_ARGS__))
 #define op_sumsq(s, ...) ((s)->ops->sumsq((s), __VA_ARGS__))
 #define op_adamw(s, ...) ((s)->ops->adamw((s), __VA_ARGS__))
