@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "base/span.h"
 
 size_t span_find(struct span s, struct span needle, size_t from) {
