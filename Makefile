@@ -1,12 +1,15 @@
 # grpo.c: `make help` lists the targets. Honours CC, CFLAGS, CPPFLAGS, LDFLAGS, DESTDIR, PREFIX, V=1.
+# Each way of building has its own tree: `make BUILD=build/clang CC=clang`, `make asan` (build/asan), ...
 SHELL := /bin/bash
 CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 BUILD ?= build
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 SEED ?= 1
+FUZZ_SECONDS ?= 60
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
+.DEFAULT_GOAL := all
 
 LIBS := jansson yaml-0.1 libpcre2-8 sqlite3 libutf8proc libmd
 MATH_LIBS := -lcalcium -lantic -lflint-arb -lflint -lgmp
@@ -14,9 +17,18 @@ WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-
         -Wvla -Wpointer-arith -Wno-overlength-strings -Wno-gnu-zero-variadic-macro-arguments
 # No contraction: fused operations stand where the source says fma, nowhere else.
 STD := -std=c11 -D_GNU_SOURCE -I. -ffp-contract=off -fno-math-errno -fopenmp -pthread
-PKG = $(shell pkg-config --cflags $(LIBS) 2>/dev/null)
-COMPILE = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) $(PKG) $(SAN) -MMD -MP -c -o $@ $<
-LINK_LIBS = $(shell pkg-config --libs $(LIBS) 2>/dev/null) $(MATH_LIBS) -ldl -lm
+SAN :=
+# Kernels need FMA as an instruction; the rest of the program stays portable so that it can say so.
+AVX2 := -mavx2 -mfma -mf16c
+AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+
+# Asked for once, and only when something is compiled: a fresh machine has no pkg-config yet.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(LIBS)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(LIBS)))$(PKG_LIBS)
+FLAGS = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(SAN)
+COMPILE = $(Q)mkdir -p $(@D) && $(FLAGS) -MMD -MP -c -o $@ $<
+LINK = $(Q)$(CC) $(STD) $(CFLAGS) $(SAN) -o $@ $(filter %.o %.a,$^) $(LDFLAGS)
+LINK_LIBS = $(PKG_LIBS) $(MATH_LIBS) -ldl -lm
 
 FOLDERS := base kernels kernels/ref policy tasks rollout reward rl
 SOURCES := $(foreach f,$(FOLDERS),$(wildcard $(f)/*.c))
@@ -24,50 +36,113 @@ CPU_SOURCES := $(wildcard kernels/cpu/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(CPU_SOURCES:%.c=$(BUILD)/%.avx2.o) \
            $(CPU_SOURCES:%.c=$(BUILD)/%.avx512.o)
 CLI_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
-TESTS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/test_*.c))
-TEST_HELPERS := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(wildcard tests/test_*.c tests/bench_*.c \
-                tests/fuzz_*.c),$(wildcard tests/*.c)))
-BENCHES := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench_*.c))
 
-# Kernels need FMA as an instruction; the rest of the program stays portable so that it can say so.
-AVX2 := -mavx2 -mfma -mf16c
-AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+# tests/test_*.c, bench_*.c and fuzz_*.c are programs; every other tests/*.c is linked into all of them.
+FUZZ_DRIVER := tests/fuzz_driver.c
+FUZZ_SOURCES := $(filter-out $(FUZZ_DRIVER),$(wildcard tests/fuzz_*.c))
+TEST_SOURCES := $(wildcard tests/test_*.c)
+BENCH_SOURCES := $(wildcard tests/bench_*.c)
+HELPER_SOURCES := $(filter-out $(TEST_SOURCES) $(BENCH_SOURCES) $(FUZZ_SOURCES) $(FUZZ_DRIVER), \
+                  $(wildcard tests/*.c))
+TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
+BENCHES := $(BENCH_SOURCES:%.c=$(BUILD)/%)
+FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
+HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%.o)
+PROGRAM := $(if $(wildcard cli/main.c),$(BUILD)/grpo)
 
-.PHONY: all test bench asan fuzz lint fmt install uninstall demo help clean setup gpu-test gpu-bench
-all: $(BUILD)/grpo ## build build/grpo
+.PHONY: all programs test check asan bench fuzz lint fmt demo gpu-test gpu-bench install uninstall \
+        setup help clean
+.SECONDARY:
+
+all: $(BUILD)/libgrpo.a $(PROGRAM) ## build build/grpo
+programs: all $(TESTS) $(BENCHES) $(FUZZERS)
 
 $(BUILD)/grpo: $(CLI_OBJECTS) $(BUILD)/libgrpo.a
-	$(Q)$(CC) $(STD) $(CFLAGS) $(SAN) -o $@ $(CLI_OBJECTS) $(BUILD)/libgrpo.a $(LDFLAGS) $(LINK_LIBS)
+	$(LINK) $(LINK_LIBS)
 
-$(BUILD)/libgrpo.a: $(OBJECTS)
-	$(Q)rm -f $@ && ar rcs $@ $^
+$(BUILD)/libgrpo.a: $(OBJECTS) $(BUILD)/.objects
+	$(Q)rm -f $@ && ar rcs $@ $(OBJECTS)
 
-$(BUILD)/kernels/cpu/%.avx2.o: kernels/cpu/%.c
-	@mkdir -p $(@D)
-	$(Q)$(COMPILE) $(AVX2) -DCPU_ISA=avx2
-$(BUILD)/kernels/cpu/%.avx512.o: kernels/cpu/%.c
-	@mkdir -p $(@D)
-	$(Q)$(COMPILE) $(AVX512) -DCPU_ISA=avx512
-$(BUILD)/kernels/ref/%.o: kernels/ref/%.c
-	@mkdir -p $(@D)
-	$(Q)$(COMPILE) $(AVX2)
-$(BUILD)/%.o: %.c
-	@mkdir -p $(@D)
-	$(Q)$(COMPILE)
+$(BUILD)/kernels/cpu/%.avx2.o: kernels/cpu/%.c $(BUILD)/.flags
+	$(COMPILE) $(AVX2) -DCPU_ISA=avx2
+$(BUILD)/kernels/cpu/%.avx512.o: kernels/cpu/%.c $(BUILD)/.flags
+	$(COMPILE) $(AVX512) -DCPU_ISA=avx512
+$(BUILD)/kernels/ref/%.o: kernels/ref/%.c $(BUILD)/.flags
+	$(COMPILE) $(AVX2)
+$(BUILD)/%.o: %.c $(BUILD)/.flags
+	$(COMPILE)
 
-$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(TEST_HELPERS) $(BUILD)/libgrpo.a
-	$(Q)$(CC) $(STD) $(CFLAGS) $(SAN) -o $@ $< $(TEST_HELPERS) $(BUILD)/libgrpo.a $(LDFLAGS) -lcmocka $(LINK_LIBS)
-$(BUILD)/tests/bench_%: $(BUILD)/tests/bench_%.o $(TEST_HELPERS) $(BUILD)/libgrpo.a
-	$(Q)$(CC) $(STD) $(CFLAGS) $(SAN) -o $@ $< $(TEST_HELPERS) $(BUILD)/libgrpo.a $(LDFLAGS) -lcmocka -ldl $(LINK_LIBS)
+$(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(HELPERS) $(BUILD)/libgrpo.a
+	$(LINK) -lcmocka $(LINK_LIBS)
+$(BUILD)/tests/bench_%: $(BUILD)/tests/bench_%.o $(HELPERS) $(BUILD)/libgrpo.a
+	$(LINK) -lcmocka $(LINK_LIBS)
+# A fuzz target runs its corpus (FUZZ_LINK = the driver) or searches (clang's libFuzzer).
+FUZZ_LINK = $(BUILD)/$(FUZZ_DRIVER:.c=.o)
+$(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz_%.o $(filter %.o,$(FUZZ_LINK)) $(BUILD)/libgrpo.a
+	$(LINK) $(filter-out %.o,$(FUZZ_LINK)) $(LINK_LIBS)
 
-setup: ## install missing Debian packages
-	$(Q)tools/setup.sh
+# Two facts that are not files' times: the compiler and its flags, and the list of objects. Each file is
+# rewritten when its fact changes. The first build of a tree also looks for the libraries, to name the
+# missing packages in place of a compiler's complaint about a header.
+.PHONY: FORCE
+$(BUILD)/.flags: FORCE
+	@mkdir -p $(@D); [ -e $@ ] || tools/setup.sh check
+	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+$(BUILD)/.objects: FORCE
+	@mkdir -p $(@D); echo '$(OBJECTS)' | cmp -s - $@ || echo '$(OBJECTS)' >$@
+
+demo: ## install what is missing, build, and run the whole story (SEED=1): runs/demo-1
+	@tools/setup.sh build
+	@$(MAKE) --no-print-directory all
+	@tools/demo.sh $(SEED)
+
+test: ## install what is missing; every check: unit, end to end, fuzz corpora, clang, sanitizers
+	@tools/setup.sh test
+	+@tests/run.sh all
+
+check: ## the unit and end-to-end tests of the gcc build only
+	+@tests/run.sh gcc
+
+asan: ## the unit tests and the fuzz corpora under the address and undefined-behaviour sanitizers
+	@tools/setup.sh test
+	+@tests/run.sh asan
+
+bench: $(BENCHES) ## print what the kernels and the loop reach on this machine
+	@for bench in $(BENCHES); do $$bench || exit; done
+
+FUZZ_FLAGS := CC=clang BUILD=build/fuzz SAN=-fsanitize=address,undefined,fuzzer-no-link \
+              FUZZ_LINK=-fsanitize=fuzzer
+fuzz: ## search for crashes with libFuzzer, FUZZ_SECONDS=60 a target
+	@tools/setup.sh test
+	@$(MAKE) --no-print-directory $(FUZZ_FLAGS) $(FUZZ_SOURCES:%.c=build/fuzz/%)
+	@tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SOURCES:tests/fuzz_%.c=%)
+
+lint: ## keep the rules of HACKING.md
+	@tools/lint.sh
+
+fmt: ## format every C file
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+gpu-test gpu-bench: ## the CUDA backend's tests, and its bench
+	@echo "$@: there is no CUDA backend yet, so there is nothing to run"
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -D -m 755 $(BUILD)/grpo $(DESTDIR)$(PREFIX)/bin/grpo
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo README.md LICENSE $(wildcard docs/*.md)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/configs $(wildcard configs/*.yaml)
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/grpo
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/grpo
+
+setup: ## install the Debian packages that are missing, those of the tests too
+	@tools/setup.sh test
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z -]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 20
 
-clean: ## remove build/
+clean: ## remove the build tree
 	rm -rf $(BUILD)
 
--include $(OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d) $(TEST_HELPERS:.o=.d)
-.SECONDARY:
+-include $(OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d) $(FUZZERS:%=%.d) \
+         $(HELPERS:.o=.d) $(BUILD)/$(FUZZ_DRIVER:.c=.d)
