@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds and runs the tests; `make test`, `make check` and `make asan` call it. Usage: tests/run.sh all|gcc|asan
+# Builds and runs the tests: tests/run.sh all|gcc|asan, for `make test`, `make check` and `make asan`.
 #
 # A check is one cmocka test, one check of an end-to-end script, one fuzz target over its corpus, or one
 # build. The output of what fails is shown. The last line is always `N passed, N failed`; the exit code
@@ -67,7 +67,8 @@ end_to_end_tests() { # end_to_end_tests TREE: scripts find the program in $GRPO
     for script in tests/e2e_*.sh; do
         [ -e "$script" ] || continue
         GRPO=$PWD/$1/grpo capture bash "$script"
-        counts=$(tail -n 1 "$out/log" | grep -aE '^[0-9]+ passed, [0-9]+ failed$') || counts='0 passed, 1 failed'
+        counts=$(tail -n 1 "$out/log" | grep -aE '^[0-9]+ passed, [0-9]+ failed$') ||
+            counts='0 passed, 1 failed'
         report "$(basename "$script")" "${counts%% *}" "$(awk '{ print $3 }' <<<"$counts")" "$code"
     done
 }
