@@ -93,9 +93,9 @@ if [ -e build/libgrpo.a ]; then
         source=$(sed -E 's/(\.avx2|\.avx512)?\.o$/.c/' <<<"$source")
         [ -e "$source" ] || continue
         objdump -t "$object" | awk -v source="$source" '{
-            for (i = 2; i < NF; i++)
-                if ($i == "O" && $(i + 1) ~ /^(\.data|\.bss|\.tdata|\.tbss|\*COM\*)/ && \
-                    $(i + 1) !~ /^\.data\.rel\.ro/) print source, $NF
+            for (i = 2; i < NF - 1; i++) # value flags... section size name; sections name themselves
+                if ($i ~ /^(\.data|\.bss|\.tdata|\.tbss|\*COM\*)/ && $i !~ /^\.data\.rel\.ro/ && $i != $NF)
+                    print source, $NF
         }' | sed -E 's/\.[0-9]+$//'
     done | sort -u | while read -r source name; do
         grep -qE "^$source +$name +[^ ]" tools/lint-globals.txt ||
