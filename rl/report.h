@@ -1,0 +1,49 @@
+/* The report: what a run did, from its store alone. A text summary, one JSON object for scripts, a
+ * self-contained HTML page, and a small SVG curve. */
+#pragma once
+
+#include "rl/store.h"
+
+/* How a policy did on held-out problems. n = 0: not evaluated. */
+struct report_score {
+    double pass1, stderr_pass1; /* [0, 1] */
+    int64_t n;                  /* samples */
+    int64_t step;
+};
+
+/* A run as gathered from its directory; everything lives in the arena. */
+struct report {
+    const char *dir;
+    struct store_run run;
+    const char *split; /* the evaluation the headline is about; NULL: there is none */
+    struct report_score before, after; /* the split's first and last evaluation */
+    int64_t last_step;
+    int64_t seed;       /* the config's `seed`; -1: not there */
+    double minutes;     /* sum of timing_s/step, the warm start included */
+    int64_t tokens_sft; /* sum of perf/total_num_tokens of DIR/sft, the warm start's run directory;
+                           -1: none */
+    int64_t tokens_rl;  /* the same of this run; -1: none */
+    struct metrics_line *lines; /* [n_lines] */
+    size_t n_lines;
+    struct evaluation_point *points; /* [n_points] */
+    size_t n_points;
+    struct evaluation before_rows, after_rows; /* same problems, for the traces */
+};
+
+/* Reads RUN/run.sqlite (and RUN/sft/run.sqlite when it is there). The headline is about the split
+ * with the most samples in its last evaluation. EXIT_NO_INPUT, EXIT_BAD_DATA. */
+status report_read(struct report *out, const char *dir, struct arena *arena);
+
+/* The summary for a terminal. */
+status report_text(const struct report *r, FILE *out);
+
+/* One JSON object on one line: before, after ({"pass@1","stderr","n"} or null), seed, minutes,
+ * tokens_sft, tokens_rl (null when not known). */
+status report_json(const struct report *r, FILE *out);
+
+/* The page: no network, styles and scripts inside, text from outside escaped. */
+status report_html(const struct report *r, FILE *out);
+
+/* The held-out accuracy by step as a small picture, readable on light and dark pages. EXIT_BAD_DATA
+ * when the run has no evaluation. */
+status report_svg(const struct report *r, FILE *out);

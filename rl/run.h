@@ -1,0 +1,65 @@
+/* The run directory: one trainer at a time, one config for good, and the decision whether to start,
+ * to go on or that there is nothing left to do.
+ *
+ *     OUT/.lock  config.yaml  run.sqlite  metrics.jsonl  checkpoints/
+ */
+#pragma once
+
+#include "rl/checkpoint.h"
+#include "rl/store.h"
+
+struct run_config {
+    const char *out; /* the run directory */
+};
+extern const struct config_key run_keys[];
+
+enum run_start {
+    RUN_FRESH,    /* nothing worth keeping was there */
+    RUN_RESUMED,  /* goes on after run.step */
+    RUN_FINISHED, /* the last step's checkpoint is there already */
+};
+
+/* What run_open needs to know. */
+struct run_plan {
+    const char *dir;
+    const char *command; /* "train", "sft" */
+    const struct config *config;
+    const struct store_config *store;
+    const struct checkpoint_config *checkpoint;
+    int64_t steps;       /* the last step's number */
+    const char *version; /* of the program */
+};
+
+/* An open run. Texts live in the arena given to run_open. */
+struct run {
+    const char *dir;
+    const char *semantic;
+    enum run_start start;
+    int64_t step;                       /* last finished step; 0 when fresh */
+    struct checkpoint_found checkpoint; /* step = -1 when fresh */
+    const char
+        *notice; /* one sentence for the user ("goes on after step 30"); NULL: nothing to say */
+    struct store *store;
+    int64_t steps, every, keep;
+    int lock; /* file descriptor */
+};
+
+/* Opens (creates, locks) the directory and brings store, metrics.jsonl and checkpoints to the same
+ * step: that of the newest intact checkpoint, or the beginning when there is none. EXIT_TRY_AGAIN:
+ * another trainer works there. EXIT_BAD_CONFIG: it holds a run of another command or semantic
+ * config; the sentence names the keys. EXIT_BAD_DATA: checkpoints without their store, or all
+ * checkpoints damaged. EXIT_IO. */
+status run_open(struct run *out, const struct run_plan *plan, struct arena *arena);
+
+/* Records a step: the store, then metrics.jsonl. */
+status run_record(struct run *r, const struct step_record *record);
+
+/* Whether a checkpoint is due after `step`: every checkpoint.every steps and after the last. */
+bool run_checkpoint_due(const struct run *r, int64_t step);
+
+/* Saves a checkpoint; its semantic text is filled in. To be called after run_record of the same
+ * step. */
+status run_save(struct run *r, struct checkpoint *c);
+
+/* Gives the directory back. A run that was never opened ({0}) is fine. */
+void run_close(struct run *r);
