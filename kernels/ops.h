@@ -311,7 +311,9 @@ struct ops {
     void (*rows_gather)(struct stream *s, buf y, buf x, buf row, int R, int D);
     void (*rows_scatter_add)(struct stream *s, buf dx, buf dy, buf row, int R, int D);
     void (*add)(struct stream *s, buf y, buf x, int64_t n);     /* y += x */
-    /* y += x for T rows of D columns at ldy and ldx. */
+    /* y = x for T rows of D columns at ldy and ldx. */
+    void (*copy_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
+    /* y += x likewise. */
     void (*add_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
     void (*scale)(struct stream *s, buf y, float a, int64_t n); /* y *= a */
     /* sums[b] = lane tree of x*x over block b of NORM_BLOCK elements; ceil(n/NORM_BLOCK) blocks.
@@ -375,6 +377,7 @@ status stream_open(struct stream **out, const struct stream_config *config);
 #define op_rows_gather(s, ...) ((s)->ops->rows_gather((s), __VA_ARGS__))
 #define op_rows_scatter_add(s, ...) ((s)->ops->rows_scatter_add((s), __VA_ARGS__))
 #define op_add(s, ...) ((s)->ops->add((s), __VA_ARGS__))
+#define op_copy_rows(s, ...) ((s)->ops->copy_rows((s), __VA_ARGS__))
 #define op_add_rows(s, ...) ((s)->ops->add_rows((s), __VA_ARGS__))
 #define op_scale(s, ...) ((s)->ops->scale((s), __VA_ARGS__))
 #define op_sumsq(s, ...) ((s)->ops->sumsq((s), __VA_ARGS__))
