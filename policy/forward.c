@@ -1,0 +1,178 @@
+#include "policy/forward.h"
+
+/* y = x W^T for one packed weight, T rows, dense layouts. */
+static void linear(struct policy *p, const struct weight *w, buf y, buf x, int T, bool add) {
+    op_gemm_nt(p->stream, &(struct gemm){.y = y,
+                                         .x = x,
+                                         .w = {p->packed.addr + w->packed},
+                                         .T = T,
+                                         .N = w->N,
+                                         .K = w->K,
+                                         .ldy = w->N,
+                                         .ldx = w->K,
+                                         .packed = true,
+                                         .add = add,
+                                         .M = 1});
+}
+
+/* The rows of each expert through its own matrix. */
+static void linear_grouped(struct policy *p, const struct weight *w, buf y, buf x, buf offsets, int rows) {
+    op_gemm_nt(p->stream, &(struct gemm){.y = y,
+                                         .x = x,
+                                         .w = {p->packed.addr + w->packed},
+                                         .T = rows,
+                                         .N = w->N,
+                                         .K = w->K,
+                                         .ldy = w->N,
+                                         .ldx = w->K,
+                                         .packed = true,
+                                         .M = w->M,
+                                         .hw = w->packed_hw,
+                                         .offsets = offsets});
+}
+
+static buf param(const struct policy *p, int64_t offset) { return buf_f32(p->params, offset); }
+
+/* Grouped-query attention with per-head q and k norms (Qwen3): fills t->attention. */
+static void attention_gqa(struct policy *p, int index, struct tape_layer *t, const struct batch *b,
+                          struct kv_cache *kv) {
+    const struct policy_config *c = &p->config;
+    const struct policy_layer *layer = &p->layers[index];
+    struct stream *s = p->stream;
+    int T = b->T, H = c->heads, G = c->kv_heads, d = c->head_dim, width = tape_qkv_width(c);
+    linear(p, &layer->qkv, t->qkv, t->h1, T, false);
+    buf k = buf_f32(t->qkv, (int64_t)H * d), v = buf_f32(t->qkv, (int64_t)(H + G) * d);
+    op_headnorm(s, t->q, H * d, t->qkv, width, param(p, layer->q_norm), t->q_rstd, T, H, d, c->rms_eps);
+    op_headnorm(s, t->k, G * d, k, width, param(p, layer->k_norm), t->k_rstd, T, G, d, c->rms_eps);
+    op_rope(s, t->q, H * d, d, t->q, H * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, H, d, false, false);
+    op_rope(s, t->k, G * d, d, t->k, G * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, G, d, false, false);
+    struct kv_view view = kv_cache_view(kv, c, b, index);
+    op_kv_store(s, &view, t->k, G * d, v, width, T);
+    op_attention(s, &(struct attention){.out = t->attention,
+                                        .lse = t->lse,
+                                        .q = t->q,
+                                        .ldo = H * d,
+                                        .ldq = H * d,
+                                        .kv = view,
+                                        .T = T,
+                                        .H = H,
+                                        .scale = policy_kv_shape(c).scale});
+}
+
+/* Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), absorbed: queries are taken into
+ * the latent space (q_nope W_UK), so that keys and values of all heads are the one cached latent. */
+static void attention_mla(struct policy *p, int index, struct tape_layer *t, const struct batch *b,
+                          struct kv_cache *kv) {
+    const struct policy_config *c = &p->config;
+    const struct policy_layer *layer = &p->layers[index];
+    struct stream *s = p->stream;
+    int T = b->T, H = c->heads, L = c->kv_lora, R = c->rope_dim, nope = c->nope_dim, qk = nope + R;
+    if (c->q_lora) {
+        linear(p, &layer->q_a, t->qa, t->h1, T, false);
+        op_rmsnorm(s, t->qa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm), t->qa_rstd, T,
+                   c->q_lora, 1e-6f);
+    }
+    linear(p, &layer->q_b, t->qkv, c->q_lora ? t->qa_norm : t->h1, T, false);
+    linear(p, &layer->kv_a, t->kva, t->h1, T, false);
+    op_rmsnorm(s, t->k, L + R, t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L, 1e-6f);
+    op_rope(s, buf_f32(t->k, L), L + R, R, buf_f32(t->kva, L), L + R, R, p->rope_cos, p->rope_sin, b->row_pos,
+            T, 1, R, c->rope_interleaved, false);
+    op_gemm_nn(s, &(struct gemm){.y = t->qkv,
+                                 .x = t->q,
+                                 .w = param(p, layer->k_up.offset),
+                                 .T = T,
+                                 .N = nope,
+                                 .K = L,
+                                 .ldy = H * qk,
+                                 .ldx = H * (L + R),
+                                 .M = H,
+                                 .hy = qk,
+                                 .hx = L + R,
+                                 .hw = layer->k_up.hw});
+    op_rope(s, buf_f32(t->q, L), H * (L + R), L + R, buf_f32(t->qkv, nope), H * qk, qk, p->rope_cos,
+            p->rope_sin, b->row_pos, T, H, R, c->rope_interleaved, false);
+    struct kv_view view = kv_cache_view(kv, c, b, index);
+    op_kv_store(s, &view, t->k, L + R, t->k, L + R, T);
+    op_attention(s, &(struct attention){.out = t->latent,
+                                        .lse = t->lse,
+                                        .q = t->q,
+                                        .ldo = H * L,
+                                        .ldq = H * (L + R),
+                                        .kv = view,
+                                        .T = T,
+                                        .H = H,
+                                        .scale = policy_kv_shape(c).scale});
+    op_gemm_nt(s, &(struct gemm){.y = t->attention,
+                                 .x = t->latent,
+                                 .w = {p->packed.addr + layer->v_up.packed},
+                                 .T = T,
+                                 .N = c->v_dim,
+                                 .K = L,
+                                 .ldy = H * c->v_dim,
+                                 .ldx = H * L,
+                                 .packed = true,
+                                 .M = H,
+                                 .hy = c->v_dim,
+                                 .hx = L,
+                                 .hw = layer->v_up.packed_hw});
+}
+
+/* out (+)= down(silu(gate h2) * up h2) */
+static void mlp(struct policy *p, const struct policy_layer *layer, struct tape_layer *t, buf out, int T,
+                bool add) {
+    int I = layer->down.K;
+    linear(p, &layer->gate_up, t->gu, t->h2, T, false);
+    op_swiglu(p->stream, t->act, t->gu, T, I, NO_BUF);
+    linear(p, &layer->down, out, t->act, T, add);
+}
+
+static void moe(struct policy *p, int index, struct tape_layer *t, buf out, const struct batch *b) {
+    const struct policy_config *c = &p->config;
+    const struct policy_layer *layer = &p->layers[index];
+    struct stream *s = p->stream;
+    int T = b->T, A = c->top_k, D = c->hidden;
+    linear(p, &layer->router, t->router, t->h2, T, false);
+    struct router r = tape_router(p, index, t, T, b->replay);
+    op_router(s, &r);
+    op_moe_permute(s, t->order, t->place, t->offsets, t->expert, T, A, c->experts);
+    op_moe_gather(s, t->expert_in, t->h2, t->order, T, A, D);
+    linear_grouped(p, &layer->expert_gate_up, t->expert_gu, t->expert_in, t->offsets, T * A);
+    op_swiglu(s, t->expert_act, t->expert_gu, T * A, c->expert_ffn, NO_BUF);
+    linear_grouped(p, &layer->expert_down, t->expert_out, t->expert_act, t->offsets, T * A);
+    op_moe_combine(s, out, t->expert_out, t->gate, t->place, T, A, D, false);
+    if (c->shared_experts) mlp(p, layer, t, out, T, true);
+}
+
+void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv) {
+    const struct policy_config *c = &p->config;
+    struct stream *s = p->stream;
+    int T = b->T, D = c->hidden;
+    REQUIRE(T <= t->rows);
+    op_embed(s, t->layer[0].x_in, param(p, p->embed), b->id, T, D);
+    for (int i = 0; i < c->layers; i++) {
+        const struct policy_layer *layer = &p->layers[i];
+        struct tape_layer *l = &t->layer[i];
+        buf x_out = i + 1 < c->layers ? t->layer[i + 1].x_in : t->x_out;
+        op_rmsnorm(s, l->h1, D, l->x_in, D, param(p, layer->norm1), l->rstd1, T, D, c->rms_eps);
+        if (c->kv_lora) attention_mla(p, i, l, b, kv);
+        else attention_gqa(p, i, l, b, kv);
+        linear(p, &layer->o, l->x_mid, l->attention, T, false);
+        op_add(s, l->x_mid, l->x_in, (int64_t)T * D);
+        op_rmsnorm(s, l->h2, D, l->x_mid, D, param(p, layer->norm2), l->rstd2, T, D, c->rms_eps);
+        if (layer->moe) moe(p, i, l, x_out, b);
+        else mlp(p, layer, l, x_out, T, false);
+        op_add(s, x_out, l->x_mid, (int64_t)T * D);
+    }
+}
+
+void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row, int R) {
+    int D = p->config.hidden;
+    REQUIRE(R <= h->rows);
+    op_rows_gather(p->stream, h->x, t->x_out, row, R, D);
+    op_rmsnorm(p->stream, h->h, D, h->x, D, param(p, p->final_norm), h->rstd, R, D, p->config.rms_eps);
+}
+
+void head_logits(struct policy *p, struct head *h, int first, int n) {
+    REQUIRE(n <= h->chunk);
+    linear(p, &p->head, h->logits, buf_f32(h->h, (int64_t)first * p->config.hidden), n, false);
+}

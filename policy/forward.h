@@ -1,0 +1,25 @@
+/* The one forward (law 1) and its backward: rollout and training call the same policy_forward on the same
+ * kernels; only the tape differs. */
+#pragma once
+
+#include "policy/tape.h"
+
+/* Computes x_out for the batch and stores its keys and values in kv. With batch->replay the tape's
+ * `expert` ids must have been written. */
+void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv);
+
+/* Gradients of all parameters but the head and the final norm, accumulated into grads [n_params]. On entry
+ * t->dx is the derivative by x_out; it is overwritten. The tape and kv are those of the forward. */
+void policy_backward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv, buf grads);
+
+/* Gathers `row` (int32 [R]) from x_out and applies the final norm: h->h. */
+void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row, int R);
+
+/* logits of gathered rows first..first+n-1, n <= chunk. */
+void head_logits(struct policy *p, struct head *h, int first, int n);
+
+/* With the derivative of those logits in h->logits: h->dh rows, and dhead [V, D] +=. */
+void head_logits_backward(struct policy *p, struct head *h, int first, int n, buf dhead);
+
+/* Final norm and gather backward: t->dx [T, D] = the scattered gradient (all rows written). */
+void head_gather_backward(struct policy *p, struct head *h, struct tape *t, buf row, int R, int T, buf grads);

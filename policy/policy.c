@@ -1,0 +1,197 @@
+#include "policy/policy.h"
+
+#include "kernels/fmath.h"
+#include "policy/policy_layout.h"
+
+#include <stdlib.h>
+
+struct policy_kv_shape policy_kv_shape(const struct policy_config *c) {
+    double width = c->kv_lora ? c->nope_dim + c->rope_dim : c->head_dim;
+    struct policy_kv_shape shape = {c->kv_heads, c->head_dim, c->head_dim, 0};
+    if (c->kv_lora) shape = (struct policy_kv_shape){1, c->kv_lora + c->rope_dim, c->kv_lora, 0};
+    shape.scale = (float)(1.0 / __builtin_sqrt(width));
+    return shape;
+}
+
+static int rope_width(const struct policy_config *c) { return c->kv_lora ? c->rope_dim : c->head_dim; }
+
+/* cos and sin of position * theta^(-2j/d): the frequency and the angle rounded to fp32, as the published
+ * checkpoints were trained with. */
+static void rope_tables(struct policy *p) {
+    int half = rope_width(&p->config) / 2, positions = p->max_positions;
+    float *table = memory_new((size_t)positions * half * 2, sizeof *table);
+    float *cosine = table, *sine = table + (size_t)positions * half;
+    double log_theta = fmath_log64(p->config.rope_theta);
+    for (int j = 0; j < half; j++) {
+        float frequency = (float)fmath_exp64(-(double)j / half * log_theta);
+        for (int t = 0; t < positions; t++) {
+            double c, s;
+            fmath_sincos64((double)((float)t * frequency), &s, &c);
+            cosine[(size_t)t * half + j] = (float)c;
+            sine[(size_t)t * half + j] = (float)s;
+        }
+    }
+    size_t bytes = (size_t)positions * half * 4;
+    op_write(p->stream, p->rope_cos, cosine, bytes);
+    op_write(p->stream, p->rope_sin, sine, bytes);
+    free(table);
+}
+
+/* Run twice: to count, then to place. */
+static void buffers_place(struct policy *p, struct layout *l) {
+    int half = rope_width(&p->config) / 2;
+    p->params = layout_f32(l, p->n_params);
+    p->packed = layout_take(l, p->packed_bytes);
+    p->router_bias = layout_f32(l, (size_t)p->moe_layers * p->config.experts);
+    p->rope_cos = layout_f32(l, (size_t)p->max_positions * half);
+    p->rope_sin = layout_f32(l, (size_t)p->max_positions * half);
+}
+
+/* A policy with its layout and zeroed buffers, no weights yet. */
+static status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
+                         int max_positions) {
+    struct policy *p = memory_new(1, sizeof *p);
+    p->stream = s;
+    p->config = *config;
+    p->valid_vocab = config->vocab;
+    p->max_positions = max_positions && max_positions < config->max_positions ? max_positions
+                                                                              : config->max_positions;
+    policy_layout(p);
+    struct layout l = {0};
+    buffers_place(p, &l);
+    buf base;
+    status failed = op_alloc(s, l.used, &base);
+    if (failed) {
+        arena_free(&p->arena);
+        free(p);
+        return failed;
+    }
+    op_zero(s, base, l.used);
+    l = (struct layout){.base = base};
+    buffers_place(p, &l);
+    rope_tables(p);
+    *out = p;
+    return NULL;
+}
+
+void policy_close(struct policy *p) {
+    if (!p) return;
+    op_free(p->stream, p->params); /* the first piece of the one block */
+    arena_free(&p->arena);
+    free(p);
+}
+
+size_t policy_bytes(struct stream *s, const struct policy_config *config, int max_positions) {
+    struct policy p = {.stream = s, .config = *config, .max_positions = max_positions};
+    policy_layout(&p);
+    struct layout l = {0};
+    buffers_place(&p, &l);
+    arena_free(&p.arena);
+    return l.used;
+}
+
+static void pack_weight(struct policy *p, const struct weight *w) {
+    if (w->offset < 0) return;
+    buf packed = {p->packed.addr + w->packed};
+    op_pack(p->stream, packed, buf_f32(p->params, w->offset), w->M, w->N, w->K, w->hw);
+}
+
+void policy_pack(struct policy *p) {
+    for (int i = 0; i < p->config.layers; i++) {
+        const struct policy_layer *layer = &p->layers[i];
+        const struct weight *weights[] = {
+            &layer->qkv,     &layer->q_a,  &layer->q_b,    &layer->kv_a,           &layer->k_up,
+            &layer->v_up,    &layer->o,    &layer->router, &layer->expert_gate_up, &layer->expert_down,
+            &layer->gate_up, &layer->down,
+        };
+        for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) pack_weight(p, weights[w]);
+    }
+    pack_weight(p, &p->head);
+}
+
+/* Normal numbers by Box-Muller on a stream of their own: function of (seed, tensor, element). */
+static void fill_normal(float *w, int64_t n, uint64_t seed, int tensor, double std) {
+    struct rng r = rng_open((struct rng_key){.seed = seed, .stage = RNG_INIT, .draw = (uint32_t)tensor});
+    for (int64_t i = 0; i < n; i += 2) {
+        double u = 1.0 - rng_unit(&r), angle = 6.283185307179586 * rng_unit(&r), c, s;
+        double radius = std * __builtin_sqrt(-2.0 * fmath_log64(u));
+        fmath_sincos64(angle, &s, &c);
+        w[i] = (float)(radius * c);
+        if (i + 1 < n) w[i + 1] = (float)(radius * s);
+    }
+}
+
+status policy_init(struct policy **out, struct stream *s, const struct policy_config *config, uint64_t seed,
+                   double embed_std, int max_positions) {
+    struct policy *p;
+    TRY(policy_new(&p, s, config, max_positions));
+    float *host = memory_new(p->n_params, sizeof *host);
+    for (int i = 0; i < p->n_parameters; i++) {
+        const struct parameter *t = &p->parameters[i];
+        double std = t->kind == PARAMETER_EMBED ? embed_std : config->init_std;
+        if (t->kind == PARAMETER_NORM)
+            for (int64_t j = 0; j < t->size; j++) host[t->offset + j] = 1;
+        else fill_normal(host + t->offset, t->size, seed, i, std);
+    }
+    op_write(s, p->params, host, p->n_params * 4);
+    free(host);
+    policy_pack(p);
+    *out = p;
+    return NULL;
+}
+
+status policy_open(struct policy **out, struct stream *s, const char *dir, int max_positions) {
+    struct policy_config config;
+    TRY(policy_config_read(&config, dir));
+    struct policy *p;
+    TRY(policy_new(&p, s, &config, max_positions));
+    status failed = policy_load_weights(p, dir);
+    if (failed) policy_close(p);
+    else *out = p;
+    return failed;
+}
+
+void policy_copy(struct policy *to, const struct policy *from) {
+    REQUIRE(to->n_params == from->n_params && to->stream == from->stream);
+    op_copy(to->stream, to->params, from->params, from->n_params * 4);
+    op_copy(to->stream, to->router_bias, from->router_bias,
+            (size_t)from->moe_layers * from->config.experts * 4);
+    policy_pack(to);
+}
+
+status policy_clone(struct policy **out, const struct policy *p) {
+    TRY(policy_new(out, p->stream, &p->config, p->max_positions));
+    (*out)->valid_vocab = p->valid_vocab;
+    policy_copy(*out, p);
+    return NULL;
+}
+
+int64_t policy_count_params(const struct policy_config *config) {
+    int64_t D = config->hidden, total = 0;
+    for (int i = 0; i < config->layers; i++) {
+        int64_t H = config->heads, L = config->kv_lora, qk = config->nope_dim + config->rope_dim;
+        if (L) {
+            int64_t q = config->q_lora;
+            total += q ? q * D + q + H * qk * q : H * qk * D;
+            total += (L + config->rope_dim) * D + L + H * (config->nope_dim + config->v_dim) * L;
+            total += D * H * config->v_dim;
+        } else {
+            int64_t d = config->head_dim;
+            total += (H + 2 * config->kv_heads) * d * D + 2 * d + D * H * d;
+        }
+        total += 2 * D;
+        if (policy_layer_is_moe(config, i))
+            total += config->experts * D +
+                     (int64_t)(config->experts + config->shared_experts) * 3 * config->expert_ffn * D;
+        else total += (int64_t)3 * config->dense_ffn * D;
+    }
+    return total + D + (config->tied ? 1 : 2) * (int64_t)config->vocab * D;
+}
+
+int64_t policy_count_active(const struct policy_config *config) {
+    int64_t idle = config->tied ? 0 : (int64_t)config->vocab * config->hidden;
+    for (int i = 0; i < config->layers; i++)
+        if (policy_layer_is_moe(config, i))
+            idle += (int64_t)(config->experts - config->top_k) * 3 * config->expert_ffn * config->hidden;
+    return policy_count_params(config) - idle;
+}

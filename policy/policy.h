@@ -1,0 +1,106 @@
+/* The policy: a decoder described by its config, its weights, and its one forward (law 1).
+ *
+ * All parameters lie in one flat buffer, in a fixed order, so that gradients, moments, copies and
+ * norms are single operations over [n_params]. `struct weight` says where a matrix is. */
+#pragma once
+
+#include "kernels/ops.h"
+#include "policy/policy_config.h"
+
+/* M matrices [N, K] in the flat parameters, hw elements apart, and their packed twin. */
+struct weight {
+    int64_t offset;    /* floats into params; -1: absent */
+    int M, N, K;
+    int64_t hw;
+    size_t packed;     /* bytes into `packed` */
+    int64_t packed_hw; /* elements between packed matrices */
+};
+
+struct policy_layer {
+    bool moe;
+    int64_t norm1, norm2; /* [D] */
+    struct weight qkv;    /* GQA: [(H+2G)*d, D], rows of q, then k, then v */
+    int64_t q_norm, k_norm;
+    struct weight q_a, q_b; /* MLA: q_b takes the place of q_proj when q_lora = 0 */
+    int64_t q_a_norm, kv_a_norm;
+    struct weight kv_a;     /* [kv_lora + rope, D] */
+    struct weight k_up;     /* H x [nope, kv_lora]: the key rows of kv_b_proj */
+    struct weight v_up;     /* H x [v, kv_lora]: its value rows */
+    struct weight o;        /* [D, H*v] */
+    struct weight gate_up, down; /* the dense MLP, or the shared experts of a MoE layer */
+    struct weight router;        /* [E, D] */
+    struct weight expert_gate_up, expert_down; /* E x [2I, D], E x [D, I] */
+    int moe_index;               /* counts MoE layers; -1 for dense ones */
+};
+
+/* What a parameter is, for optimizer groups and initialisation. */
+enum parameter_kind { PARAMETER_EMBED, PARAMETER_NORM, PARAMETER_MATRIX, PARAMETER_ROUTER };
+
+/* One HF tensor: a contiguous slice of the flat parameters. */
+struct parameter {
+    const char *name;
+    enum parameter_kind kind;
+    int64_t offset, size;
+    int n_dims;
+    int64_t dims[2];
+};
+
+struct policy {
+    struct policy_config config;
+    struct stream *stream; /* not owned */
+    struct arena arena;
+    int64_t n_params;
+    struct parameter *parameters; /* [n_parameters], by offset */
+    int n_parameters;
+    struct policy_layer *layers; /* [config.layers] */
+    int moe_layers;
+    int64_t embed, final_norm;
+    struct weight head; /* [V, D]; the embedding when tied */
+    int valid_vocab;    /* ids below this may be sampled; the rest are padding rows */
+
+    buf params;      /* [n_params] fp32 */
+    buf packed;      /* the packed twins of all matrices */
+    size_t packed_bytes;
+    buf router_bias; /* [moe_layers, E]; selection only, never a gradient (deepseek_v3) */
+    buf rope_cos, rope_sin; /* [max_positions, rope width / 2] */
+    int max_positions;
+};
+
+/* The width of a cached key and value, how many heads of them, and the softmax scale. */
+struct policy_kv_shape {
+    int G, Dk, Dv;
+    float scale;
+};
+struct policy_kv_shape policy_kv_shape(const struct policy_config *c);
+
+/* Random weights: normal(0, init_std), norms 1, each tensor its own stream of `seed`; the embedding with
+ * embed_std. `max_positions` bounds the RoPE tables (0: the config's). The caller closes with policy_close. */
+status policy_init(struct policy **out, struct stream *s, const struct policy_config *config, uint64_t seed,
+                   double embed_std, int max_positions);
+
+/* Loads an HF directory. EXIT_NO_INPUT, EXIT_BAD_DATA: missing, surplus or misshapen tensors by name. */
+status policy_open(struct policy **out, struct stream *s, const char *dir, int max_positions);
+
+/* Replaces the weights of a policy by those of an HF directory of the same shape. */
+status policy_load_weights(struct policy *p, const char *dir);
+
+/* A policy of the same shape with its own weights, copied from `p`: the reference of a KL term. */
+status policy_clone(struct policy **out, const struct policy *p);
+void policy_close(struct policy *p);
+
+/* Copies params and router bias, and packs. */
+void policy_copy(struct policy *to, const struct policy *from);
+
+/* Refreshes the packed twins after params changed. */
+void policy_pack(struct policy *p);
+
+/* Writes config.json, generation_config.json and model.safetensors (fp32, HF names, per expert) into an
+ * existing directory. Files are synced. */
+status policy_save(const struct policy *p, const char *dir);
+
+/* Bytes of device memory a policy of this config takes (weights, packed twins, tables). */
+size_t policy_bytes(struct stream *s, const struct policy_config *config, int max_positions);
+int64_t policy_count_params(const struct policy_config *config);
+/* Parameters a token's forward pass multiplies with: without unused experts, without the embedding's
+ * lookup unless tied. */
+int64_t policy_count_active(const struct policy_config *config);

@@ -1,0 +1,136 @@
+/* Policies as Hugging Face directories. */
+#include "policy/policy.h"
+
+#include "base/file.h"
+#include "policy/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *bias_name(struct arena *arena, int layer) {
+    return arena_print(arena, "model.layers.%d.mlp.gate.e_score_correction_bias", layer);
+}
+
+static bool has_router_bias(const struct policy_config *c) { return c->experts && c->router_sigmoid; }
+
+static status shape_check(const struct tensor_entry *e, const char *dir, int n_dims, const int64_t *dims) {
+    bool same = e->n_dims == n_dims;
+    for (int i = 0; same && i < n_dims; i++) same = e->dims[i] == dims[i];
+    if (same) return NULL;
+    char is[128] = "", expected[128] = "";
+    for (int i = 0, at = 0; i < e->n_dims && at < 100; i++)
+        at += snprintf(is + at, sizeof is - at, "%s%lld", i ? ", " : "", (long long)e->dims[i]);
+    for (int i = 0, at = 0; i < n_dims && at < 100; i++)
+        at += snprintf(expected + at, sizeof expected - at, "%s%lld", i ? ", " : "", (long long)dims[i]);
+    return fail(EXIT_BAD_DATA, "%s: tensor %s has shape [%s], config.json expects [%s]", dir, e->name, is,
+                expected);
+}
+
+/* Copies tensor `name` into out and marks it as used. */
+static status tensor_take(const struct safetensors *st, const char *dir, const char *name, int n_dims,
+                          const int64_t *dims, float *out, bool *used) {
+    const struct tensor_entry *e = safetensors_find(st, name);
+    if (!e) return fail(EXIT_BAD_DATA, "%s: tensor %s is missing", dir, name);
+    TRY(shape_check(e, dir, n_dims, dims));
+    used[e - st->entries] = true;
+    return status_context(tensor_to_f32(e, out), "%s", dir);
+}
+
+static status weights_read(struct policy *p, const struct safetensors *st, const char *dir, float *host,
+                           bool *used) {
+    const struct policy_config *c = &p->config;
+    for (int i = 0; i < p->n_parameters; i++) {
+        const struct parameter *t = &p->parameters[i];
+        TRY(tensor_take(st, dir, t->name, t->n_dims, t->dims, host + t->offset, used));
+    }
+    op_write(p->stream, p->params, host, p->n_params * 4);
+    for (int i = 0; has_router_bias(c) && i < c->layers; i++) {
+        if (!p->layers[i].moe) continue;
+        int64_t E = c->experts;
+        TRY(tensor_take(st, dir, bias_name(&p->arena, i), 1, &E, host, used));
+        op_write(p->stream, buf_f32(p->router_bias, p->layers[i].moe_index * E), host, E * 4);
+    }
+    for (int i = 0; i < st->n; i++) {
+        bool tied_head = c->tied && strcmp(st->entries[i].name, "lm_head.weight") == 0;
+        if (!used[i] && !tied_head)
+            return fail(EXIT_BAD_DATA, "%s: tensor %s does not belong to a policy of this config.json", dir,
+                        st->entries[i].name);
+    }
+    return NULL;
+}
+
+status policy_load_weights(struct policy *p, const char *dir) {
+    struct arena arena = {0};
+    struct safetensors st;
+    status failed = safetensors_open(&st, dir, &arena);
+    if (failed) {
+        arena_free(&arena);
+        return failed;
+    }
+    int64_t floats = p->n_params > p->config.experts ? p->n_params : p->config.experts;
+    float *host = memory_new(floats, sizeof *host);
+    bool *used = memory_new(st.n, sizeof *used);
+    failed = weights_read(p, &st, dir, host, used);
+    free(used);
+    free(host);
+    safetensors_close(&st);
+    arena_free(&arena);
+    if (!failed) policy_pack(p);
+    return failed;
+}
+
+/* generation_config.json: where transformers, vLLM and llama.cpp look for the stop tokens. */
+static const char *generation_json(const struct policy_config *c, struct arena *arena) {
+    char *eos = arena_print(arena, "%d", c->n_eos ? c->eos[0] : -1);
+    for (int i = 1; i < c->n_eos; i++) eos = arena_print(arena, "%s, %d", eos, c->eos[i]);
+    const char *text = "{\n  \"_from_model_config\": true";
+    if (c->bos >= 0) text = arena_print(arena, "%s,\n  \"bos_token_id\": %d", text, c->bos);
+    if (c->n_eos)
+        text = arena_print(arena, c->n_eos > 1 ? "%s,\n  \"eos_token_id\": [%s]" : "%s,\n  \"eos_token_id\": %s",
+                           text, eos);
+    if (c->pad >= 0) text = arena_print(arena, "%s,\n  \"pad_token_id\": %d", text, c->pad);
+    return arena_print(arena, "%s\n}\n", text);
+}
+
+static status weights_write(const struct policy *p, const char *path, struct arena *arena) {
+    const struct policy_config *c = &p->config;
+    int n = 0;
+    struct tensor_source *tensors =
+        ARENA_ARRAY(arena, p->n_parameters + p->moe_layers, struct tensor_source);
+    float *host = memory_new(p->n_params, sizeof *host);
+    float *bias = memory_new((size_t)p->moe_layers * c->experts, sizeof *bias);
+    op_read(p->stream, host, p->params, p->n_params * 4);
+    op_read(p->stream, bias, p->router_bias, (size_t)p->moe_layers * c->experts * 4);
+    for (int i = 0; i < p->n_parameters; i++) {
+        const struct parameter *t = &p->parameters[i];
+        tensors[n++] = (struct tensor_source){.name = t->name,
+                                              .dtype = DTYPE_F32,
+                                              .n_dims = t->n_dims,
+                                              .dims = {t->dims[0], t->dims[1]},
+                                              .data = host + t->offset};
+    }
+    for (int i = 0; has_router_bias(c) && i < c->layers; i++)
+        if (p->layers[i].moe)
+            tensors[n++] = (struct tensor_source){.name = bias_name(arena, i),
+                                                  .dtype = DTYPE_F32,
+                                                  .n_dims = 1,
+                                                  .dims = {c->experts},
+                                                  .data = bias + (size_t)p->layers[i].moe_index * c->experts};
+    status failed = safetensors_write(path, tensors, n, NULL);
+    free(host);
+    free(bias);
+    return failed;
+}
+
+status policy_save(const struct policy *p, const char *dir) {
+    struct arena arena = {0};
+    const char *json = policy_config_json(&p->config, &arena);
+    const char *generation = generation_json(&p->config, &arena);
+    status failed = file_write(arena_print(&arena, "%s/config.json", dir), json, strlen(json));
+    if (!failed)
+        failed = file_write(arena_print(&arena, "%s/generation_config.json", dir), generation,
+                            strlen(generation));
+    if (!failed) failed = weights_write(p, arena_print(&arena, "%s/model.safetensors", dir), &arena);
+    arena_free(&arena);
+    return failed;
+}
