@@ -19,8 +19,9 @@
  *
  * Order of arithmetic. "chain": acc = fma(a_i, b_i, acc), i ascending, starting at +0 (or at the
  * stored value where the op accumulates). "lane tree": 16 lanes; element i goes to lane i mod 16, each
- * lane a chain (or running sum / max) over ascending i; then lanes fold 8+8, 4+4, 2+2, 1+1: lane j with
- * lane j+8, then j+4, j+2, j+1. exp and log are fmath.h's, sqrt and / are IEEE; no other functions.
+ * lane a chain (of a product) or a running sum over ascending i; then lanes fold 8+8, 4+4, 2+2, 1+1:
+ * lane j with lane j+8, then j+4, j+2, j+1. exp and log are fmath.h's, sqrt and / are IEEE; no other
+ * functions.
  * FTZ and DAZ are set in every worker. Parameter gradients `+=`, activation gradients `=` unless a
  * flag says add. Outputs do not overlap inputs unless "in place" is said. */
 #pragma once
@@ -136,10 +137,10 @@ struct attention_backward {
 /* ---- mixture of experts ---------------------------------------------------------------------------- */
 
 /* Chooses A of E experts for each row; ties go to the lower id; ids come out ascending within a row.
- * softmax: s = softmax(logits) (exact max; sum by lane tree), choice by s.
- * sigmoid (DeepSeek-V3, arXiv 2412.19437 eq. 12-16): s = 1/(1+exp(-logit)), choice by s + bias; with
+ * softmax: s = softmax(logits) (exact max; sum by lane tree). sigmoid (DeepSeek-V3, arXiv 2412.19437
+ * eq. 12-16): s = 1/(1+exp(-logit)). The choice is by s, or by s + bias where there is one; with
  * n_group > 1 a group's score is the sum of its two best choices and only the topk_group best groups
- * are eligible (others count as -inf).
+ * are eligible.
  * gate_a = s_a, divided by (sum of the chosen s by chain of adds, ascending id, + 1e-20) if norm_topk,
  * times scaling. With replay, ids are input and only gates are computed. */
 struct router {
@@ -173,10 +174,12 @@ struct logsoftmax {
  * inv_temp = 0: the largest logit, ties to the lower id. Otherwise with u = rng_uniform(word 0 of
  * rng_at(key, position)): the weights are exp(z - m) over the allowed ids; target = u * (their sum, chunks
  * ascending, lane tree within); ids are walked in ascending order, whole chunks skipped by their sums
- * (running chain of adds), then id by id; the first id whose running sum exceeds the target is drawn,
- * the last allowed id with a positive weight if none does.
+ * (running chain of adds), then, in the chunk that takes the running sum over the target, id by id; the
+ * first id whose running sum exceeds the target is drawn, the chunk's last id with a positive weight if
+ * rounding leaves none. Logits that are not numbers draw id 0.
  * top_k = n > 0 allows the n largest z (ties: lower ids first); top_p < 1 then keeps the smallest set of
- * most likely ids whose probability reaches top_p (ties: lower ids first), at least one. */
+ * most likely ids (ties: lower ids first), at least one, whose weights, added in that order, reach
+ * top_p * (sum of the weights still allowed, chunks ascending, lane tree within). */
 struct sample {
     buf logits;   /* [T, V] */
     buf inv_temp; /* [T] */
@@ -194,8 +197,9 @@ struct sample {
  *   loss = -min(r A, clip(r, 1-clip_low, 1+clip_high) A) + kl_coef * (exp(ref-logp) - (ref-logp) - 1)
  *   coef = w * dloss/dlogp = w * (-(A r if the unclipped branch is the min, else 0)
  *                                  + kl_coef * (1 - exp(ref-logp)))
- * (k3 estimator: Schulman, "Approximating KL divergence", 2020). Where old equals logp bit for bit, r is
- * exactly 1. Without ref the KL terms are absent and kl = 0. */
+ * (k3 estimator: Schulman, "Approximating KL divergence", 2020). Where the branches are equal the
+ * unclipped one counts. Where old equals logp bit for bit, r is exactly 1. Without ref the KL terms are
+ * absent and kl = 0. */
 struct policy_loss {
     buf logp, old, ref; /* [T]; ref may be NO_BUF */
     buf adv, weight;    /* [T] */
@@ -276,14 +280,17 @@ struct ops {
 
     /* h = silu(g) * u with gate g and up u side by side, gu [T, 2*I] (gate columns first), h [T, I]:
      * silu(g) = g / (1 + exp(-g)). backward writes dgu [T, 2*I]:
-     * sg = 1/(1+exp(-g)); du = dh*(g*sg); dg = dh*u*(sg*(1 + g*(1-sg))).
+     * sg = 1/(1+exp(-g)); du = dh*(g*sg); dg = (dh*u)*(sg*(1 + g*(1-sg))).
      * rows: NO_BUF, or device int32 [1]: only the first rows[0] <= T rows count. */
     void (*swiglu)(struct stream *s, buf h, buf gu, int T, int I, buf rows);
     void (*swiglu_backward)(struct stream *s, buf dgu, buf dh, buf gu, int T, int I, buf rows);
 
     void (*router)(struct stream *s, const struct router *r);
-    /* dlogits [T,E] = derivative through gates (the choice itself has none); zero where not chosen
-     * (sigmoid) or -s_e * sum (softmax). All sums are chains over ascending ids. */
+    /* dlogits [T,E] = derivative through gates (the choice itself has none). With S = sum of the chosen s
+     * + 1e-20 and all sums chains over a (ascending ids):
+     *   norm_topk: ds_a = (dgate_a - (sum dgate_b s_b) / S) / S * scaling, otherwise dgate_a * scaling
+     *   sigmoid:   dlogit_e = ds_a * (s_e * (1 - s_e)) where chosen, 0 elsewhere
+     *   softmax:   dlogit_e = s_e * (ds_a - dot) where chosen, -(s_e * dot) elsewhere, dot = sum ds_b s_b */
     void (*router_backward)(struct stream *s, const struct router *r, buf dlogits, buf dgates);
 
     /* Slots sorted by expert, stable: slot t*A+a of expert e. order[p] = slot at sorted place p;
@@ -334,7 +341,8 @@ struct stream_config {
 };
 
 /* Opens a stream; EXIT_BAD_CONFIG with a sentence when the device or instruction set is not here.
- * The caller closes it with op_close. */
+ * The caller closes it with op_close. The calling thread, which must be the one that uses the stream,
+ * has FTZ and DAZ set from then on; nothing puts them back. */
 status stream_open(struct stream **out, const struct stream_config *config);
 
 #define op_alloc(s, ...) ((s)->ops->alloc((s), __VA_ARGS__))

@@ -1,0 +1,7 @@
+/* The groups that cpu_table puts together. Each file of fast operations has one public function,
+ * which puts its own (static) functions into the table; a new file adds a line here and one in
+ * table.c. */
+#pragma once
+
+#include "kernels/cpu/simd.h"
+#include "kernels/ops.h"

@@ -1,0 +1,10 @@
+#include "kernels/cpu/table.h"
+
+#include "kernels/cpu/groups.h"
+
+#define NAME_(isa) "cpu-" #isa
+#define NAME(isa) NAME_(isa)
+
+void ISA(cpu_table)(struct ops *table) {
+    table->name = NAME(CPU_ISA);
+}

@@ -1,0 +1,57 @@
+/* Memory of a device that is the host: buffers are plain allocations, and nothing is ever pending.
+ */
+#include "kernels/ref/ref.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static status memory_alloc(struct stream *s, size_t bytes, buf *out) {
+    (void)s;
+    size_t rounded = bytes < 64 ? 64 : (bytes + 63) & ~(size_t)63;
+    out->addr = rounded < bytes ? NULL : aligned_alloc(64, rounded);
+    if (!out->addr)
+        return fail(EXIT_BAD_CONFIG,
+                    "cannot allocate %zu bytes for tensors, expected a smaller model or batch",
+                    bytes);
+    return NULL;
+}
+
+static void memory_free(struct stream *s, buf b) {
+    (void)s;
+    free(b.addr);
+}
+
+static void memory_write(struct stream *s, buf dst, const void *src, size_t bytes) {
+    (void)s;
+    if (bytes) memcpy(dst.addr, src, bytes);
+}
+
+static void memory_read(struct stream *s, void *dst, buf src, size_t bytes) {
+    (void)s;
+    if (bytes) memcpy(dst, src.addr, bytes);
+}
+
+static void memory_copy(struct stream *s, buf dst, buf src, size_t bytes) {
+    (void)s;
+    if (bytes) memcpy(dst.addr, src.addr, bytes);
+}
+
+static void memory_zero(struct stream *s, buf dst, size_t bytes) {
+    (void)s;
+    if (bytes) memset(dst.addr, 0, bytes);
+}
+
+static status memory_sync(struct stream *s) {
+    (void)s;
+    return NULL;
+}
+
+void ref_memory(struct ops *table) {
+    table->alloc = memory_alloc;
+    table->free = memory_free;
+    table->write = memory_write;
+    table->read = memory_read;
+    table->copy = memory_copy;
+    table->zero = memory_zero;
+    table->sync = memory_sync;
+}
