@@ -1,0 +1,375 @@
+#include "rl/learner.h"
+
+#include "rl/learner_private.h"
+
+#include <stdlib.h>
+
+enum { SEQUENCES_MAX = 256, HEAD_CHUNK = 256 };
+
+static size_t gradient_floats(const struct policy *p) {
+    size_t head = p->config.tied ? (size_t)p->config.vocab * p->config.hidden : 0;
+    return ((size_t)p->n_params + head + 15) & ~(size_t)15;
+}
+
+static void buffers_place(struct learner *l, struct layout *y) {
+    struct policy *p = l->policy;
+    size_t rows = l->rows;
+    tape_place(&l->tape, y, p, l->rows, true, &l->arena);
+    head_place(&l->head, y, p, l->rows, HEAD_CHUNK < l->rows ? HEAD_CHUNK : l->rows, true);
+    kv_cache_place(&l->kv, y, &p->config, l->blocks);
+    l->id = layout_i32(y, rows);
+    l->row_seq = layout_i32(y, rows);
+    l->row_pos = layout_i32(y, rows);
+    l->table = layout_i32(y, (size_t)SEQUENCES_MAX * l->blocks_per_seq);
+    l->seq_start = layout_i32(y, SEQUENCES_MAX + 1);
+    l->row = layout_i32(y, rows);
+    l->target = layout_i32(y, rows);
+    buf *floats[] = {&l->inv_temp, &l->weight, &l->adv,     &l->old,  &l->ref, &l->logp,
+                     &l->lse,      &l->loss,   &l->entropy, &l->kl,   &l->clipped, &l->coef};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) *floats[i] = layout_f32(y, rows);
+    l->load = layout_take(y, (size_t)p->moe_layers * p->config.experts * sizeof(int64_t));
+    if (!l->config.moments) return;
+    for (int i = 0; i < l->depth; i++) l->gradient[i] = layout_f32(y, gradient_floats(p));
+    l->m = layout_f32(y, p->n_params);
+    l->v = layout_f32(y, p->n_params);
+    l->sums = layout_f32(y, p->n_params / NORM_BLOCK + 1);
+}
+
+static void learner_shape(struct learner *l, struct policy *p, const struct learner_config *config) {
+    REQUIRE((config->grad_shards & (config->grad_shards - 1)) == 0 && config->grad_shards <= 1 << 8);
+    l->policy = p;
+    l->config = *config;
+    l->rows = config->micro_tokens > config->max_positions ? config->micro_tokens : config->max_positions;
+    l->blocks_per_seq = (config->max_positions + KV_BLOCK - 1) / KV_BLOCK;
+    /* Every sequence wastes less than one block. */
+    l->blocks = l->rows / KV_BLOCK + SEQUENCES_MAX;
+    l->depth = 1;
+    while (1 << (l->depth - 1) < config->grad_shards) l->depth++;
+}
+
+size_t learner_bytes(struct policy *p, const struct learner_config *config) {
+    struct learner l = {0};
+    struct layout y = {0};
+    learner_shape(&l, p, config);
+    buffers_place(&l, &y);
+    arena_free(&l.arena);
+    return y.used;
+}
+
+status learner_open(struct learner **out, struct policy *p, const struct learner_config *config) {
+    struct learner *l = memory_new(1, sizeof *l);
+    learner_shape(l, p, config);
+    struct layout y = {0};
+    buffers_place(l, &y);
+    status failed = op_alloc(p->stream, y.used, &l->base);
+    if (failed) {
+        arena_free(&l->arena);
+        free(l);
+        return status_context(failed, "training with rl.micro_tokens=%d", config->micro_tokens);
+    }
+    op_zero(p->stream, l->base, y.used);
+    y = (struct layout){.base = l->base};
+    buffers_place(l, &y);
+    struct arena *a = &l->arena;
+    l->host_i32 = ARENA_ARRAY(a, l->rows, int32_t);
+    l->host_f32 = ARENA_ARRAY(a, l->rows, float);
+    l->host_table = ARENA_ARRAY(a, (size_t)SEQUENCES_MAX * l->blocks_per_seq, int32_t);
+    l->host_expert = ARENA_ARRAY(a, (size_t)l->rows * (p->config.top_k ? p->config.top_k : 1), int32_t);
+    *out = l;
+    return NULL;
+}
+
+void learner_close(struct learner *l) {
+    if (!l) return;
+    op_free(l->policy->stream, l->base);
+    free(l->result.logp);
+    arena_free(&l->arena);
+    free(l);
+}
+
+/* ---- micro-batches --------------------------------------------------------------------------------- */
+
+/* The sequences of one micro-batch, in order. */
+struct micro {
+    const struct sequence *sequences;
+    int n, rows, targets;
+    int64_t first_target; /* of its targets in the result */
+};
+
+static struct micro micro_cut(const struct learner *l, const struct sequence *sequences, int n) {
+    struct micro m = {.sequences = sequences};
+    while (m.n < n && m.n < SEQUENCES_MAX) {
+        const struct sequence *q = &sequences[m.n];
+        if (m.n && m.rows + q->n - 1 > l->config.micro_tokens) break;
+        m.rows += q->n - 1;
+        m.targets += q->n - q->first;
+        m.n++;
+    }
+    return m;
+}
+
+/* Writes ids, positions and block tables of the rows to the device. */
+static struct batch micro_batch(struct learner *l, struct policy *p, const struct micro *m) {
+    struct stream *s = p->stream;
+    int32_t *host = l->host_i32;
+    int row = 0, block = 0;
+    for (int i = 0; i < m->n; i++)
+        for (int t = 0; t < m->sequences[i].n - 1; t++) host[row++] = m->sequences[i].ids[t];
+    op_write(s, l->id, host, (size_t)m->rows * 4);
+    row = 0;
+    for (int i = 0; i < m->n; i++)
+        for (int t = 0; t < m->sequences[i].n - 1; t++) host[row++] = i;
+    op_write(s, l->row_seq, host, (size_t)m->rows * 4);
+    row = 0;
+    for (int i = 0; i < m->n; i++)
+        for (int t = 0; t < m->sequences[i].n - 1; t++) host[row++] = t;
+    op_write(s, l->row_pos, host, (size_t)m->rows * 4);
+    int32_t start[SEQUENCES_MAX + 1] = {0};
+    for (int i = 0; i < m->n; i++) {
+        int rows = m->sequences[i].n - 1;
+        start[i + 1] = start[i] + rows;
+        for (int k = 0; k * KV_BLOCK < rows; k++) l->host_table[i * l->blocks_per_seq + k] = block++;
+    }
+    REQUIRE(block <= l->blocks && m->rows <= l->rows);
+    op_write(s, l->table, l->host_table, (size_t)m->n * l->blocks_per_seq * 4);
+    op_write(s, l->seq_start, start, (size_t)(m->n + 1) * 4);
+    return (struct batch){.T = m->rows,
+                          .S = m->n,
+                          .id = l->id,
+                          .row_seq = l->row_seq,
+                          .row_pos = l->row_pos,
+                          .table = l->table,
+                          .table_stride = l->blocks_per_seq,
+                          .seq_start = l->seq_start,
+                          .replay = m->n > 0 && m->sequences[0].routes != NULL};
+}
+
+static void micro_routes(struct learner *l, struct policy *p, const struct micro *m) {
+    int A = p->config.top_k;
+    for (int layer = 0; layer < p->config.layers; layer++) {
+        int moe_index = p->layers[layer].moe_index;
+        if (moe_index < 0) continue;
+        int32_t *host = l->host_expert;
+        for (int i = 0; i < m->n; i++) {
+            const struct sequence *q = &m->sequences[i];
+            REQUIRE(q->routes); /* all sequences of a minibatch or none */
+            for (int t = 0; t < q->n - 1; t++)
+                for (int a = 0; a < A; a++)
+                    *host++ = q->routes[((size_t)t * p->moe_layers + moe_index) * A + a];
+        }
+        op_write(p->stream, l->tape.layer[layer].expert, l->host_expert, (size_t)m->rows * A * 4);
+    }
+}
+
+/* Writes one float per target, taken from the sequences by `get`. */
+static void micro_floats(struct learner *l, const struct micro *m, buf to,
+                         float (*get)(const struct sequence *q, int i)) {
+    float *host = l->host_f32;
+    for (int i = 0; i < m->n; i++)
+        for (int t = 0; t < m->sequences[i].n - m->sequences[i].first; t++) *host++ = get(&m->sequences[i], t);
+    op_write(l->policy->stream, to, l->host_f32, (size_t)m->targets * 4);
+}
+
+static float get_weight(const struct sequence *q, int i) { return q->weight[i]; }
+static float get_negative_weight(const struct sequence *q, int i) { return -q->weight[i]; }
+static float get_old(const struct sequence *q, int i) { return q->old_logp[i]; }
+static float get_ref(const struct sequence *q, int i) { return q->ref_logp[i]; }
+static float get_advantage(const struct sequence *q, int i) {
+    (void)i;
+    return q->advantage;
+}
+
+/* Which row predicts each target, and the targets. */
+static void micro_targets(struct learner *l, const struct micro *m, float inv_temp) {
+    struct stream *s = l->policy->stream;
+    int32_t *host = l->host_i32;
+    int n = 0, row = 0;
+    for (int i = 0; i < m->n; i++) {
+        const struct sequence *q = &m->sequences[i];
+        REQUIRE(q->first >= 1 && q->first < q->n);
+        for (int t = q->first; t < q->n; t++) host[n++] = row + t - 1;
+        row += q->n - 1;
+    }
+    op_write(s, l->row, host, (size_t)n * 4);
+    n = 0;
+    for (int i = 0; i < m->n; i++)
+        for (int t = m->sequences[i].first; t < m->sequences[i].n; t++) host[n++] = m->sequences[i].ids[t];
+    op_write(s, l->target, host, (size_t)n * 4);
+    for (int i = 0; i < n; i++) l->host_f32[i] = inv_temp;
+    op_write(s, l->inv_temp, l->host_f32, (size_t)n * 4);
+}
+
+static struct logsoftmax chunk_logsoftmax(struct learner *l, int first, int n) {
+    return (struct logsoftmax){.logits = l->head.logits,
+                               .inv_temp = buf_f32(l->inv_temp, first),
+                               .target = buf_i32(l->target, first),
+                               .logp = buf_f32(l->logp, first),
+                               .lse = buf_f32(l->lse, first),
+                               .entropy = buf_f32(l->entropy, first),
+                               .T = n,
+                               .V = l->policy->config.vocab,
+                               .valid = l->policy->valid_vocab};
+}
+
+/* coef = weight * dloss/dlogp of n targets from `first` on; also loss, kl, clipped. */
+static void chunk_policy_loss(struct learner *l, const struct objective *o, bool has_ref, int first, int n) {
+    struct policy_loss loss = {.logp = buf_f32(l->logp, first),
+                               .old = buf_f32(l->old, first),
+                               .ref = has_ref ? buf_f32(l->ref, first) : NO_BUF,
+                               .adv = buf_f32(l->adv, first),
+                               .weight = buf_f32(l->weight, first),
+                               .coef = buf_f32(l->coef, first),
+                               .loss = buf_f32(l->loss, first),
+                               .kl = buf_f32(l->kl, first),
+                               .clipped = buf_f32(l->clipped, first),
+                               .T = n,
+                               .clip_low = o->clip_low,
+                               .clip_high = o->clip_high,
+                               .kl_coef = o->kl_coef};
+    op_policy_loss(l->policy->stream, &loss);
+}
+
+static void micro_results(struct learner *l, const struct micro *m, bool policy_objective) {
+    struct stream *s = l->policy->stream;
+    size_t bytes = (size_t)m->targets * 4;
+    struct learner_result *r = &l->result;
+    op_read(s, r->logp + m->first_target, l->logp, bytes);
+    op_read(s, r->entropy + m->first_target, l->entropy, bytes);
+    if (policy_objective) {
+        op_read(s, r->loss + m->first_target, l->loss, bytes);
+        op_read(s, r->kl + m->first_target, l->kl, bytes);
+        op_read(s, r->clipped + m->first_target, l->clipped, bytes);
+    } else {
+        for (int i = 0; i < m->targets; i++) r->loss[m->first_target + i] = -r->logp[m->first_target + i];
+    }
+}
+
+/* Forward of a micro-batch up to the gathered, normalised rows. */
+static struct batch micro_forward(struct learner *l, struct policy *p, const struct micro *m, float inv_temp) {
+    struct batch b = micro_batch(l, p, m);
+    if (b.replay) micro_routes(l, p, m);
+    micro_targets(l, m, inv_temp);
+    policy_forward(p, &l->tape, &b, &l->kv);
+    head_gather(p, &l->head, &l->tape, l->row, m->targets);
+    return b;
+}
+
+static void micro_gradient(struct learner *l, const struct micro *m, const struct objective *o, buf gradient) {
+    struct policy *p = l->policy;
+    bool policy_objective = m->sequences[0].old_logp != NULL, has_ref = m->sequences[0].ref_logp != NULL;
+    struct batch b = micro_forward(l, p, m, o->inv_temp);
+    for (int i = 0; i < p->config.layers; i++)
+        if (p->layers[i].moe)
+            op_moe_count(p->stream,
+                         (buf){l->load.addr + (size_t)p->layers[i].moe_index * p->config.experts * sizeof(int64_t)},
+                         l->tape.layer[i].expert, m->rows, p->config.top_k, p->config.experts);
+    if (policy_objective) {
+        micro_floats(l, m, l->old, get_old);
+        micro_floats(l, m, l->adv, get_advantage);
+        micro_floats(l, m, l->weight, get_weight);
+        if (has_ref) micro_floats(l, m, l->ref, get_ref);
+    } else {
+        micro_floats(l, m, l->coef, get_negative_weight);
+    }
+    buf head_gradient = buf_f32(gradient, p->config.tied ? p->n_params : p->head.offset);
+    for (int first = 0; first < m->targets; first += l->head.chunk) {
+        int n = m->targets - first < l->head.chunk ? m->targets - first : l->head.chunk;
+        head_logits(p, &l->head, first, n);
+        struct logsoftmax ls = chunk_logsoftmax(l, first, n);
+        op_logsoftmax(p->stream, &ls);
+        if (policy_objective) chunk_policy_loss(l, o, has_ref, first, n);
+        op_logsoftmax_backward(p->stream, &ls, buf_f32(l->coef, first));
+        head_logits_backward(p, &l->head, first, n, head_gradient);
+    }
+    head_gather_backward(p, &l->head, &l->tape, l->row, m->targets, m->rows, gradient);
+    policy_backward(p, &l->tape, &b, &l->kv, gradient);
+    micro_results(l, m, policy_objective);
+}
+
+/* ---- shards ------------------------------------------------------------------------------------- */
+
+/* Room for the results of all targets. */
+static void result_open(struct learner *l, const struct sequence *sequences, int n) {
+    struct learner_result *r = &l->result;
+    int64_t targets = 0, rows = 0;
+    for (int i = 0; i < n; i++) {
+        targets += sequences[i].n - sequences[i].first;
+        rows += sequences[i].n - 1;
+    }
+    if (targets > l->result_capacity) {
+        r->logp = memory_grow(r->logp, targets * 5, sizeof(float));
+        l->result_capacity = targets;
+    }
+    r->targets = targets;
+    r->rows = rows;
+    r->entropy = r->logp + l->result_capacity;
+    r->loss = r->entropy + l->result_capacity;
+    r->kl = r->loss + l->result_capacity;
+    r->clipped = r->kl + l->result_capacity;
+    memset(r->kl, 0, targets * sizeof(float));
+    memset(r->clipped, 0, targets * sizeof(float));
+}
+
+/* The end of shard `shard`: sequences are dealt so that shards have nearly equal rows, whole sequences only.
+ * A function of the sequences alone. */
+static int shard_end(const struct learner *l, const struct sequence *sequences, int n, int64_t rows, int shard) {
+    int64_t limit = rows * (shard + 1) / l->config.grad_shards, sum = 0;
+    int end = 0;
+    if (shard + 1 == l->config.grad_shards) return n;
+    while (end < n && sum + (sequences[end].n - 1) <= limit) sum += sequences[end++].n - 1;
+    return end;
+}
+
+status learner_gradient(struct learner *l, const struct sequence *sequences, int n,
+                        const struct objective *objective, struct learner_result *out) {
+    struct stream *s = l->policy->stream;
+    size_t floats = gradient_floats(l->policy);
+    REQUIRE(l->config.moments && n > 0);
+    result_open(l, sequences, n);
+    int64_t target = 0;
+    int begin = 0, level = 0; /* level: gradients on the stack */
+    for (int shard = 0; shard < l->config.grad_shards; shard++) {
+        int end = shard_end(l, sequences, n, l->result.rows, shard);
+        buf gradient = l->gradient[level++];
+        op_zero(s, gradient, floats * 4);
+        while (begin < end) {
+            struct micro m = micro_cut(l, sequences + begin, end - begin);
+            m.first_target = target;
+            micro_gradient(l, &m, objective, gradient);
+            begin += m.n;
+            target += m.targets;
+        }
+        /* A binary counter: two finished subtrees of equal height become one. */
+        for (int bits = shard + 1; bits % 2 == 0; bits /= 2, level--)
+            op_add(s, l->gradient[level - 2], l->gradient[level - 1], floats);
+    }
+    REQUIRE(level == 1);
+    struct policy *p = l->policy;
+    if (p->config.tied) /* the head's share of the tied embedding */
+        op_add(s, buf_f32(l->gradient[0], p->embed), buf_f32(l->gradient[0], p->n_params),
+               (int64_t)p->config.vocab * p->config.hidden);
+    *out = l->result;
+    return op_sync(s);
+}
+
+status learner_score(struct learner *l, struct policy *p, const struct sequence *sequences, int n,
+                     float inv_temp, struct learner_result *out) {
+    result_open(l, sequences, n);
+    int64_t target = 0;
+    for (int begin = 0; begin < n;) {
+        struct micro m = micro_cut(l, sequences + begin, n - begin);
+        m.first_target = target;
+        micro_forward(l, p, &m, inv_temp);
+        for (int first = 0; first < m.targets; first += l->head.chunk) {
+            int chunk = m.targets - first < l->head.chunk ? m.targets - first : l->head.chunk;
+            head_logits(p, &l->head, first, chunk);
+            struct logsoftmax ls = chunk_logsoftmax(l, first, chunk);
+            op_logsoftmax(p->stream, &ls);
+        }
+        micro_results(l, &m, false);
+        begin += m.n;
+        target += m.targets;
+    }
+    *out = l->result;
+    return op_sync(p->stream);
+}

@@ -1,0 +1,76 @@
+/* The learner: gradients of a loss over whole sequences, in one canonical order (law 4), and AdamW.
+ *
+ * A minibatch is a list of sequences. It is cut into `grad_shards` shards of whole sequences; within a
+ * shard, micro-batches of at most `micro_tokens` rows continue the same gradient accumulators; shards
+ * are added in a fixed binary tree. Neither micro-batches nor threads change a bit. */
+#pragma once
+
+#include "policy/forward.h"
+
+/* One sequence to learn from. Rows are its tokens but the last; targets are ids[first..n-1]. */
+struct sequence {
+    const int32_t *ids; /* [n] */
+    int n;              /* >= 2 */
+    int first;          /* the first token that is a target, >= 1 */
+    const float *weight;    /* [n - first]: of each target's loss, normaliser included; 0 leaves it out */
+    const float *old_logp;  /* [n - first]; NULL: cross-entropy (SFT) instead of the policy objective */
+    const float *ref_logp;  /* [n - first]; NULL: no KL term */
+    float advantage;
+    const uint16_t *routes; /* [n - 1, moe_layers, A] experts to replay; NULL: the router chooses */
+};
+
+/* Per target, in the order of the sequences; arrays [targets] owned by the learner until the next call. */
+struct learner_result {
+    int64_t targets, rows;
+    float *logp, *entropy;
+    float *loss, *kl, *clipped; /* unweighted; kl and clipped are 0 for cross-entropy */
+};
+
+struct learner_config {
+    int micro_tokens;  /* rows of a micro-batch; a longer sequence gets one of its own */
+    int max_positions; /* longest sequence */
+    int grad_shards;   /* a power of two */
+    bool moments;      /* false: for scoring only */
+};
+
+struct objective {
+    float inv_temp; /* 1 / sampling temperature */
+    float clip_low, clip_high, kl_coef;
+};
+
+/* AdamW with decoupled decay on matrices (norm weights are not decayed), gradient clipping by norm. */
+struct update {
+    int64_t step; /* 1 for the first: bias correction */
+    double lr, embed_lr_scale, beta1, beta2, eps, weight_decay, clip_grad; /* clip_grad 0: off */
+};
+
+struct learner;
+
+/* The policy is borrowed. EXIT_BAD_CONFIG when memory does not suffice. */
+status learner_open(struct learner **out, struct policy *p, const struct learner_config *config);
+void learner_close(struct learner *l); /* NULL is fine */
+size_t learner_bytes(struct policy *p, const struct learner_config *config);
+
+/* The gradient of sum(weight * loss) over the sequences; replaces the gradient held. */
+status learner_gradient(struct learner *l, const struct sequence *sequences, int n,
+                        const struct objective *objective, struct learner_result *out);
+
+/* Log-probabilities (and entropies) only, under `p`, which has the learner's policy's shape: for a
+ * reference policy, and for replay. loss, kl and clipped are not set. */
+status learner_score(struct learner *l, struct policy *p, const struct sequence *sequences, int n,
+                     float inv_temp, struct learner_result *out);
+
+/* One AdamW step with the gradient held, then packs the policy. grad_norm is before clipping. A
+ * non-finite gradient is never applied: EXIT_BAD_DATA, naming the tensor. */
+status learner_update(struct learner *l, const struct update *u, double *grad_norm);
+
+/* Rows routed to each expert since the last reset: [moe_layers * E], and the bias step of auxiliary-loss-free
+ * balancing (DeepSeek-V3, arXiv 2412.19437, section 2.1.2): bias_e += speed * sign(mean load - load_e).
+ * Returns the largest relative excess over layers, max_e load_e / mean - 1; 0 for dense policies. */
+void learner_load_reset(struct learner *l);
+double learner_balance(struct learner *l, double speed);
+
+/* Moments and gradients, for checkpoints and tests: host copies of n_params floats. */
+void learner_read_moments(struct learner *l, float *m, float *v);
+void learner_write_moments(struct learner *l, const float *m, const float *v);
+void learner_read_gradient(struct learner *l, float *g);

@@ -1,0 +1,441 @@
+#include "rollout/engine.h"
+
+#include <stdlib.h>
+
+enum { PREFILL_ROWS = 256, HEAD_CHUNK = 128 };
+
+/* A prompt whose keys and values are in the cache, while samples of it are waiting or decoding. */
+struct prefix {
+    int request;
+    int blocks; /* in the prefix's table row */
+    int users;  /* samples decoding from it */
+    bool live;
+};
+
+/* A place in the decode batch. */
+struct slot {
+    int request, sample; /* request = -1: empty */
+    int prefix;
+    struct completion *out;
+    int capacity;     /* of out's arrays, in tokens */
+    int n_blocks;     /* own blocks, after the shared ones */
+    int shared_blocks;
+};
+
+struct engine {
+    struct policy *policy;
+    struct engine_config config;
+    struct arena arena; /* what lives as long as the engine */
+    struct tape tape;
+    struct head head;
+    struct kv_cache kv;
+    int rows;           /* capacity of a pass */
+    int blocks_per_seq; /* also the table's stride */
+    int prefixes;       /* capacity */
+    buf base, id, row_seq, row_pos, table, row; /* batch inputs; row: 0, 1, 2, ... */
+    buf inv_temp, top_k, top_p, keys, position, drawn, logp;
+
+    /* Host side. */
+    struct slot *slots;     /* [max_batch] */
+    struct prefix *prefix;  /* [prefixes] */
+    int32_t *host_table;    /* [max_batch + prefixes, blocks_per_seq] */
+    int32_t *free_blocks;   /* stack */
+    int n_free;
+    int32_t *host_id, *host_seq, *host_pos, *host_expert; /* [rows] */
+    int32_t *host_top_k;
+    uint32_t *host_position;
+    float *host_inv_temp, *host_top_p, *host_logp;
+    struct rng_key *host_keys;
+    int *active;            /* [max_batch] slots of the rows of this pass */
+};
+
+/* One run over a list of requests. */
+struct rollout {
+    struct engine *e;
+    const struct request *requests;
+    int n;
+    struct arena *arena;
+    struct completion *out;
+    int next_request, next_sample; /* what is admitted next */
+    int next_out;
+    int finished, total;
+    struct engine_stats stats;
+};
+
+static int table_rows(const struct engine *e) { return e->config.max_batch + e->prefixes; }
+
+static void buffers_place(struct engine *e, struct layout *l) {
+    const struct policy_config *c = &e->policy->config;
+    size_t rows = e->rows, batch = e->config.max_batch;
+    tape_place(&e->tape, l, e->policy, e->rows, false, &e->arena);
+    head_place(&e->head, l, e->policy, (int)batch, HEAD_CHUNK < batch ? HEAD_CHUNK : (int)batch, false);
+    kv_cache_place(&e->kv, l, c, table_rows(e) * e->blocks_per_seq);
+    e->id = layout_i32(l, rows);
+    e->row_seq = layout_i32(l, rows);
+    e->row_pos = layout_i32(l, rows);
+    e->row = layout_i32(l, rows);
+    e->table = layout_i32(l, (size_t)table_rows(e) * e->blocks_per_seq);
+    e->inv_temp = layout_f32(l, batch);
+    e->top_k = layout_i32(l, batch);
+    e->top_p = layout_f32(l, batch);
+    e->keys = layout_take(l, batch * sizeof(struct rng_key));
+    e->position = layout_i32(l, batch);
+    e->drawn = layout_i32(l, batch);
+    e->logp = layout_f32(l, batch);
+}
+
+static void engine_shape(struct engine *e, struct policy *p, const struct engine_config *config) {
+    e->policy = p;
+    e->config = *config;
+    e->rows = config->max_batch > PREFILL_ROWS ? config->max_batch : PREFILL_ROWS;
+    e->blocks_per_seq = (config->max_positions + KV_BLOCK - 1) / KV_BLOCK;
+    /* Prompts with samples in flight; a prompt without sharing belongs to one sample. */
+    e->prefixes = config->max_batch;
+}
+
+size_t engine_bytes(struct policy *p, const struct engine_config *config) {
+    struct engine e = {0};
+    struct layout l = {0};
+    engine_shape(&e, p, config);
+    buffers_place(&e, &l);
+    arena_free(&e.arena);
+    return l.used;
+}
+
+status engine_open(struct engine **out, struct policy *p, const struct engine_config *config) {
+    struct engine *e = memory_new(1, sizeof *e);
+    engine_shape(e, p, config);
+    struct layout l = {0};
+    buffers_place(e, &l);
+    status failed = op_alloc(p->stream, l.used, &e->base);
+    if (failed) {
+        arena_free(&e->arena);
+        free(e);
+        return status_context(failed, "rollout.batch=%d, %d positions", config->max_batch,
+                              config->max_positions);
+    }
+    l = (struct layout){.base = e->base};
+    buffers_place(e, &l);
+
+    struct arena *a = &e->arena;
+    size_t rows = e->rows, batch = config->max_batch;
+    e->slots = ARENA_ARRAY(a, batch, struct slot);
+    e->active = ARENA_ARRAY(a, batch, int);
+    e->prefix = ARENA_ARRAY(a, e->prefixes, struct prefix);
+    e->host_table = ARENA_ARRAY(a, (size_t)table_rows(e) * e->blocks_per_seq, int32_t);
+    e->free_blocks = ARENA_ARRAY(a, e->kv.blocks, int32_t);
+    e->host_id = ARENA_ARRAY(a, rows, int32_t);
+    e->host_seq = ARENA_ARRAY(a, rows, int32_t);
+    e->host_pos = ARENA_ARRAY(a, rows, int32_t);
+    e->host_expert = ARENA_ARRAY(a, rows * (p->config.top_k ? p->config.top_k : 1), int32_t);
+    e->host_top_k = ARENA_ARRAY(a, batch, int32_t);
+    e->host_position = ARENA_ARRAY(a, batch, uint32_t);
+    e->host_inv_temp = ARENA_ARRAY(a, batch, float);
+    e->host_top_p = ARENA_ARRAY(a, batch, float);
+    e->host_logp = ARENA_ARRAY(a, batch, float);
+    e->host_keys = ARENA_ARRAY(a, batch, struct rng_key);
+    for (int i = 0; i < e->rows; i++) e->host_id[i] = i;
+    op_write(p->stream, e->row, e->host_id, rows * 4);
+    *out = e;
+    return NULL;
+}
+
+void engine_close(struct engine *e) {
+    if (!e) return;
+    op_free(e->policy->stream, e->base);
+    arena_free(&e->arena);
+    free(e);
+}
+
+/* ---- key/value blocks ------------------------------------------------------------------------------ */
+
+static int32_t block_take(struct engine *e) {
+    REQUIRE(e->n_free > 0); /* the pool holds every table full */
+    return e->free_blocks[--e->n_free];
+}
+
+static int32_t *table_row(struct engine *e, int row) {
+    return e->host_table + (size_t)row * e->blocks_per_seq;
+}
+
+static int prefix_row(const struct engine *e, int prefix) { return e->config.max_batch + prefix; }
+
+static void prefix_release(struct engine *e, int prefix) {
+    struct prefix *x = &e->prefix[prefix];
+    int32_t *row = table_row(e, prefix_row(e, prefix));
+    for (int i = 0; i < x->blocks; i++) e->free_blocks[e->n_free++] = row[i];
+    *x = (struct prefix){0};
+}
+
+/* ---- one pass ------------------------------------------------------------------------------------- */
+
+static void pass_forward(struct engine *e, int T) {
+    struct stream *s = e->policy->stream;
+    op_write(s, e->id, e->host_id, (size_t)T * 4);
+    op_write(s, e->row_seq, e->host_seq, (size_t)T * 4);
+    op_write(s, e->row_pos, e->host_pos, (size_t)T * 4);
+    op_write(s, e->table, e->host_table, (size_t)table_rows(e) * e->blocks_per_seq * 4);
+    struct batch b = {.T = T,
+                      .S = table_rows(e),
+                      .id = e->id,
+                      .row_seq = e->row_seq,
+                      .row_pos = e->row_pos,
+                      .table = e->table,
+                      .table_stride = e->blocks_per_seq};
+    policy_forward(e->policy, &e->tape, &b, &e->kv);
+}
+
+/* Reads the experts chosen in MoE layer `moe_index` for T rows into host_expert. */
+static void routes_read(struct engine *e, int layer, int T) {
+    op_read(e->policy->stream, e->host_expert, e->tape.layer[layer].expert,
+            (size_t)T * e->policy->config.top_k * 4);
+}
+
+static uint16_t *route_at(const struct engine *e, struct completion *c, int row, int moe_index) {
+    size_t width = e->policy->config.top_k;
+    return c->routes + ((size_t)row * e->policy->moe_layers + moe_index) * width;
+}
+
+static void routes_copy(uint16_t *to, const int32_t *from, int A) {
+    for (int a = 0; a < A; a++) to[a] = (uint16_t)from[a];
+}
+
+/* Prefills prompt tokens 0 .. n_prompt-2 of a new prefix, in passes of at most `rows` rows. The routes of
+ * these rows go to every completion of the request that is made from this prefix: `first` .. first+count-1. */
+static void prefill(struct rollout *r, int index, struct completion *first, int count) {
+    struct engine *e = r->e;
+    const struct request *q = &r->requests[e->prefix[index].request];
+    int A = e->policy->config.top_k, total = q->n_prompt - 1, row = prefix_row(e, index);
+    for (int done = 0; done < total;) {
+        int T = total - done < e->rows ? total - done : e->rows;
+        for (int i = 0; i < T; i++) {
+            e->host_id[i] = q->prompt[done + i];
+            e->host_seq[i] = row;
+            e->host_pos[i] = done + i;
+        }
+        pass_forward(e, T);
+        for (int layer = 0; e->config.keep_routes && layer < e->policy->config.layers; layer++) {
+            int moe_index = e->policy->layers[layer].moe_index;
+            if (moe_index < 0) continue;
+            routes_read(e, layer, T);
+            for (int c = 0; c < count; c++)
+                for (int i = 0; i < T; i++)
+                    routes_copy(route_at(e, &first[c], done + i, moe_index), e->host_expert + i * A, A);
+        }
+        done += T;
+        r->stats.prefill_rows += T;
+    }
+}
+
+/* ---- admission ------------------------------------------------------------------------------------- */
+
+static void completion_open(struct rollout *r, struct completion *c, int request, int sample) {
+    const struct request *q = &r->requests[request];
+    const struct policy *p = r->e->policy;
+    *c = (struct completion){.request = request, .sample = sample, .finish = FINISH_LENGTH};
+    c->ids = ARENA_ARRAY(r->arena, q->sampling.max_new, int32_t);
+    c->logp = ARENA_ARRAY(r->arena, q->sampling.max_new, float);
+    if (r->e->config.keep_routes && p->moe_layers) {
+        size_t rows = (size_t)q->n_prompt + q->sampling.max_new - 1;
+        c->routes = ARENA_ARRAY(r->arena, rows * p->moe_layers * p->config.top_k, uint16_t);
+    }
+}
+
+/* Opens the prefix of the next request (or, without sharing, of its next sample). */
+static int prefix_open(struct rollout *r) {
+    struct engine *e = r->e;
+    const struct request *q = &r->requests[r->next_request];
+    int index = 0;
+    while (e->prefix[index].live) index++;
+    struct prefix *x = &e->prefix[index];
+    *x = (struct prefix){.request = r->next_request, .live = true};
+    x->blocks = (q->n_prompt - 1 + KV_BLOCK - 1) / KV_BLOCK;
+    int32_t *row = table_row(e, prefix_row(e, index));
+    for (int i = 0; i < x->blocks; i++) row[i] = block_take(e);
+    struct completion *first = &r->out[r->next_out];
+    int count = e->config.share_prefix ? q->n_samples : 1;
+    for (int i = 0; i < count; i++)
+        completion_open(r, &first[i], r->next_request, r->next_sample + i);
+    prefill(r, index, first, count);
+    return index;
+}
+
+/* Puts the next sample into an empty slot: the prefix's full blocks are shared, its partial one copied. */
+static void slot_fill(struct rollout *r, int place, int prefix) {
+    struct engine *e = r->e;
+    const struct request *q = &r->requests[r->next_request];
+    struct slot *slot = &e->slots[place];
+    int32_t *own = table_row(e, place), *theirs = table_row(e, prefix_row(e, prefix));
+    int full = (q->n_prompt - 1) / KV_BLOCK;
+    int needed = (q->n_prompt + q->sampling.max_new - 1 + KV_BLOCK - 1) / KV_BLOCK;
+    *slot = (struct slot){.request = r->next_request,
+                          .sample = r->next_sample,
+                          .prefix = prefix,
+                          .out = &r->out[r->next_out],
+                          .capacity = q->sampling.max_new,
+                          .n_blocks = needed - full,
+                          .shared_blocks = full};
+    for (int i = 0; i < full; i++) own[i] = theirs[i];
+    for (int i = full; i < needed; i++) own[i] = block_take(e);
+    if (e->prefix[prefix].blocks > full)
+        kv_cache_copy_block(e->policy->stream, &e->kv, &e->policy->config, own[full], theirs[full]);
+    e->prefix[prefix].users++;
+    r->next_out++;
+    if (++r->next_sample == q->n_samples) {
+        r->next_sample = 0;
+        r->next_request++;
+    }
+}
+
+static void admit(struct rollout *r) {
+    struct engine *e = r->e;
+    int prefix = -1; /* of next_request, when it is in the cache */
+    for (int i = 0; i < e->prefixes && e->config.share_prefix; i++)
+        if (e->prefix[i].live && e->prefix[i].request == r->next_request) prefix = i;
+    for (int place = 0; place < e->config.max_batch && r->next_request < r->n; place++) {
+        if (e->slots[place].request >= 0) continue;
+        int request = r->next_request;
+        if (prefix < 0) prefix = prefix_open(r);
+        slot_fill(r, place, prefix);
+        if (r->next_request != request || !e->config.share_prefix) prefix = -1;
+    }
+}
+
+static void slot_leave(struct rollout *r, int place) {
+    struct engine *e = r->e;
+    struct slot *slot = &e->slots[place];
+    int32_t *row = table_row(e, place);
+    for (int i = 0; i < slot->n_blocks; i++) e->free_blocks[e->n_free++] = row[slot->shared_blocks + i];
+    struct prefix *x = &e->prefix[slot->prefix];
+    bool more = e->config.share_prefix && x->request == r->next_request; /* samples of it still wait */
+    if (--x->users == 0 && !more) prefix_release(e, slot->prefix);
+    slot->request = -1;
+    r->finished++;
+}
+
+/* ---- decoding -------------------------------------------------------------------------------------- */
+
+static void decode_inputs(struct rollout *r, int T) {
+    struct engine *e = r->e;
+    struct stream *s = e->policy->stream;
+    for (int i = 0; i < T; i++) {
+        const struct slot *slot = &e->slots[e->active[i]];
+        const struct request *q = &r->requests[slot->request];
+        int n = slot->out->n;
+        e->host_id[i] = n ? slot->out->ids[n - 1] : q->prompt[q->n_prompt - 1];
+        e->host_seq[i] = e->active[i];
+        e->host_pos[i] = q->n_prompt - 1 + n;
+        e->host_position[i] = (uint32_t)n;
+        e->host_inv_temp[i] = q->sampling.temperature > 0 ? 1.0f / q->sampling.temperature : 0;
+        e->host_top_k[i] = q->sampling.top_k;
+        e->host_top_p[i] = q->sampling.top_p;
+        e->host_keys[i] = q->key;
+        e->host_keys[i].sample = (uint16_t)(q->first_sample + slot->sample);
+    }
+    op_write(s, e->position, e->host_position, (size_t)T * 4);
+    op_write(s, e->inv_temp, e->host_inv_temp, (size_t)T * 4);
+    op_write(s, e->top_k, e->host_top_k, (size_t)T * 4);
+    op_write(s, e->top_p, e->host_top_p, (size_t)T * 4);
+    op_write(s, e->keys, e->host_keys, (size_t)T * sizeof *e->host_keys);
+}
+
+static void decode_sample(struct engine *e, int T) {
+    struct policy *p = e->policy;
+    head_gather(p, &e->head, &e->tape, e->row, T);
+    for (int first = 0; first < T; first += e->head.chunk) {
+        int n = T - first < e->head.chunk ? T - first : e->head.chunk;
+        head_logits(p, &e->head, first, n);
+        op_sample(p->stream, &(struct sample){.logits = e->head.logits,
+                                              .inv_temp = buf_f32(e->inv_temp, first),
+                                              .keys = {e->keys.addr + first * sizeof(struct rng_key)},
+                                              .position = buf_i32(e->position, first),
+                                              .top_k = buf_i32(e->top_k, first),
+                                              .top_p = buf_f32(e->top_p, first),
+                                              .id = buf_i32(e->drawn, first),
+                                              .logp = buf_f32(e->logp, first),
+                                              .T = n,
+                                              .V = p->config.vocab,
+                                              .valid = p->valid_vocab});
+    }
+    op_read(p->stream, e->host_id, e->drawn, (size_t)T * 4);
+    op_read(p->stream, e->host_logp, e->logp, (size_t)T * 4);
+}
+
+static void decode_routes(struct rollout *r, int T) {
+    struct engine *e = r->e;
+    int A = e->policy->config.top_k;
+    for (int layer = 0; layer < e->policy->config.layers; layer++) {
+        int moe_index = e->policy->layers[layer].moe_index;
+        if (moe_index < 0) continue;
+        routes_read(e, layer, T);
+        for (int i = 0; i < T; i++) {
+            struct slot *slot = &e->slots[e->active[i]];
+            int row = r->requests[slot->request].n_prompt - 1 + slot->out->n;
+            routes_copy(route_at(e, slot->out, row, moe_index), e->host_expert + i * A, A);
+        }
+    }
+}
+
+static bool is_stop(const struct policy_config *c, int32_t id) {
+    for (int i = 0; i < c->n_eos; i++)
+        if (c->eos[i] == id) return true;
+    return false;
+}
+
+static void decode_pass(struct rollout *r) {
+    struct engine *e = r->e;
+    int T = 0;
+    for (int i = 0; i < e->config.max_batch; i++)
+        if (e->slots[i].request >= 0) e->active[T++] = i;
+    decode_inputs(r, T);
+    pass_forward(e, T);
+    if (e->config.keep_routes) decode_routes(r, T);
+    decode_sample(e, T);
+    r->stats.passes++;
+    r->stats.sampled_tokens += T;
+    r->stats.idle_rows += e->config.max_batch - T;
+    for (int i = 0; i < T; i++) {
+        struct slot *slot = &e->slots[e->active[i]];
+        struct completion *c = slot->out;
+        c->ids[c->n] = e->host_id[i];
+        c->logp[c->n] = e->host_logp[i];
+        c->n++;
+        if (is_stop(&e->policy->config, e->host_id[i])) c->finish = FINISH_STOP;
+        if (c->finish == FINISH_STOP || c->n == slot->capacity) slot_leave(r, e->active[i]);
+    }
+}
+
+static status requests_check(const struct engine *e, const struct request *requests, int n) {
+    for (int i = 0; i < n; i++) {
+        const struct request *q = &requests[i];
+        REQUIRE(q->n_prompt >= 1 && q->n_samples >= 1 && q->sampling.max_new >= 1);
+        if (q->n_prompt + q->sampling.max_new > e->config.max_positions)
+            return fail(EXIT_BAD_DATA,
+                        "prompt %d has %d tokens, which with %d new ones is more than the %d positions planned", i,
+                        q->n_prompt, q->sampling.max_new, e->config.max_positions);
+        for (int t = 0; t < q->n_prompt; t++)
+            if (q->prompt[t] < 0 || q->prompt[t] >= e->policy->valid_vocab)
+                return fail(EXIT_BAD_DATA, "prompt %d holds token id %d, the vocabulary has %d", i, q->prompt[t],
+                            e->policy->valid_vocab);
+    }
+    return NULL;
+}
+
+status engine_run(struct engine *e, const struct request *requests, int n, struct arena *arena,
+                  struct completion *out, engine_poll *poll, void *ctx, struct engine_stats *stats) {
+    TRY(requests_check(e, requests, n));
+    struct rollout r = {.e = e, .requests = requests, .n = n, .arena = arena, .out = out};
+    for (int i = 0; i < n; i++) r.total += requests[i].n_samples;
+    for (int i = 0; i < e->config.max_batch; i++) e->slots[i].request = -1;
+    for (int i = 0; i < e->prefixes; i++) e->prefix[i] = (struct prefix){0};
+    for (int i = 0; i < e->kv.blocks; i++) e->free_blocks[i] = e->kv.blocks - 1 - i;
+    e->n_free = e->kv.blocks;
+    while (r.finished < r.total) {
+        admit(&r);
+        decode_pass(&r);
+        if (poll && !poll(ctx, (double)r.finished / r.total))
+            return fail(EXIT_TRY_AGAIN, "interrupted during a rollout");
+    }
+    if (stats) *stats = r.stats;
+    return op_sync(e->policy->stream);
+}

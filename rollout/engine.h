@@ -1,0 +1,40 @@
+/* The rollout engine: continuous batching over one policy.
+ *
+ * A prompt is prefilled once, all but its last token; its samples share the full key/value blocks and
+ * copy the last partial one. Every sample then decodes from the prompt's last token on, one row a pass,
+ * joins the batch when there is room and leaves it when it stops. By laws 2 and 3 a completion does not
+ * depend on any of this: same tokens and log-probabilities for any batch size, thread count or order. */
+#pragma once
+
+#include "policy/forward.h"
+#include "rollout/request.h"
+
+struct engine;
+
+struct engine_config {
+    int max_batch;     /* sequences decoding at once */
+    int max_positions; /* longest prompt + completion */
+    bool keep_routes;  /* fill completion.routes */
+    bool share_prefix; /* false: every sample prefills its own prompt (for tests of law 2) */
+};
+
+struct engine_stats {
+    int64_t prefill_rows, sampled_tokens, passes;
+    int64_t idle_rows; /* batch places that stood empty in decode passes */
+};
+
+/* Called between passes with the share of samples finished; false abandons the rollout. */
+typedef bool engine_poll(void *ctx, double done);
+
+/* The policy is borrowed and may change its weights between runs. EXIT_BAD_CONFIG: too little memory. */
+status engine_open(struct engine **out, struct policy *p, const struct engine_config *config);
+void engine_close(struct engine *e); /* NULL is fine */
+
+/* Completes all requests; out [sum of n_samples], in order of request, then sample; its arrays live in the
+ * arena. EXIT_BAD_DATA: a prompt id outside the vocabulary, or a prompt and completion longer than
+ * max_positions. EXIT_TRY_AGAIN: abandoned by poll. poll and stats may be NULL. */
+status engine_run(struct engine *e, const struct request *requests, int n, struct arena *arena,
+                  struct completion *out, engine_poll *poll, void *ctx, struct engine_stats *stats);
+
+/* Device bytes an engine takes beside the policy. */
+size_t engine_bytes(struct policy *p, const struct engine_config *config);
