@@ -1,0 +1,31 @@
+/* The commands. Each is one function in a file of its own, and one row of the table in cli/main.c.
+ */
+#pragma once
+
+#include "base/status.h"
+
+/* An option of a command: what is not a config key, such as `--json` or `--out FILE`. */
+struct command_option {
+    const char *name;  /* "--json"; NULL ends a list */
+    const char *value; /* what stands for its value in the help, "FILE"; NULL: it takes none */
+    const char *doc;   /* half a sentence */
+};
+
+struct command {
+    const char *name; /* NULL ends the table */
+    const char *summary;
+    /* argv holds what follows the command's name. */
+    status (*run)(int argc, char **argv);
+    const char *operands; /* "RUN", "" for none; for the help */
+    /* The config keys its help lists: beginnings of names, separated by blanks; "*" = all, NULL =
+     * it takes no keys. */
+    const char *keys;
+    const char *example;                  /* a command line that works */
+    const struct command_option *options; /* NULL: none */
+};
+
+/* Ends with {0}. */
+extern const struct command commands[];
+
+status cli_config(int argc, char **argv);
+extern const struct command_option cli_config_options[];

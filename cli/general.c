@@ -1,0 +1,29 @@
+#include "cli/general.h"
+
+#include <sched.h>
+
+enum { THREADS_MAX = 1024, THREADS_AUTO_MAX = 64 };
+
+const struct config_key general_keys[] = {
+    CONFIG_INT(struct general_config, seed, "seed", "1", 0, 9007199254740991, SEMANTIC,
+               "what all randomness is a function of"),
+    CONFIG_INT(struct general_config, steps, "steps", "100", 1, 1e9, SEMANTIC,
+               "how many steps the run has; the learning rate's horizon"),
+    CONFIG_ENUM(struct general_config, device, "device", "cpu", "cpu|ref", EXECUTION,
+                "the kernels: SIMD, or the slow scalar definition of the same bits"),
+    CONFIG_ENUM(struct general_config, isa, "isa", "auto", "auto|avx2|avx512", EXECUTION,
+                "the cpu kernels' instruction set; auto takes the best this processor has"),
+    CONFIG_INT(struct general_config, threads, "threads", "0", 0, THREADS_MAX, EXECUTION,
+               "threads to compute with; 0: one for each processor"),
+    CONFIG_STRING(struct general_config, model, "model.path", "", EXECUTION,
+                  "a Hugging Face directory to start from; empty: random weights as model.* says"),
+    CONFIG_END,
+};
+
+int general_threads(const struct general_config *c) {
+    if (c->threads > 0) return (int)c->threads;
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
+    int n = CPU_COUNT(&allowed);
+    return n < THREADS_AUTO_MAX ? n : THREADS_AUTO_MAX;
+}

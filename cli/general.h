@@ -1,0 +1,18 @@
+/* The keys that belong to no module: what a run starts from, how long it is, what it runs on. */
+#pragma once
+
+#include "base/config.h"
+
+struct general_config {
+    const char *model;
+    int64_t seed;
+    int64_t steps;
+    const char *device, *isa;
+    int64_t threads; /* 0: general_threads chooses */
+};
+
+extern const struct config_key general_keys[];
+
+/* How many threads to use: as many as the config says, or one for each processor that this process
+ * may run on, up to a number beyond which the loop's small matrices gain nothing. At least 1. */
+int general_threads(const struct general_config *c);

@@ -1,0 +1,101 @@
+/* The program: finds the command, runs it, prints its failure, and ends with its exit code. */
+#include "base/nearest.h"
+#include "base/version.h"
+#include "cli/commands.h"
+#include "cli/help.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+const struct command commands[] = {
+    {"config", "print the resolved config, or the schema in several forms", cli_config, "[PREFIX]",
+     "*", "grpo config seed=2 threads=1", cli_config_options},
+    {0},
+};
+
+static const struct command *command_find(const char *name) {
+    for (const struct command *c = commands; c->name; c++)
+        if (strcmp(c->name, name) == 0) return c;
+    return NULL;
+}
+
+static status fail_unknown_command(const char *name) {
+    struct nearest near = {.wanted = name};
+    for (const struct command *c = commands; c->name; c++) nearest_offer(&near, c->name);
+    nearest_offer(&near, "help");
+    const char *meant = nearest_name(&near);
+    return fail(EXIT_USAGE_ERROR, "unknown command %.80s%s%s%s", name,
+                meant ? "; did you mean " : "; \"grpo help\" lists the commands",
+                meant ? meant : "", meant ? "?" : "");
+}
+
+/* `grpo help [COMMAND]`, also spelled `grpo --help` and `grpo COMMAND --help`. */
+static status print_help(const char *name) {
+    if (!name) {
+        help_print_overview(stdout);
+        return NULL;
+    }
+    const struct command *command = command_find(name);
+    if (!command) return fail_unknown_command(name);
+    help_print_command(command, stdout);
+    return NULL;
+}
+
+static bool asks_for_help(int argc, char **argv) {
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    return false;
+}
+
+/* Runs what the command line asks for; *context becomes what a failure's sentence begins with. */
+static status run(int argc, char **argv, const char **context) {
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (strcmp(name, "--version") == 0) {
+        printf("grpo %s\n", GRPO_VERSION);
+        return NULL;
+    }
+    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        return print_help(argc > 2 ? argv[2] : NULL);
+    const struct command *command = command_find(name);
+    if (!command) return fail_unknown_command(name);
+    *context = command->name;
+    if (asks_for_help(argc - 2, argv + 2)) return print_help(name);
+    return command->run(argc - 2, argv + 2);
+}
+
+/* A stream that was closed when we started would be taken by the first file we open, and then be
+ * written to as if it were the terminal. */
+static void occupy_standard_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF) {
+            int got = open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY); /* using it still fails */
+            (void)got;
+        }
+}
+
+/* What a command printed counts only once it is out. */
+static status close_stdout(void) {
+    bool failed_before = ferror(stdout);
+    errno = 0;
+    if (fclose(stdout) == 0 && !failed_before) return NULL;
+    if (errno == 0) return fail(EXIT_IO, "standard output: writing failed");
+    return fail_errno(EXIT_IO, errno, "standard output");
+}
+
+int main(int argc, char **argv) {
+    occupy_standard_streams();
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, with a sentence */
+    const char *context = NULL;
+    status s = run(argc, argv, &context);
+    status closed = close_stdout();
+    if (s)
+        status_free(closed);
+    else
+        s = closed;
+    if (!s) return EXIT_OK;
+    fprintf(stderr, "grpo%s%s: %s\n", context ? " " : "", context ? context : "", status_text(s));
+    return (int)status_code(s);
+}

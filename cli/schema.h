@@ -1,0 +1,21 @@
+/* The one schema: every module's settings in one struct, and the config that reads and writes them.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "cli/general.h"
+
+enum { SCHEMA_FRAGMENTS_MAX = 32 };
+
+struct settings {
+    /* The values, one struct a module. */
+    struct general_config general;
+
+    struct config config; /* how the values are set, written and compared */
+    struct config_fragment fragments[SCHEMA_FRAGMENTS_MAX];
+    struct arena arena; /* owned: holds the strings */
+};
+
+/* Gives every setting its default. `s` must stay where it is until schema_close. */
+void schema_open(struct settings *s);
+void schema_close(struct settings *s); /* the strings of all settings go with it */
