@@ -228,7 +228,8 @@ static void pick(const struct policy_config *c, double *choice, uint16_t *ids) {
 }
 
 /* Chooses ids [top_k] for one row (or takes them as they are) and weighs them. */
-static void route(struct pass *p, int layer, const double *x, uint16_t *ids, bool pinned, double *gates) {
+static void route(struct pass *p, int layer, const double *x, uint16_t *ids, bool pinned,
+                  double *gates) {
     const struct policy_config *c = p->c;
     int E = c->experts, D = c->hidden;
     double *score = vector(p, (size_t)E), *choice = vector(p, (size_t)E);
@@ -265,7 +266,8 @@ static void mixture(struct pass *p, int layer, int moe_layer, int moe_layers, do
     char prefix[NAME_MAX_BYTES];
     memset(y, 0, (size_t)p->T * D * sizeof *y);
     for (int t = 0; t < p->T; t++) {
-        uint16_t *ids = p->s->experts ? p->s->experts + ((size_t)t * moe_layers + moe_layer) * A : own;
+        uint16_t *ids =
+            p->s->experts ? p->s->experts + ((size_t)t * moe_layers + moe_layer) * A : own;
         route(p, layer, x + (size_t)t * D, ids, p->s->experts && p->s->pinned, gates);
         for (int a = 0; a < A; a++) {
             snprintf(prefix, sizeof prefix, "model.layers.%d.mlp.experts.%d", layer, ids[a]);
@@ -301,14 +303,15 @@ void oracle_forward(const struct oracle *o, const struct oracle_sequence *s, dou
     for (int t = 0; t < T; t++)
         memcpy(x + (size_t)t * D, embedding + (size_t)s->ids[t] * D, (size_t)D * sizeof *x);
     for (int i = 0; i < c->layers; i++) {
-        rmsnorm(normed, x, D, weight(p, (size_t)D, "model.layers.%d.input_layernorm.weight", i), T, D,
-                c->rms_eps);
+        rmsnorm(normed, x, D, weight(p, (size_t)D, "model.layers.%d.input_layernorm.weight", i), T,
+                D, c->rms_eps);
         if (c->family == POLICY_DEEPSEEK_V3) latent_attention(p, i, y, normed);
         else grouped_query_attention(p, i, y, normed);
         add(x, y, n);
 
-        rmsnorm(normed, x, D, weight(p, (size_t)D, "model.layers.%d.post_attention_layernorm.weight", i),
-                T, D, c->rms_eps);
+        rmsnorm(normed, x, D,
+                weight(p, (size_t)D, "model.layers.%d.post_attention_layernorm.weight", i), T, D,
+                c->rms_eps);
         if (has_experts(c, i)) {
             mixture(p, i, moe_layer++, moe_layers, y, normed);
         } else {
@@ -350,8 +353,8 @@ double oracle_loss(const struct oracle *o, const struct oracle_sequence *s, int 
     return loss;
 }
 
-double **oracle_gradient(const struct oracle *o, const struct oracle_sequence *s, int n, double step,
-                         struct arena *arena) {
+double **oracle_gradient(const struct oracle *o, const struct oracle_sequence *s, int n,
+                         double step, struct arena *arena) {
     struct oracle_sequence *fixed = ARENA_ARRAY(arena, (size_t)n, struct oracle_sequence);
     for (int i = 0; i < n; i++) {
         fixed[i] = s[i];

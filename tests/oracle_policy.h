@@ -51,5 +51,5 @@ double oracle_loss(const struct oracle *o, const struct oracle_sequence *s, int 
  * `step` (1e-5 leaves errors near 1e-9 of losses near 1). gradient[i] is [tensors[i].n], in `arena`. In
  * every sequence experts stay as the unmoved weights (or, where pinned, the caller) chose them. Costs
  * two forwards an element: for tiny policies. Weights are as before when it returns. */
-double **oracle_gradient(const struct oracle *o, const struct oracle_sequence *s, int n, double step,
-                         struct arena *arena);
+double **oracle_gradient(const struct oracle *o, const struct oracle_sequence *s, int n,
+                         double step, struct arena *arena);
