@@ -5,3 +5,5 @@
 
 #include "kernels/cpu/simd.h"
 #include "kernels/ops.h"
+
+void ISA(cpu_gemm)(struct ops *table); /* gemm.c: pack too */

@@ -7,4 +7,5 @@
 
 void ISA(cpu_table)(struct ops *table) {
     table->name = NAME(CPU_ISA);
+    ISA(cpu_gemm)(table);
 }

@@ -1,0 +1,201 @@
+/* Register-blocked micro-kernels and the loops that keep their operands in the caches. */
+#include "kernels/cpu/gemm_tile.h"
+
+/* A kernel computes rows x vectors accumulators, all in registers: a step of k loads the vectors of
+ * b once and broadcasts each row's a. Fewer rows take more vectors, so that enough chains are in
+ * flight to hide the latency of an FMA. The list names the shapes as (rows, log2 vectors). */
+#ifdef __AVX512F__
+enum { ROWS_MAX = 14 }; /* 14 x 2 of 32 registers, two for b, one broadcast */
+#define SHAPES(X)                                                                                  \
+    X(1, 0)                                                                                        \
+    X(1, 1) X(1, 2) X(1, 3) X(2, 0) X(2, 1) X(2, 2) X(2, 3) X(3, 0) X(3, 1) X(3, 2) X(4, 0)        \
+        X(4, 1) X(4, 2) X(5, 0) X(5, 1) X(5, 2) X(6, 0) X(6, 1) X(6, 2) X(7, 0) X(7, 1) X(8, 0)    \
+            X(8, 1) X(9, 0) X(9, 1) X(10, 0) X(10, 1) X(11, 0) X(11, 1) X(12, 0) X(12, 1) X(13, 0) \
+                X(13, 1) X(14, 0) X(14, 1)
+#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#else
+enum { ROWS_MAX = 6 }; /* 6 x 1 pairs of 16 registers, a pair for b, one broadcast */
+#define SHAPES(X) X(1, 0) X(1, 1) X(1, 2) X(2, 0) X(2, 1) X(3, 0) X(3, 1) X(4, 0) X(5, 0) X(6, 0)
+#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#endif
+
+enum {
+    VECTORS_MAX = 8,
+    DEPTH_BLOCK = 384,   /* ROWS_MAX rows of a, this deep, stay in a 32 KiB L1 */
+    COLUMN_BLOCK = 256,  /* this many columns of b, that deep, stay in L2 while the rows pass */
+    PACK_B_ROWS = 192,   /* so many rows pay for a copy of b in panels; with fewer, rows far apart
+                            cost less than the copy */
+    PACK_A_COLUMNS = 33, /* more than one tile must read a column-wise a before a copy pays */
+    A_STEP = (ROWS_MAX + 7) / 8 * 8, /* floats between steps of a copied a */
+    AHEAD = 8,                       /* steps of k between fetching from b and using it */
+};
+
+struct tile {
+    struct product p;
+    vmask last; /* columns of the last vector that exist */
+};
+
+/* The three constants are known where it is inlined. */
+INLINE void multiply(const struct tile *t, const int rows, const int vectors, const bool part) {
+    const ptrdiff_t a_row = t->p.a_row, a_k = t->p.a_k, b_panel = t->p.b_panel, b_k = t->p.b_k;
+    const vmask last = t->last;
+    vf sum[ROWS_MAX][VECTORS_MAX];
+    float *c = t->p.c;
+    if (t->p.add) {
+        UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL for (int v = 0; v + 1 < vectors; v++) sum[i][v] = vf_load(c + LANES * v);
+            sum[i][vectors - 1] = vf_load_mask(c + LANES * (vectors - 1), last);
+            c += t->p.c_row;
+        }
+    } else {
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vectors; v++) sum[i][v] =
+            vf_zero();
+    }
+    if (t->p.add) { /* the neighbours, which come next: a gradient larger than the caches */
+        c = t->p.c;
+        UNROLL for (int i = 0; i < rows && vectors > 1; i++) {
+            UNROLL for (int v = 0; v < vectors; v++)
+                _mm_prefetch((const char *)(c + LANES * (vectors + v)), _MM_HINT_T0);
+            c += t->p.c_row;
+        }
+    }
+    const float *a = t->p.a, *b = t->p.b;
+    for (int k = t->p.depth; k > 0; k--) {
+        vf column[VECTORS_MAX];
+        UNROLL for (int v = 0; v < vectors; v++) column[v] =
+            part ? vf_load_mask(b + v * b_panel, last) : vf_load(b + v * b_panel);
+        UNROLL for (int i = 0; i < rows; i++) {
+            vf x = vf_set1(a[i * a_row]);
+            UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vf_fma(x, column[v], sum[i][v]);
+        }
+        UNROLL for (int v = 0; v < vectors && rows > 2; v++)
+            _mm_prefetch((const char *)(b + v * b_panel + AHEAD * b_k), _MM_HINT_T0);
+        a += a_k;
+        b += b_k;
+    }
+    c = t->p.c;
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int v = 0; v + 1 < vectors; v++) vf_store(c + LANES * v, sum[i][v]);
+        vf_store_mask(c + LANES * (vectors - 1), last, sum[i][vectors - 1]);
+        c += t->p.c_row;
+    }
+}
+
+#define DEFINE(rows, log)                                                                          \
+    static void whole_##rows##_##log(const struct tile *t) {                                       \
+        multiply(t, rows, 1 << log, false);                                                        \
+    }
+#define DEFINE_PART(rows)                                                                          \
+    static void part_##rows(const struct tile *t) {                                                \
+        multiply(t, rows, 1, true);                                                                \
+    }
+SHAPES(DEFINE)
+ROWS(DEFINE_PART)
+
+#define ENTRY(rows, log) [rows - 1][log] = whole_##rows##_##log,
+#define ENTRY_PART(rows) [rows - 1] = part_##rows,
+typedef void kernel(const struct tile *t);
+static kernel *const whole[ROWS_MAX][4] = {SHAPES(ENTRY)};
+static kernel *const part[ROWS_MAX] = {
+    ROWS(ENTRY_PART)}; /* reads no column of b that is not there */
+
+/* All columns of at most ROWS_MAX rows. */
+static void row_tile(const struct product *p) {
+    struct tile t = {.p = *p};
+    int left = p->columns;
+    kernel *const *shapes = whole[p->rows - 1];
+    for (int log = 3; left > 0; log--) {
+        if (!shapes[log]) continue;
+        int width = LANES << log; /* a last panel that is not whole counts when b is padded */
+        while (p->b_padded ? left > width - LANES : left >= width) {
+            t.last = vmask_first(left - (width - LANES));
+            shapes[log](&t);
+            t.p.c += width;
+            t.p.b += p->b_panel << log;
+            left -= width;
+        }
+        if (log == 0) break;
+    }
+    if (left > 0) {
+        t.last = vmask_first(left);
+        part[p->rows - 1](&t);
+    }
+}
+
+static int ceil_div(int a, int b) {
+    return (a + b - 1) / b;
+}
+
+/* A tile of a whose rows are neighbours and whose steps lie apart, copied so that it stays in L1.
+ */
+static void pack_a(float *to, const struct product *p) {
+    vmask rows = vmask_first(p->rows);
+    for (int k = 0; k < p->depth; k++)
+        vf_store(to + k * A_STEP, vf_load_mask(p->a + k * p->a_k, rows));
+}
+
+/* One stretch of the depth, rows in tiles of nearly equal height. */
+static void row_tiles(const struct product *p) {
+    struct product t = *p;
+    _Alignas(64) float copy[DEPTH_BLOCK * A_STEP + LANES];
+    bool copies = p->a_row == 1 && p->columns >= PACK_A_COLUMNS;
+    const float *a = p->a;
+    for (int tiles = ceil_div(p->rows, ROWS_MAX), left = p->rows; tiles > 0; tiles--) {
+        t.rows = ceil_div(left, tiles);
+        t.a = a;
+        t.a_k = p->a_k;
+        if (copies) {
+            pack_a(copy, &t);
+            t.a = copy;
+            t.a_k = A_STEP;
+        }
+        row_tile(&t);
+        t.c += t.rows * p->c_row;
+        a += t.rows * p->a_row;
+        left -= t.rows;
+    }
+}
+
+/* The same with b copied into panels first: rows of a large matrix share pages and cache sets
+ * badly. */
+static __attribute__((noinline)) void row_tiles_packed(const struct product *p) {
+    _Alignas(64) float copy[DEPTH_BLOCK * COLUMN_BLOCK];
+    int panels = p->columns / LANES, left = p->columns % LANES;
+    ptrdiff_t panel = LANES * p->depth;
+    vmask last = vmask_first(left);
+    for (int k = 0; k < p->depth; k++) {
+        const float *from = p->b + k * p->b_k;
+        float *to = copy + k * LANES;
+        for (int v = 0; v < panels; v++) vf_store(to + v * panel, vf_load(from + v * p->b_panel));
+        if (left) vf_store(to + panels * panel, vf_load_mask(from + panels * p->b_panel, last));
+    }
+    struct product t = *p;
+    t.b = copy;
+    t.b_panel = panel;
+    t.b_k = LANES;
+    t.b_padded = true;
+    row_tiles(&t);
+}
+
+void ISA(product)(const struct product *p) {
+    struct product t = *p;
+    for (int j = 0; j < p->columns; j += COLUMN_BLOCK) {
+        t.columns = p->columns - j < COLUMN_BLOCK ? p->columns - j : COLUMN_BLOCK;
+        t.add = p->add;
+        t.a = p->a;
+        t.b = p->b + j / LANES * p->b_panel;
+        t.c = p->c + j;
+        int blocks = ceil_div(p->depth, DEPTH_BLOCK), left = p->depth;
+        do { /* a depth of 0 still stores its zeros */
+            t.depth = blocks ? ceil_div(left, blocks--) : 0;
+            if (t.b_k != LANES && t.rows >= PACK_B_ROWS)
+                row_tiles_packed(&t);
+            else
+                row_tiles(&t);
+            t.a += t.depth * p->a_k;
+            t.b += t.depth * p->b_k;
+            t.add = true;
+            left -= t.depth;
+        } while (left > 0);
+    }
+}
