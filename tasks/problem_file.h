@@ -1,0 +1,27 @@
+/* Problems as JSON lines. */
+#pragma once
+
+#include "tasks/problem.h"
+
+#include <stdio.h>
+
+/* Reads the problems of a JSONL file ("-": standard input). Rows are told apart by their columns:
+ *
+ * - ours: "id", "source", "question", "gold", for Countdown also "numbers", "target", "witness";
+ * - TinyZero's: "nums", "target";
+ * - verl's: "prompt" (text or messages), "reward_model" with a "ground_truth" that is text, a
+ * number, or an object with "numbers" and "target"; the question is then the whole prompt as it
+ * stands, so tasks.prompt=none or compact fits;
+ * - plain: "question", "problem" or "prompt", with "gold", "answer", "solution" or "ground_truth".
+ *   Of a solution with "#### 1,234" in it the gold is 1234.
+ *
+ * A row without "id" is called "STEM:LINE". Its source is "source", else "data_source", else
+ * "countdown" when it has numbers, else the file's stem.
+ *
+ * EXIT_NO_INPUT. EXIT_BAD_DATA: "FILE:LINE: ..." for what is missing or wrong, and for an id that
+ * comes twice. */
+status problem_file_read(const char *path, struct problem_set *out, struct arena *arena);
+
+/* Writes one problem as a line that problem_file_read reads back. `prompt` may be empty. EXIT_IO.
+ */
+status problem_file_write(const struct problem *problem, struct span prompt, FILE *out);
