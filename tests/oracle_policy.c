@@ -353,30 +353,56 @@ double oracle_loss(const struct oracle *o, const struct oracle_sequence *s, int 
     return loss;
 }
 
-double **oracle_gradient(const struct oracle *o, const struct oracle_sequence *s, int n,
-                         double step, struct arena *arena) {
-    struct oracle_sequence *fixed = ARENA_ARRAY(arena, (size_t)n, struct oracle_sequence);
+struct oracle_sequence *oracle_pin(const struct oracle *o, const struct oracle_sequence *s, int n,
+                                   struct arena *arena) {
+    struct oracle_sequence *pinned = ARENA_ARRAY(arena, (size_t)n, struct oracle_sequence);
     for (int i = 0; i < n; i++) {
-        fixed[i] = s[i];
+        pinned[i] = s[i];
         if (s[i].experts && s[i].pinned) continue;
         size_t slots = (size_t)s[i].T * o->config->layers * o->config->top_k;
-        fixed[i].experts = ARENA_ARRAY(arena, slots, uint16_t);
+        pinned[i].experts = ARENA_ARRAY(arena, slots, uint16_t);
+        pinned[i].pinned = false;
     }
-    oracle_loss(o, fixed, n); /* writes the experts that are not pinned yet */
-    for (int i = 0; i < n; i++) fixed[i].pinned = true;
+    oracle_loss(o, pinned, n); /* writes the experts that are not pinned yet */
+    for (int i = 0; i < n; i++) pinned[i].pinned = true;
+    return pinned;
+}
 
-    double **gradient = ARENA_ARRAY(arena, (size_t)o->n, double *);
+/* Sets every weight that has a direction to where it was, plus `by` times the direction. */
+static void move(const struct oracle *o, double *const *kept, const double *const *direction,
+                 double by) {
+    for (int i = 0; i < o->n; i++)
+        for (size_t j = 0; direction[i] && j < o->tensors[i].n; j++)
+            o->tensors[i].data[j] = kept[i][j] + by * direction[i][j];
+}
+
+double oracle_slope(const struct oracle *o, const struct oracle_sequence *pinned, int n,
+                    const double *const *direction, double step) {
+    struct arena arena = {0};
+    double **kept = ARENA_ARRAY(&arena, (size_t)o->n, double *);
     for (int i = 0; i < o->n; i++) {
-        gradient[i] = ARENA_ARRAY(arena, o->tensors[i].n, double);
-        for (size_t j = 0; j < o->tensors[i].n; j++) {
-            double *w = &o->tensors[i].data[j], kept = *w;
-            *w = kept + step;
-            double above = oracle_loss(o, fixed, n);
-            *w = kept - step;
-            double below = oracle_loss(o, fixed, n);
-            *w = kept;
-            gradient[i][j] = (above - below) / (2 * step);
-        }
+        kept[i] = ARENA_ARRAY(&arena, o->tensors[i].n, double);
+        memcpy(kept[i], o->tensors[i].data, o->tensors[i].n * sizeof **kept);
     }
-    return gradient;
+    move(o, kept, direction, step);
+    double above = oracle_loss(o, pinned, n);
+    move(o, kept, direction, -step);
+    double below = oracle_loss(o, pinned, n);
+    move(o, kept, direction, 0);
+    arena_free(&arena);
+    return (above - below) / (2 * step);
+}
+
+void oracle_gradient(const struct oracle *o, const struct oracle_sequence *pinned, int n,
+                     int tensor, double step, double *gradient) {
+    const struct oracle_tensor *t = &o->tensors[tensor];
+    for (size_t i = 0; i < t->n; i++) {
+        double kept = t->data[i];
+        t->data[i] = kept + step;
+        double above = oracle_loss(o, pinned, n);
+        t->data[i] = kept - step;
+        double below = oracle_loss(o, pinned, n);
+        t->data[i] = kept;
+        gradient[i] = (above - below) / (2 * step);
+    }
 }

@@ -47,9 +47,17 @@ void oracle_logp(const struct oracle *o, const struct oracle_sequence *s, const 
 /* The loss above, summed over n sequences. */
 double oracle_loss(const struct oracle *o, const struct oracle_sequence *s, int n);
 
-/* The derivative of oracle_loss by every element of every tensor, by central differences of width
- * `step` (1e-5 leaves errors near 1e-9 of losses near 1). gradient[i] is [tensors[i].n], in `arena`. In
- * every sequence experts stay as the unmoved weights (or, where pinned, the caller) chose them. Costs
- * two forwards an element: for tiny policies. Weights are as before when it returns. */
-double **oracle_gradient(const struct oracle *o, const struct oracle_sequence *s, int n,
-                         double step, struct arena *arena);
+/* A copy of n sequences in `arena` whose experts are pinned to those that the weights choose now (or to
+ * those that were pinned already): what differences are taken of. */
+struct oracle_sequence *oracle_pin(const struct oracle *o, const struct oracle_sequence *s, int n,
+                                   struct arena *arena);
+
+/* The derivative of oracle_loss over n pinned sequences along `direction`: one array per tensor, [o->n],
+ * each [tensors[i].n] or NULL for a tensor that stays. A central difference of width `step`; with 1e-5 the
+ * error is near 1e-9 of losses and slopes near 1. Weights are as before when it returns. */
+double oracle_slope(const struct oracle *o, const struct oracle_sequence *pinned, int n,
+                    const double *const *direction, double step);
+
+/* The derivative by every element of tensors[tensor], gradient [its n]: two forwards an element. */
+void oracle_gradient(const struct oracle *o, const struct oracle_sequence *pinned, int n,
+                     int tensor, double step, double *gradient);
