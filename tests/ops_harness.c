@@ -1,0 +1,291 @@
+#include "tests/ops_harness.h"
+
+#include "base/arena.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MARGIN = 64 };                      /* elements before and after a tensor */
+static const uint32_t POISON = 0x7fc5a5a5; /* a NaN as a float, an absurd id as an integer */
+
+struct tensor {
+    int64_t rows, cols, ld;
+    bool compared;
+    uint32_t *start; /* [size] contents before the run, margins included */
+    uint32_t *end;   /* [size] after it */
+    buf device;
+};
+
+static int64_t tensor_size(const struct tensor *t) {
+    return t->rows * t->ld + 2 * MARGIN;
+}
+
+uint32_t world_word(const struct world *w, uint32_t index) {
+    struct rng_key key = {.seed = w->seed, .draw = index >> 2, .stage = RNG_TASK};
+    return rng_at(&key, 0).word[index & 3];
+}
+
+/* The next declared tensor; poisoned all over when it is new. */
+static struct tensor *declare(struct world *w, int64_t rows, int64_t cols, int64_t ld, bool *new) {
+    struct tensor *t = &w->tensors[w->next++];
+    *new = w->next > w->declared;
+    if (!*new) return t;
+    REQUIRE(w->next <= TENSORS_MAX && ld >= cols);
+    w->declared = w->next;
+    *t = (struct tensor){.rows = rows, .cols = cols, .ld = ld, .compared = true};
+    t->start = memory_new((size_t)tensor_size(t), 4);
+    t->end = memory_new((size_t)tensor_size(t), 4);
+    for (int64_t i = 0; i < tensor_size(t); i++) t->start[i] = POISON;
+    status failed = op_alloc(w->s, (size_t)tensor_size(t) * 4, &t->device);
+    REQUIRE(!failed);
+    return t;
+}
+
+static buf address(struct world *w, struct tensor *t, bool new, int64_t first_row) {
+    if (new) op_write(w->s, t->device, t->start, (size_t)tensor_size(t) * 4);
+    return buf_f32(t->device, MARGIN + first_row * t->ld);
+}
+
+static buf floats(struct world *w, int64_t rows, int cols, int ld, float low, float high,
+                  int from) {
+    bool new;
+    struct tensor *t = declare(w, rows, cols, ld, &new);
+    for (int64_t i = 0; new &&i < rows *cols; i++) {
+        float u = rng_uniform(world_word(w, (uint32_t)(w->next * 10000019 + i)));
+        float x = low + (high - low) * u;
+        memcpy(&t->start[MARGIN + i / cols * ld + i % cols], &x, 4);
+    }
+    return address(w, t, new, from);
+}
+
+buf row_in(struct world *w, int cols, int ld, float low, float high) {
+    return floats(w, w->T, cols, ld, low, high, w->from);
+}
+buf row_inout(struct world *w, int cols, int ld, float low, float high) {
+    return floats(w, w->T, cols, ld, low, high, w->from);
+}
+buf all_in(struct world *w, int64_t rows, int cols, int ld, float low, float high) {
+    return floats(w, rows, cols, ld, low, high, 0);
+}
+buf all_inout(struct world *w, int64_t rows, int cols, int ld, float low, float high) {
+    return floats(w, rows, cols, ld, low, high, 0);
+}
+buf row_out(struct world *w, int cols, int ld) {
+    bool new;
+    struct tensor *t = declare(w, w->T, cols, ld, &new);
+    return address(w, t, new, w->from);
+}
+buf all_out(struct world *w, int64_t rows, int cols, int ld) {
+    bool new;
+    struct tensor *t = declare(w, rows, cols, ld, &new);
+    return address(w, t, new, 0);
+}
+buf row_ids(struct world *w, int cols, int below) {
+    bool new;
+    struct tensor *t = declare(w, w->T, cols, cols, &new);
+    for (int64_t i = 0; new &&i < t->rows *cols; i++)
+        t->start[MARGIN + i] = world_word(w, (uint32_t)(w->next * 10000019 + i)) % (uint32_t)below;
+    return address(w, t, new, w->from);
+}
+buf all_bytes(struct world *w, const void *data, size_t bytes) {
+    bool new;
+    REQUIRE(bytes % 4 == 0);
+    struct tensor *t = declare(w, 1, (int64_t)bytes / 4, (int64_t)bytes / 4, &new);
+    if (new) memcpy(t->start + MARGIN, data, bytes);
+    return address(w, t, new, 0);
+}
+buf row_bytes(struct world *w, const void *data, size_t bytes_a_row) {
+    bool new;
+    REQUIRE(bytes_a_row % 4 == 0);
+    int64_t cols = (int64_t)bytes_a_row / 4;
+    struct tensor *t = declare(w, w->T, cols, cols, &new);
+    if (new) memcpy(t->start + MARGIN, data, bytes_a_row * (size_t)w->T);
+    return address(w, t, new, w->from);
+}
+buf all_scratch(struct world *w, size_t bytes) {
+    bool new;
+    int64_t cols = (int64_t)(bytes + 3) / 4;
+    struct tensor *t = declare(w, 1, cols, cols, &new);
+    t->compared = false;
+    return address(w, t, new, 0);
+}
+
+static float element(const struct world *w, const uint32_t *of, int i, int64_t row, int64_t col) {
+    const struct tensor *t = &w->tensors[i];
+    REQUIRE(i < w->declared && row < t->rows && col < t->cols);
+    float x;
+    memcpy(&x, &of[MARGIN + row * t->ld + col], 4);
+    return x;
+}
+double after(const struct world *w, int i, int64_t row, int64_t col) {
+    return (double)element(w, w->tensors[i].end, i, row, col);
+}
+double before(const struct world *w, int i, int64_t row, int64_t col) {
+    return (double)element(w, w->tensors[i].start, i, row, col);
+}
+int32_t id_after(const struct world *w, int i, int64_t row, int64_t col) {
+    const struct tensor *t = &w->tensors[i];
+    REQUIRE(i < w->declared && row < t->rows && col < t->cols);
+    return (int32_t)t->end[MARGIN + row * t->ld + col];
+}
+
+/* Where exp overflows or a result would be denormal, arithmetic gives up this much. */
+static const double SMALLEST = 1e-34;
+
+void near(const struct world *w, int i, int64_t row, int64_t col, double want, double size,
+          int operations) {
+    double got = after(w, i, row, col), tolerance = operations * 0x1p-24 * size + SMALLEST;
+    if (fabs(got - want) <= tolerance) return;
+    fail_msg("tensor %d at (%ld, %ld) is %.9g, expected %.9g within %.2g", i, (long)row, (long)col,
+             got, want, tolerance);
+}
+
+double slope(double *x, double (*loss)(const void *context), const void *context) {
+    /* The five-point rule: its error is h^4/30 of the fifth derivative, and h eps of rounding. */
+    double at = *x, h = 1e-3, sum = 0;
+    static const double weight[] = {1, -8, 8, -1}, offset[] = {-2, -1, 1, 2};
+    for (int i = 0; i < 4; i++) {
+        *x = at + offset[i] * h;
+        sum += weight[i] * loss(context);
+    }
+    *x = at;
+    return sum / (12 * h);
+}
+
+/* ---- running
+ * -------------------------------------------------------------------------------------- */
+
+static void world_open(struct world *w, struct stream *s, int T, uint32_t seed) {
+    *w = (struct world){.s = s, .T = T, .seed = seed};
+    w->tensors = memory_new(TENSORS_MAX, sizeof *w->tensors);
+}
+
+static void world_close(struct world *w) {
+    for (int i = 0; i < w->declared; i++) {
+        free(w->tensors[i].start);
+        free(w->tensors[i].end);
+        op_free(w->s, w->tensors[i].device);
+    }
+    free(w->tensors);
+}
+
+static void world_piece(struct world *w, const struct op_case *c, int N, int from, int rows) {
+    w->from = from;
+    w->rows = rows;
+    w->next = 0;
+    c->run(w, N);
+}
+
+/* Whole, or a row alone, then four, then the rest. */
+static void world_run(struct world *w, const struct op_case *c, int N, bool whole) {
+    int cuts[] = {0, whole ? 0 : 1, whole ? 0 : 5, w->T};
+    for (int i = 0; i < 3; i++) {
+        int from = cuts[i] < w->T ? cuts[i] : w->T, to = cuts[i + 1] < w->T ? cuts[i + 1] : w->T;
+        if (to > from) world_piece(w, c, N, from, to - from);
+    }
+    status failed = op_sync(w->s);
+    REQUIRE(!failed);
+    for (int i = 0; i < w->declared; i++)
+        op_read(w->s, w->tensors[i].end, w->tensors[i].device,
+                (size_t)tensor_size(&w->tensors[i]) * 4);
+}
+
+static bool in_row(const struct tensor *t, int64_t i) {
+    int64_t at = i - MARGIN;
+    return at >= 0 && at < t->rows * t->ld && at % t->ld < t->cols;
+}
+
+static void check_poison(const struct world *w, const char *name) {
+    for (int i = 0; i < w->declared; i++) {
+        const struct tensor *t = &w->tensors[i];
+        for (int64_t k = 0; k < tensor_size(t); k++)
+            if (!in_row(t, k) && t->end[k] != POISON)
+                fail_msg("%s: tensor %d was written outside, at element %ld", name, i,
+                         (long)(k - MARGIN));
+    }
+}
+
+static void check_equal(const struct world *got, const struct world *want, const char *how) {
+    assert_int_equal(got->declared, want->declared);
+    for (int i = 0; i < got->declared; i++) {
+        const struct tensor *g = &got->tensors[i], *r = &want->tensors[i];
+        if (!g->compared) continue;
+        for (int64_t k = 0; k < tensor_size(r); k++) {
+            if (g->end[k] == r->end[k]) continue;
+            int64_t at = k - MARGIN;
+            float a, b;
+            memcpy(&a, &g->end[k], 4);
+            memcpy(&b, &r->end[k], 4);
+            fail_msg("%s: tensor %d at (%ld, %ld) is %a (%08x), the reference says %a (%08x)", how,
+                     i, (long)(at / r->ld), (long)(at % r->ld), (double)a, g->end[k], (double)b,
+                     r->end[k]);
+        }
+    }
+}
+
+static struct stream *open_stream(const char *device, const char *isa, int threads) {
+    struct stream *s;
+    status failed = stream_open(&s, &(struct stream_config){device, isa, threads});
+    if (failed && status_code(failed) == EXIT_BAD_CONFIG && strcmp(isa, "avx512") == 0) {
+        status_free(failed); /* this CPU has no AVX-512: nothing to compare */
+        return NULL;
+    }
+    if (failed) fail_msg("%s", status_text(failed));
+    return s;
+}
+
+static void check_stream(const struct op_case *c, struct stream *s, int threads, int T, int N,
+                         const struct world *reference) {
+    for (int whole = 1; whole >= (c->whole ? 1 : 0); whole--) {
+        struct world w;
+        char how[160];
+        snprintf(how, sizeof how, "%s T=%d N=%d on %s, %d threads, %s", c->name, T, N, s->ops->name,
+                 threads, whole ? "whole" : "in pieces");
+        world_open(&w, s, T, reference->seed);
+        world_run(&w, c, N, whole);
+        check_poison(&w, how);
+        check_equal(&w, reference, how);
+        world_close(&w);
+    }
+}
+
+static void check_size(const struct op_case *c, int T, int N) {
+    struct world reference;
+    struct stream *ref = open_stream("ref", "auto", 1);
+    world_open(&reference, ref, T, (uint32_t)(T * 1009 + N));
+    world_run(&reference, c, N, true);
+    check_poison(&reference, c->name);
+    c->expect(&reference, N);
+    check_stream(c, ref, 1, T, N, &reference);
+    for (int threads = 1; threads <= 3; threads++)
+        for (int wide = 0; wide < 2; wide++) {
+            struct stream *s = open_stream("cpu", wide ? "avx512" : "avx2", threads);
+            if (!s) continue;
+            check_stream(c, s, threads, T, N, &reference);
+            op_close(s);
+        }
+    world_close(&reference);
+    op_close(ref);
+}
+
+static void check_case(void **state) {
+    const struct op_case *c = *state;
+    for (int t = 0; t < SIZES_MAX && c->T[t]; t++)
+        for (int n = 0; n < SIZES_MAX && c->N[n]; n++) check_size(c, c->T[t], c->N[n]);
+}
+
+int ops_check(const struct op_case *cases, int n) {
+    struct CMUnitTest *tests = memory_new((size_t)n, sizeof *tests);
+    for (int i = 0; i < n; i++)
+        tests[i] = (struct CMUnitTest){cases[i].name, check_case, NULL, NULL,
+                                       (void *)(uintptr_t)&cases[i]};
+    int failures = _cmocka_run_group_tests("ops", tests, (size_t)n, NULL, NULL);
+    free(tests);
+    return failures;
+}

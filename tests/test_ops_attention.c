@@ -1,0 +1,232 @@
+/* The key/value pool, attention and its backward. */
+#include "tests/ops_harness.h"
+
+#include "base/arena.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int pick(const struct world *w, int k, int64_t n) {
+    return (int)(world_word(w, 77000u + (uint32_t)k) % (uint64_t)n);
+}
+
+/* What a case's N stands for. */
+static const struct shape {
+    int G, H, Dk, Dv;
+} shapes[] = {{0, 0, 0, 0},   {1, 1, 16, 16}, {2, 4, 24, 40},
+              {1, 4, 64, 16}, {2, 2, 33, 7},  {1, 3, 100, 80}};
+
+/* Rows are three sequences, one after the other; where T is small some are empty. */
+enum { SEQUENCES = 3 };
+
+static void sequence_starts(int T, int32_t start[SEQUENCES + 1]) {
+    start[0] = 0;
+    start[1] = T / 3;
+    start[2] = T / 2;
+    start[3] = T;
+}
+
+static int sequence_of(int T, int64_t t) {
+    return t < T / 3 ? 0 : t < T / 2 ? 1 : 2;
+}
+
+static int start_of(int T, int64_t t) {
+    int32_t start[SEQUENCES + 1];
+    sequence_starts(T, start);
+    return start[sequence_of(T, t)];
+}
+
+/* Tensors q 0, k 1, v 2, row_seq 3, row_pos 4, table 5, pool of keys 6, of values 7, out 8, lse 9.
+ * The pool is poisoned where nothing was stored: keys that nobody may see. */
+static struct attention prepare(struct world *w, int N) {
+    struct shape n = shapes[N];
+    int stride = (w->T + KV_BLOCK - 1) / KV_BLOCK + 1, blocks = SEQUENCES * stride;
+    struct attention a = {.ldo = n.H * n.Dv + 1,
+                          .ldq = n.H * n.Dk + 2,
+                          .T = w->rows,
+                          .H = n.H,
+                          .scale = 1 / sqrtf((float)n.Dk)};
+    a.kv = (struct kv_view){.table_stride = stride, .G = n.G, .Dk = n.Dk, .Dv = n.Dv};
+    int32_t *row = memory_new((size_t)w->T, 8), *table = memory_new((size_t)blocks, 4);
+    for (int t = 0; t < w->T; t++) {
+        row[t] = sequence_of(w->T, t);
+        row[w->T + t] = t - start_of(w->T, t);
+    }
+    for (int b = 0; b < blocks; b++) table[b] = blocks - 1 - b;
+
+    a.q = row_in(w, n.H * n.Dk, a.ldq, -2, 2);
+    buf k = row_in(w, n.G * n.Dk, n.G * n.Dk + 1, -2, 2),
+        v = row_in(w, n.G * n.Dv, n.G * n.Dv + 3, -1, 1);
+    a.kv.row_seq = row_bytes(w, row, 4);
+    a.kv.row_pos = row_bytes(w, row + w->T, 4);
+    a.kv.table = all_bytes(w, table, (size_t)blocks * 4);
+    a.kv.k = all_out(w, blocks * n.G, KV_BLOCK * n.Dk, KV_BLOCK * n.Dk);
+    a.kv.v = all_out(w, blocks * n.G, KV_BLOCK * n.Dv, KV_BLOCK * n.Dv);
+    a.out = row_out(w, n.H * n.Dv, a.ldo);
+    a.lse = row_out(w, n.H, n.H);
+    op_kv_store(w->s, &a.kv, k, n.G * n.Dk + 1, v, n.G * n.Dv + 3, w->rows);
+    free(row);
+    free(table);
+    return a;
+}
+
+static void run_kv_store(struct world *w, int N) {
+    prepare(w, N);
+}
+
+static void run_attention(struct world *w, int N) {
+    struct attention a = prepare(w, N);
+    op_attention(w->s, &a);
+}
+
+/* Tensors as above, then dout 10, dq 11, dk 12, dv 13. */
+static void run_attention_backward(struct world *w, int N) {
+    struct shape n = shapes[N];
+    int32_t start[SEQUENCES + 1];
+    sequence_starts(w->T, start);
+    struct attention_backward b = {.fwd = prepare(w, N), .S = SEQUENCES};
+    b.dout = row_in(w, n.H * n.Dv, b.fwd.ldo, -1, 1);
+    b.dq = row_out(w, n.H * n.Dk, b.fwd.ldq);
+    b.dk = row_out(w, n.G * n.Dk, n.G * n.Dk);
+    b.dv = row_out(w, n.G * n.Dv, n.G * n.Dv);
+    b.seq_start = all_bytes(w, start, sizeof start);
+    op_attention(w->s, &b.fwd);
+    op_attention_backward(w->s, &b);
+}
+
+static void expect_kv_store(const struct world *w, int N) {
+    struct shape n = shapes[N];
+    int stride = (w->T + KV_BLOCK - 1) / KV_BLOCK + 1;
+    for (int64_t t = 0; t < w->T; t++)
+        for (int g = 0; g < n.G; g++) {
+            int position = (int)t - start_of(w->T, t), slot = position % KV_BLOCK;
+            int block =
+                SEQUENCES * stride - 1 - (sequence_of(w->T, t) * stride + position / KV_BLOCK);
+            int row = block * n.G + g;
+            for (int d = 0; d < n.Dk; d++)
+                near(w, 6, row, d * KV_BLOCK + slot, before(w, 1, t, g * n.Dk + d), 1, 0);
+            for (int d = 0; d < n.Dv; d++)
+                near(w, 7, row, slot * n.Dv + d, before(w, 2, t, g * n.Dv + d), 1, 0);
+        }
+}
+
+/* Everything of a call in double precision. */
+struct exact {
+    struct shape n;
+    int T;
+    double *q, *k, *v, *dout; /* [T, H*Dk], [T, G*Dk], [T, G*Dv], [T, H*Dv] */
+    double *p, *out;          /* scratch: [T] probabilities, [Dv] */
+    int first, last, group;   /* the loss is over rows first..last and the heads of this group */
+    double lse;
+};
+
+static double *copy(const struct world *w, int tensor, int cols) {
+    double *x = memory_new((size_t)w->T * (size_t)cols, sizeof *x);
+    for (int64_t i = 0; i < (int64_t)w->T * cols; i++) x[i] = before(w, tensor, i / cols, i % cols);
+    return x;
+}
+
+static struct exact exact_of(const struct world *w, int N, bool backward) {
+    struct shape n = shapes[N];
+    return (struct exact){.n = n,
+                          .T = w->T,
+                          .q = copy(w, 0, n.H * n.Dk),
+                          .k = copy(w, 1, n.G * n.Dk),
+                          .v = copy(w, 2, n.G * n.Dv),
+                          .dout = backward ? copy(w, 10, n.H * n.Dv) : NULL,
+                          .p = memory_new((size_t)w->T, sizeof(double)),
+                          .out = memory_new((size_t)n.Dv, sizeof(double))};
+}
+
+static void exact_free(struct exact *e) {
+    free(e->q);
+    free(e->k);
+    free(e->v);
+    free(e->dout);
+    free(e->p);
+    free(e->out);
+}
+
+/* Leaves softmax(q k / sqrt(Dk)) v of one row and head in e->out. */
+static double exact_attend(const struct exact *e, int t, int h) {
+    struct shape n = e->n;
+    int g = h / (n.H / n.G), start = start_of(e->T, t);
+    double sum = 0;
+    for (int d = 0; d < n.Dv; d++) e->out[d] = 0;
+    for (int j = start; j <= t; j++) {
+        double s = 0;
+        for (int d = 0; d < n.Dk; d++)
+            s += e->q[(t * n.H + h) * n.Dk + d] * e->k[(j * n.G + g) * n.Dk + d];
+        double p = exp(s / sqrt(n.Dk));
+        sum += p;
+        for (int d = 0; d < n.Dv; d++) e->out[d] += p * e->v[(j * n.G + g) * n.Dv + d];
+    }
+    for (int d = 0; d < n.Dv; d++) e->out[d] /= sum;
+    return log(sum);
+}
+
+static double exact_loss(const void *context) {
+    const struct exact *e = context;
+    int share = e->n.H / e->n.G;
+    double loss = 0;
+    for (int t = e->first; t <= e->last; t++)
+        for (int h = e->group * share; h < (e->group + 1) * share; h++) {
+            exact_attend(e, t, h);
+            for (int d = 0; d < e->n.Dv; d++)
+                loss += e->dout[(t * e->n.H + h) * e->n.Dv + d] * e->out[d];
+        }
+    return loss;
+}
+
+/* Rounding of a score of size up to 2*2*sqrt(Dk) by a chain of Dk becomes a relative error of p. */
+static double spread(struct shape n) {
+    return 1 + 4 * sqrt(n.Dk);
+}
+
+static void expect_attention(const struct world *w, int N) {
+    struct exact e = exact_of(w, N, false);
+    for (int k = 0; k < 40; k++) {
+        int t = pick(w, 2 * k, w->T), h = pick(w, 2 * k + 1, e.n.H);
+        double lse = exact_attend(&e, t, h);
+        near(w, 9, t, h, lse, spread(e.n), e.n.Dk + 30);
+        for (int d = 0; d < e.n.Dv; d++)
+            near(w, 8, t, h * e.n.Dv + d, e.out[d], spread(e.n), e.n.Dk + 30);
+    }
+    exact_free(&e);
+}
+
+static void expect_attention_backward(const struct world *w, int N) {
+    struct exact e = exact_of(w, N, true);
+    struct shape n = e.n;
+    for (int k = 0; k < 8; k++) {
+        int t = pick(w, 8 * k, w->T), h = pick(w, 8 * k + 1, n.H), dk = pick(w, 8 * k + 2, n.Dk);
+        int g = h / (n.H / n.G), dv = pick(w, 8 * k + 3, n.Dv);
+        double size = spread(n) * sqrt(n.Dv);
+        e.group = g;
+        e.first = e.last = t;
+        /* the loss also holds the group's other heads, which this query does not move */
+        double want = slope(&e.q[(t * n.H + h) * n.Dk + dk], exact_loss, &e);
+        near(w, 11, t, h * n.Dk + dk, want, size, n.Dk + n.Dv + 30);
+        while (e.last + 1 < w->T && sequence_of(w->T, e.last + 1) == sequence_of(w->T, t)) e.last++;
+        want = slope(&e.k[(t * n.G + g) * n.Dk + dk], exact_loss, &e);
+        near(w, 12, t, g * n.Dk + dk, want, size * 4, n.Dk + n.Dv + 30);
+        want = slope(&e.v[(t * n.G + g) * n.Dv + dv], exact_loss, &e);
+        near(w, 13, t, g * n.Dv + dv, want, size * 4, n.Dk + n.Dv + 30);
+    }
+    exact_free(&e);
+}
+
+static const struct op_case cases[] = {
+    {"kv_store", run_kv_store, expect_kv_store, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, false},
+    {"attention", run_attention, expect_attention, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, false},
+    {"attention_backward",
+     run_attention_backward,
+     expect_attention_backward,
+     {1, 7, 100, 150},
+     {1, 2, 3, 4, 5},
+     true},
+};
+
+int main(void) {
+    return ops_check(cases, sizeof cases / sizeof *cases);
+}
