@@ -115,17 +115,27 @@ status file_writer_put(struct file_writer *w, const void *data, size_t n) {
 
 status file_writer_close(struct file_writer *w) {
     int err = 0;
-    if (fsync(w->fd) != 0) err = errno;
-    if (close(w->fd) != 0 && !err) err = errno;
+    /* EINVAL: a pipe or a device, which has nothing to flush. */
+    if (fsync(w->fd) != 0 && errno != EINVAL) err = errno;
+    if (err) {
+        file_writer_abandon(w);
+        return write_failed(w->path, err);
+    }
+    if (close(w->fd) != 0) {
+        err = errno;
+        unlink(w->path);
+    }
     w->fd = -1;
     return err ? write_failed(w->path, err) : NULL;
 }
 
 void file_writer_abandon(struct file_writer *w) {
     if (w->fd < 0) return;
+    struct stat info;
+    bool regular = fstat(w->fd, &info) == 0 && S_ISREG(info.st_mode);
     close(w->fd);
     w->fd = -1;
-    unlink(w->path);
+    if (regular) unlink(w->path); /* a device such as /dev/full stays where it is */
 }
 
 status file_sync(const char *path) {

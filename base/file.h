@@ -34,8 +34,8 @@ struct file_writer {
 
 status file_writer_open(struct file_writer *w, const char *path); /* creates or truncates */
 status file_writer_put(struct file_writer *w, const void *data, size_t n);
-status file_writer_close(struct file_writer *w);   /* syncs, closes; EXIT_IO when either fails */
-void file_writer_abandon(struct file_writer *w);   /* closes and removes the file; closed: nothing */
+status file_writer_close(struct file_writer *w); /* syncs, closes; when either fails, removes the file */
+void file_writer_abandon(struct file_writer *w); /* closes and removes the file; closed: nothing */
 
 /* Copies a regular file's bytes to a new file, synced. EXIT_NO_INPUT, EXIT_IO. */
 status file_copy(const char *from, const char *to);

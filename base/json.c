@@ -161,6 +161,20 @@ struct span json_canonical(const json_t *value, struct arena *arena) {
     return copy;
 }
 
+struct span json_pretty(const json_t *value, struct arena *arena) {
+    for (size_t digits = 15;; digits++) {
+        char *text = json_dumps(value, JSON_SORT_KEYS | JSON_INDENT(2) | JSON_ENCODE_ANY |
+                                           JSON_REAL_PRECISION(digits));
+        REQUIRE(text);
+        json_t *back = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        bool same = json_equal(value, back);
+        json_decref(back);
+        char *copy = same || digits == 17 ? arena_print(arena, "%s\n", text) : NULL;
+        free(text);
+        if (copy) return span_of(copy);
+    }
+}
+
 status json_lines_open(struct json_lines *r, const char *path, size_t line_max) {
     bool standard_input = strcmp(path, "-") == 0;
     *r = (struct json_lines){.path = standard_input ? "standard input" : path, .line_max = line_max};

@@ -50,6 +50,10 @@ json_t *json_float(double x);
 /* The one text of a value: sorted keys, no spaces, 17 significant digits. In the arena. */
 struct span json_canonical(const json_t *value, struct arena *arena);
 
+/* A value as people like to read it: sorted keys, indented, a newline at the end, and the fewest digits
+ * (15 to 17) with which every number reads back the same. In the arena. */
+struct span json_pretty(const json_t *value, struct arena *arena);
+
 /* Lines of a JSONL file, of any length up to a limit; blank lines are skipped, a last line without a
  * newline counts. */
 struct json_lines {

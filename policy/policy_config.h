@@ -17,15 +17,14 @@ struct policy_config {
     int layers;
     int heads;    /* H */
     int kv_heads; /* G; deepseek_v3: equal to heads in the file, 1 in the latent attention */
-    int head_dim; /* per-head width of q, k, v (GQA families) */
+    int head_dim; /* per-head width of q, k, v; 0 in MLA, which has its own widths below */
     int dense_ffn;    /* intermediate_size */
-    float rms_eps;
+    double rms_eps;
     double rope_theta;
     int max_positions; /* max_position_embeddings */
     bool tied;         /* tie_word_embeddings */
-    bool attention_bias; /* refused when true, for now */
 
-    /* Mixture of experts. experts = 0: dense. */
+    /* Mixture of experts. experts = 0: dense, and the rest of the block is 0. */
     int experts, top_k, expert_ffn; /* E, A, moe_intermediate_size */
     int shared_experts;             /* n_shared_experts: one MLP of width shared_experts * expert_ffn */
     int first_dense;                /* first_k_dense_replace: leading dense layers */
@@ -33,10 +32,10 @@ struct policy_config {
     int n_mlp_only;
     int mlp_only[POLICY_LAYERS_MAX]; /* mlp_only_layers */
     bool router_sigmoid, norm_topk;
-    int n_group, topk_group;
-    float routed_scaling;
+    int n_group, topk_group; /* at least 1 when there are experts */
+    double routed_scaling;
 
-    /* MLA (deepseek_v3). kv_lora = 0: GQA. */
+    /* MLA (deepseek_v3). kv_lora = 0: GQA. q_lora = 0: queries have no latent. */
     int q_lora, kv_lora, nope_dim, rope_dim, v_dim;
     bool rope_interleaved;
 
@@ -46,12 +45,26 @@ struct policy_config {
     double init_std;  /* initializer_range */
 };
 
-/* Reads DIR/config.json (and generation_config.json when there). EXIT_NO_INPUT, EXIT_BAD_DATA with
- * the key and what was expected. Whatever we cannot compute (sliding windows, other activations, ...)
- * is refused by name. */
+/* The widest numbers a config may hold; with them every product of two fits into 64 bits. */
+enum {
+    POLICY_EXPERTS_MAX = 512,
+    POLICY_TOP_K_MAX = 32,
+    POLICY_WIDTH_MAX = 1 << 20, /* hidden, feed-forward and latent widths */
+    POLICY_VOCAB_MAX = 1 << 24,
+};
+
+/* Reads DIR/config.json (and generation_config.json when there), as transformers 4 or 5 spell it.
+ * EXIT_NO_INPUT, EXIT_BAD_DATA with the key and what was expected. Whatever we cannot compute (sliding
+ * windows, other activations, biases, scaled rotary embeddings, quantized weights, dropout, ...) is
+ * refused by name. */
 status policy_config_read(struct policy_config *out, const char *dir);
 
-/* The config as HF JSON text, readable by transformers (keys sorted), in the arena. */
+/* Whether the numbers of a config agree with each other and lie in their ranges: what reading checks,
+ * for configs made otherwise. `where` begins the sentence. EXIT_BAD_DATA. */
+status policy_config_check(const struct policy_config *c, const char *where);
+
+/* The config as HF JSON text in the spelling that transformers 4 and 5 and other engines read (keys
+ * sorted, weights declared as float32), in the arena. */
 const char *policy_config_json(const struct policy_config *c, struct arena *arena);
 
 /* Whether decoder layer i has experts. */

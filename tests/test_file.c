@@ -2,75 +2,36 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
+#include "tests/expect.h"
 
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
-
-static char root[64]; /* a fresh directory for this program */
-
-static const char *in_root(const char *name) {
-    static char paths[4][256];
-    static int next;
-    char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", root, name);
-    return path;
-}
-
-static void expect_ok(status s) {
-    if (s) print_error("%s\n", status_text(s));
-    assert_null(s);
-}
-
-/* The status failed with this code and names `part`. */
-static void expect_failure(status s, enum exit_code code, const char *part) {
-    assert_non_null(s);
-    if (status_code(s) != code || !strstr(status_text(s), part)) print_error("%s\n", status_text(s));
-    assert_int_equal(status_code(s), code);
-    assert_non_null(strstr(status_text(s), part));
-    status_free(s);
-}
-
-static void expect_bytes(const char *path, struct span expected) {
-    struct arena arena = {0};
-    struct span got;
-    expect_ok(file_read(&got, path, 1 << 20, &arena));
-    assert_true(span_eq(got, expected));
-    assert_int_equal(got.p[got.n], 0);
-    arena_free(&arena);
-}
 
 static void test_read_and_map(void **state) {
     (void)state;
     struct span text = SPAN("a\0b\n"), got;
     struct arena arena = {0};
-    expect_ok(file_write(in_root("plain"), text.p, text.n));
-    expect_bytes(in_root("plain"), text);
-    expect_ok(file_map(&got, in_root("plain")));
+    expect_ok(file_write(expect_path("plain"), text.p, text.n));
+    expect_bytes(expect_path("plain"), text);
+    expect_ok(file_map(&got, expect_path("plain")));
     assert_true(span_eq(got, text));
     file_unmap(got);
 
-    expect_ok(file_write(in_root("empty"), "", 0));
-    expect_bytes(in_root("empty"), SPAN(""));
-    expect_ok(file_map(&got, in_root("empty")));
+    expect_ok(file_write(expect_path("empty"), "", 0));
+    expect_bytes(expect_path("empty"), SPAN(""));
+    expect_ok(file_map(&got, expect_path("empty")));
     assert_int_equal(got.n, 0);
     file_unmap(got);
 
-    expect_ok(file_read(&got, in_root("plain"), 4, &arena));
-    expect_failure(file_read(&got, in_root("plain"), 3, &arena), EXIT_BAD_DATA,
+    expect_ok(file_read(&got, expect_path("plain"), 4, &arena));
+    expect_failure(file_read(&got, expect_path("plain"), 3, &arena), EXIT_BAD_DATA,
                    "larger than the 3 bytes");
-    expect_failure(file_read(&got, in_root("none"), 9, &arena), EXIT_NO_INPUT,
+    expect_failure(file_read(&got, expect_path("none"), 9, &arena), EXIT_NO_INPUT,
                    "/none: No such file");
-    expect_failure(file_map(&got, in_root("none")), EXIT_NO_INPUT, "/none: No such file");
-    expect_failure(file_read(&got, root, 9, &arena), EXIT_NO_INPUT, "Is a directory");
+    expect_failure(file_map(&got, expect_path("none")), EXIT_NO_INPUT, "/none: No such file");
+    expect_failure(file_read(&got, expect_path(""), 9, &arena), EXIT_NO_INPUT, "Is a directory");
     expect_failure(file_map(&got, "/dev/null"), EXIT_NO_INPUT, "regular file");
     /* A file that does not tell its size. */
     expect_ok(file_read(&got, "/proc/self/status", 1 << 20, &arena));
@@ -80,18 +41,18 @@ static void test_read_and_map(void **state) {
 
 static void test_write_replaces(void **state) {
     (void)state;
-    expect_ok(file_write(in_root("twice"), "first", 5));
-    expect_ok(file_write(in_root("twice"), "2nd", 3));
-    expect_bytes(in_root("twice"), SPAN("2nd"));
-    assert_false(file_exists(in_root("twice.tmp")));
-    expect_failure(file_write(in_root("none/file"), "x", 1), EXIT_IO, "/none/file");
+    expect_ok(file_write(expect_path("twice"), "first", 5));
+    expect_ok(file_write(expect_path("twice"), "2nd", 3));
+    expect_bytes(expect_path("twice"), SPAN("2nd"));
+    assert_false(file_exists(expect_path("twice.tmp")));
+    expect_failure(file_write(expect_path("none/file"), "x", 1), EXIT_IO, "/none/file");
     expect_failure(file_write("/dev/null/file", "x", 1), EXIT_IO, "/dev/null/file");
 }
 
 /* A limit on file size stands for a full disk: the write fails half-way. */
 static void test_full_disk(void **state) {
     (void)state;
-    expect_ok(file_write(in_root("kept"), "old", 3));
+    expect_ok(file_write(expect_path("kept"), "old", 3));
     struct rlimit before, small;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     small = before;
@@ -99,17 +60,17 @@ static void test_full_disk(void **state) {
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
     static char big[5000];
-    status replaced = file_write(in_root("kept"), big, sizeof big);
+    status replaced = file_write(expect_path("kept"), big, sizeof big);
     struct file_writer w;
-    const char *pieces = in_root("pieces");
+    const char *pieces = expect_path("pieces");
     status opened = file_writer_open(&w, pieces);
     status first = file_writer_put(&w, big, 900), second = file_writer_put(&w, big, 900);
     file_writer_abandon(&w);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
 
     expect_failure(replaced, EXIT_IO, "no room left on the disk to write");
-    expect_bytes(in_root("kept"), SPAN("old"));
-    assert_false(file_exists(in_root("kept.tmp")));
+    expect_bytes(expect_path("kept"), SPAN("old"));
+    assert_false(file_exists(expect_path("kept.tmp")));
     expect_ok(opened);
     expect_ok(first);
     expect_failure(second, EXIT_IO, "no room left on the disk to write");
@@ -117,40 +78,41 @@ static void test_full_disk(void **state) {
 
     expect_ok(file_writer_open(&w, "/dev/full"));
     expect_failure(file_writer_put(&w, "x", 1), EXIT_IO, "/dev/full: No space left on device");
-    close(w.fd);
+    file_writer_abandon(&w);
+    assert_true(file_exists("/dev/full"));
 }
 
 static void test_copy_and_rename(void **state) {
     (void)state;
-    expect_ok(file_write(in_root("from"), "bytes", 5));
-    expect_ok(file_copy(in_root("from"), in_root("to")));
-    expect_bytes(in_root("to"), SPAN("bytes"));
-    expect_failure(file_copy(in_root("none"), in_root("to2")), EXIT_NO_INPUT, "/none");
-    assert_false(file_exists(in_root("to2")));
-    expect_ok(file_rename(in_root("to"), in_root("moved")));
-    assert_false(file_exists(in_root("to")));
-    expect_bytes(in_root("moved"), SPAN("bytes"));
-    expect_failure(file_rename(in_root("to"), in_root("moved")), EXIT_IO, "/to to ");
+    expect_ok(file_write(expect_path("from"), "bytes", 5));
+    expect_ok(file_copy(expect_path("from"), expect_path("to")));
+    expect_bytes(expect_path("to"), SPAN("bytes"));
+    expect_failure(file_copy(expect_path("none"), expect_path("to2")), EXIT_NO_INPUT, "/none");
+    assert_false(file_exists(expect_path("to2")));
+    expect_ok(file_rename(expect_path("to"), expect_path("moved")));
+    assert_false(file_exists(expect_path("to")));
+    expect_bytes(expect_path("moved"), SPAN("bytes"));
+    expect_failure(file_rename(expect_path("to"), expect_path("moved")), EXIT_IO, "/to to ");
 }
 
 static void test_trees(void **state) {
     (void)state;
-    expect_ok(file_make_dirs(in_root("tree/a//b/c/")));
-    expect_ok(file_make_dirs(in_root("tree/a/b")));
-    assert_true(file_is_dir(in_root("tree/a/b/c")));
-    expect_ok(file_write(in_root("outside"), "stays", 5));
-    expect_ok(file_make_dirs(in_root("elsewhere")));
-    expect_ok(file_write(in_root("elsewhere/file"), "stays", 5));
-    expect_ok(file_write(in_root("tree/a/file"), "goes", 4));
-    assert_int_equal(symlink("../outside", in_root("tree/link")), 0);
-    assert_int_equal(symlink("../../elsewhere", in_root("tree/a/dir")), 0);
-    expect_failure(file_make_dirs(in_root("outside/x")), EXIT_IO, "/outside");
+    expect_ok(file_make_dirs(expect_path("tree/a//b/c/")));
+    expect_ok(file_make_dirs(expect_path("tree/a/b")));
+    assert_true(file_is_dir(expect_path("tree/a/b/c")));
+    expect_ok(file_write(expect_path("outside"), "stays", 5));
+    expect_ok(file_make_dirs(expect_path("elsewhere")));
+    expect_ok(file_write(expect_path("elsewhere/file"), "stays", 5));
+    expect_ok(file_write(expect_path("tree/a/file"), "goes", 4));
+    assert_int_equal(symlink("../outside", expect_path("tree/link")), 0);
+    assert_int_equal(symlink("../../elsewhere", expect_path("tree/a/dir")), 0);
+    expect_failure(file_make_dirs(expect_path("outside/x")), EXIT_IO, "/outside");
 
-    expect_ok(file_remove_tree(in_root("tree/")));
-    assert_false(file_exists(in_root("tree")));
-    expect_bytes(in_root("outside"), SPAN("stays"));
-    expect_bytes(in_root("elsewhere/file"), SPAN("stays"));
-    expect_ok(file_remove_tree(in_root("tree")));
+    expect_ok(file_remove_tree(expect_path("tree/")));
+    assert_false(file_exists(expect_path("tree")));
+    expect_bytes(expect_path("outside"), SPAN("stays"));
+    expect_bytes(expect_path("elsewhere/file"), SPAN("stays"));
+    expect_ok(file_remove_tree(expect_path("tree")));
     const char *refused[] = {"", "/", "//", ".", "..", "x/..", "./", "/."};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         expect_failure(file_remove_tree(refused[i]), EXIT_IO, "will not remove");
@@ -161,17 +123,17 @@ static void test_sha256(void **state) {
     char hex[SHA256_TEXT];
     file_sha256_bytes(SPAN("abc"), hex);
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    expect_ok(file_write(in_root("hashed"), "", 0));
-    expect_ok(file_sha256(in_root("hashed"), hex));
+    expect_ok(file_write(expect_path("hashed"), "", 0));
+    expect_ok(file_sha256(expect_path("hashed"), hex));
     assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     /* FIPS 180-2's third example: a million times "a". */
     char *a = malloc(1000000);
     memset(a, 'a', 1000000);
-    expect_ok(file_write(in_root("hashed"), a, 1000000));
+    expect_ok(file_write(expect_path("hashed"), a, 1000000));
     free(a);
-    expect_ok(file_sha256(in_root("hashed"), hex));
+    expect_ok(file_sha256(expect_path("hashed"), hex));
     assert_string_equal(hex, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
-    expect_failure(file_sha256(in_root("none"), hex), EXIT_NO_INPUT, "/none");
+    expect_failure(file_sha256(expect_path("none"), hex), EXIT_NO_INPUT, "/none");
 }
 
 static void test_json_lines(void **state) {
@@ -183,13 +145,13 @@ static void test_json_lines(void **state) {
     memset(text + n, 'x', n_long);
     n += n_long;
     n += (size_t)sprintf(text + n, "\"\n[2]");
-    expect_ok(file_write(in_root("lines"), text, n));
+    expect_ok(file_write(expect_path("lines"), text, n));
     free(text);
 
     struct json_lines r;
     struct span line;
     bool more;
-    expect_ok(json_lines_open(&r, in_root("lines"), 1 << 20));
+    expect_ok(json_lines_open(&r, expect_path("lines"), 1 << 20));
     expect_ok(json_lines_next(&r, &line, &more));
     assert_true(more && r.line == 1 && span_eq(line, SPAN("{\"a\": 1}")));
     expect_ok(json_lines_next(&r, &line, &more));
@@ -200,11 +162,11 @@ static void test_json_lines(void **state) {
     assert_false(more);
     json_lines_close(&r);
 
-    expect_ok(json_lines_open(&r, in_root("lines"), 100));
+    expect_ok(json_lines_open(&r, expect_path("lines"), 100));
     expect_ok(json_lines_next(&r, &line, &more));
     expect_failure(json_lines_next(&r, &line, &more), EXIT_BAD_DATA, ":4: the line is longer");
     json_lines_close(&r);
-    expect_failure(json_lines_open(&r, in_root("none"), 1), EXIT_NO_INPUT, "/none");
+    expect_failure(json_lines_open(&r, expect_path("none"), 1), EXIT_NO_INPUT, "/none");
 }
 
 static void test_json(void **state) {
@@ -288,17 +250,6 @@ static void test_utf8(void **state) {
     arena_free(&arena);
 }
 
-static int make_root(void **state) {
-    (void)state;
-    strcpy(root, "/tmp/grpo-test-file-XXXXXX");
-    return mkdtemp(root) ? 0 : -1;
-}
-
-static int remove_root(void **state) {
-    (void)state;
-    return file_remove_tree(root) ? -1 : 0;
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_read_and_map), cmocka_unit_test(test_write_replaces),
@@ -307,5 +258,5 @@ int main(void) {
         cmocka_unit_test(test_json_lines),   cmocka_unit_test(test_json),
         cmocka_unit_test(test_utf8),
     };
-    return cmocka_run_group_tests(tests, make_root, remove_root);
+    return cmocka_run_group_tests(tests, expect_directory, expect_no_directory);
 }

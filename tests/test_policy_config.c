@@ -1,0 +1,202 @@
+/* Configs: what transformers wrote for the golden policies, both spellings, and what must be refused. */
+#include "base/file.h"
+#include "base/json.h"
+#include "policy/policy_config.h"
+#include "tests/expect.h"
+
+/* Reads a golden policy's config.json. */
+static json_t *golden(const char *name) {
+    struct arena arena = {0};
+    json_t *config;
+    expect_ok(json_parse_file(&config, arena_print(&arena, "tests/golden/policy/%s/config.json", name),
+                              1 << 20));
+    arena_free(&arena);
+    return config;
+}
+
+static void write_json(const char *path, const json_t *value) {
+    struct arena arena = {0};
+    struct span text = json_pretty(value, &arena);
+    expect_ok(file_write(path, text.p, text.n));
+    arena_free(&arena);
+}
+
+/* Reads a config that says this. */
+static status read_json(struct policy_config *c, const json_t *config) {
+    write_json(expect_path("config.json"), config);
+    return policy_config_read(c, expect_path(""));
+}
+
+/* Reads a golden config with one key changed to a JSON value, or removed (NULL). */
+static status read_changed(struct policy_config *c, const char *name, const char *key,
+                           const char *value) {
+    json_t *config = golden(name);
+    json_object_del(config, key);
+    if (value) json_object_set_new(config, key, json_loads(value, JSON_DECODE_ANY, NULL));
+    status s = read_json(c, config);
+    json_decref(config);
+    return s;
+}
+
+static void test_golden_fields(void **state) {
+    (void)state;
+    struct policy_config c;
+    expect_ok(policy_config_read(&c, "tests/golden/policy/qwen3"));
+    assert_true(c.family == POLICY_QWEN3 && c.tied && c.experts == 0 && c.kv_lora == 0);
+    assert_true(c.vocab == 64 && c.hidden == 24 && c.layers == 3 && c.heads == 4 && c.kv_heads == 2);
+    assert_true(c.head_dim == 8 && c.dense_ffn == 40 && c.max_positions == 128);
+    assert_true(c.rms_eps == 1e-6 && c.rope_theta == 1e4 && c.init_std == 0.02);
+    assert_true(c.n_eos == 2 && c.eos[0] == 1 && c.eos[1] == 2 && c.bos == 0 && c.pad == 3);
+    assert_false(policy_layer_is_moe(&c, 0));
+
+    expect_ok(policy_config_read(&c, "tests/golden/policy/qwen3_moe"));
+    assert_true(c.family == POLICY_QWEN3_MOE && !c.tied && c.experts == 8 && c.top_k == 3);
+    assert_true(c.expert_ffn == 12 && c.norm_topk && !c.router_sigmoid && c.rope_theta == 1e6);
+    assert_true(c.n_group == 1 && c.topk_group == 1 && c.routed_scaling == 1 && c.rms_eps == 1e-5);
+    assert_true(policy_layer_is_moe(&c, 0) && !policy_layer_is_moe(&c, 1) && policy_layer_is_moe(&c, 2));
+
+    expect_ok(policy_config_read(&c, "tests/golden/policy/deepseek_v3"));
+    assert_true(c.family == POLICY_DEEPSEEK_V3 && c.q_lora == 0 && c.kv_lora == 12 && c.head_dim == 0);
+    assert_true(c.nope_dim == 8 && c.rope_dim == 4 && c.v_dim == 6 && c.rope_interleaved);
+    assert_true(c.router_sigmoid && c.norm_topk && c.n_group == 2 && c.topk_group == 1);
+    assert_true(c.shared_experts == 1 && c.first_dense == 1 && c.routed_scaling == 2.5);
+    assert_true(!policy_layer_is_moe(&c, 0) && policy_layer_is_moe(&c, 1));
+
+    expect_ok(policy_config_read(&c, "tests/golden/policy/deepseek_v3_q_lora"));
+    assert_true(c.q_lora == 10 && c.shared_experts == 2 && !c.norm_topk && c.tied && c.n_group == 4);
+}
+
+/* Our text reads back as the same config, and says what transformers' own text says wherever both use a
+ * key. That transformers opens it is checked by tools/check_saved.py. */
+static void test_json_round_trip(void **state) {
+    (void)state;
+    const char *const names[] = {"qwen3", "qwen3_moe", "deepseek_v3", "deepseek_v3_q_lora"};
+    struct arena arena = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct policy_config first, second;
+        expect_ok(policy_config_read(&first, arena_print(&arena, "tests/golden/policy/%s", names[i])));
+        json_t *ours, *theirs = golden(names[i]), *value;
+        expect_ok(json_parse(&ours, span_of(policy_config_json(&first, &arena)), "ours", 1));
+        expect_ok(read_json(&second, ours));
+        assert_memory_equal(&first, &second, sizeof first);
+        const char *key;
+        int compared = 0;
+        json_object_foreach(theirs, key, value) {
+            const json_t *mine = json_object_get(ours, key);
+            if (!mine || strcmp(key, "num_nextn_predict_layers") == 0) continue;
+            if (!json_equal(mine, value)) print_error("%s differs for %s\n", key, names[i]);
+            assert_true(json_equal(mine, value));
+            compared++;
+        }
+        assert_true(compared >= 15);
+        json_decref(ours);
+        json_decref(theirs);
+    }
+    arena_free(&arena);
+}
+
+static void test_spellings(void **state) {
+    (void)state;
+    struct policy_config c;
+    json_t *config = golden("qwen3_moe");
+    json_object_del(config, "rope_theta");
+    json_object_del(config, "rope_scaling");
+    json_object_set_new(config, "rope_parameters",
+                        json_pack("{s:s, s:f}", "rope_type", "default", "rope_theta", 5e5));
+    json_object_set_new(config, "num_local_experts", json_integer(16));
+    json_object_del(config, "num_experts");
+    json_object_del(config, "num_key_value_heads");
+    json_object_del(config, "mlp_only_layers");
+    json_object_set_new(config, "decoder_sparse_step", json_integer(2));
+    json_object_set_new(config, "eos_token_id", json_integer(5));
+    expect_ok(read_json(&c, config));
+    assert_true(c.rope_theta == 5e5 && c.experts == 16 && c.kv_heads == 4 && c.n_mlp_only == 0);
+    assert_true(!policy_layer_is_moe(&c, 0) && policy_layer_is_moe(&c, 1) && !policy_layer_is_moe(&c, 2));
+    assert_true(c.n_eos == 1 && c.eos[0] == 5);
+    json_decref(config);
+
+    /* generation_config.json knows the end tokens better. */
+    json_t *generation = json_pack("{s:[i, i]}", "eos_token_id", 7, 8);
+    write_json(expect_path("generation_config.json"), generation);
+    expect_ok(read_changed(&c, "qwen3", "eos_token_id", "5"));
+    assert_true(c.n_eos == 2 && c.eos[0] == 7 && c.eos[1] == 8);
+    json_object_set_new(generation, "eos_token_id", json_integer(64));
+    write_json(expect_path("generation_config.json"), generation);
+    expect_failure(read_changed(&c, "qwen3", "eos_token_id", "5"), EXIT_BAD_DATA,
+                   "generation_config.json: \"eos_token_id\" must be token ids in [0, 63]");
+    json_decref(generation);
+    expect_ok(file_remove_tree(expect_path("generation_config.json")));
+}
+
+static void test_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *key, *value, *sentence;
+    } cases[] = {
+        {"qwen3", "model_type", "\"llama\"", "\"model_type\" \"llama\" is not supported, only qwen3"},
+        {"qwen3", "model_type", NULL, "\"model_type\" must be a string, not missing"},
+        {"qwen3", "architectures", "[\"Qwen3Model\"]", "does not name Qwen3ForCausalLM"},
+        {"qwen3", "hidden_act", "\"gelu\"", "\"hidden_act\" is set, only \"silu\" is supported"},
+        {"qwen3", "use_sliding_window", "true", "\"use_sliding_window\" is set, only false"},
+        {"qwen3", "layer_types", "[\"full_attention\", \"sliding_attention\", \"full_attention\"]",
+         "\"layer_types\" of layer 1 is not supported"},
+        {"qwen3", "layer_types", "[\"full_attention\"]", "has 1 entries, 3 were expected"},
+        {"qwen3", "attention_bias", "true", "\"attention_bias\" is set"},
+        {"qwen3", "attention_dropout", "0.1", "\"attention_dropout\" is set"},
+        {"qwen3", "quantization_config", "{\"quant_method\": \"fp8\"}", "\"quantization_config\" is set"},
+        {"qwen3", "partial_rotary_factor", "0.5", "\"partial_rotary_factor\" is set"},
+        {"qwen3", "rope_parameters", "{\"rope_type\": \"yarn\", \"rope_theta\": 1e4, \"factor\": 4}",
+         "\"rope_parameters\" of type \"yarn\" is not supported"},
+        {"qwen3", "rope_parameters",
+         "{\"rope_type\": \"default\", \"rope_theta\": 1e4, \"partial_rotary_factor\": 0.5}",
+         "\"partial_rotary_factor\" is set"},
+        {"qwen3", "rope_parameters", NULL, "\"rope_theta\" must be a number in [1, 1e+12], not missing"},
+        {"qwen3_moe", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}",
+         "\"rope_scaling\" of type \"linear\" is not supported"},
+        {"qwen3", "vocab_size", "0", "\"vocab_size\" must be an integer in [1, 16777216], not 0"},
+        {"qwen3", "hidden_size", "-8", "\"hidden_size\" must be an integer in [1, 1048576], not -8"},
+        {"qwen3", "hidden_size", "24.0", "not 24.0"},
+        {"qwen3", "hidden_size", "\"24\"", "not \"24\""},
+        {"qwen3", "num_hidden_layers", "257", "must be an integer in [1, 256], not 257"},
+        {"qwen3", "head_dim", NULL, "\"head_dim\" must be an integer in [2, 1024], not missing"},
+        {"qwen3", "head_dim", "7", "\"head_dim\" must be even"},
+        {"qwen3", "num_key_value_heads", "3", "is 3, which does not divide the 4 attention heads"},
+        {"qwen3", "rms_norm_eps", "0", "\"rms_norm_eps\" must be a number in [1e-12, 0.1], not 0"},
+        {"qwen3", "eos_token_id", "64", "\"eos_token_id\" must be token ids in [0, 63]"},
+        {"qwen3", "eos_token_id", "[0,1,2,3,4,5,6,7,8]", "lists 9 ids, at most 8"},
+        {"qwen3", "tie_word_embeddings", "1", "\"tie_word_embeddings\" must be true or false, not 1"},
+        {"qwen3_moe", "num_experts", "513", "must be an integer in [1, 512], not 513"},
+        {"qwen3_moe", "num_experts_per_tok", "9", "is 9, more than the 8 experts"},
+        {"qwen3_moe", "num_experts_per_tok", "33", "must be an integer in [1, 32], not 33"},
+        {"qwen3_moe", "norm_topk_prob", NULL, "\"norm_topk_prob\" must be true or false, not missing"},
+        {"qwen3_moe", "mlp_only_layers", "[3]", "\"mlp_only_layers\" must list layers in [0, 2]"},
+        {"qwen3_moe", "mlp_only_layers", "[0, 1, 2]", "no layer has experts"},
+        {"deepseek_v3", "n_group", "3", "does not cut 8 experts into groups"},
+        {"deepseek_v3", "n_group", "8", "does not cut 8 experts into groups of two"},
+        {"deepseek_v3", "topk_group", "3", "\"topk_group\" is 3"},
+        {"deepseek_v3", "num_experts_per_tok", "5", "5 experts must come out of at most 2 groups of 4"},
+        {"deepseek_v3", "q_lora_rank", NULL, "\"q_lora_rank\" is missing"},
+        {"deepseek_v3", "num_key_value_heads", "1", "does not equal the 3 attention heads"},
+        {"deepseek_v3", "qk_rope_head_dim", "5", "\"qk_rope_head_dim\" must be even"},
+        {"deepseek_v3", "scoring_func", "\"softmax\"", "\"scoring_func\" is set, only \"sigmoid\""},
+        {"deepseek_v3", "moe_layer_freq", "2", "\"moe_layer_freq\" is set, only 1"},
+        {"deepseek_v3", "first_k_dense_replace", "3", "no layer has experts"},
+    };
+    struct policy_config c;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_failure(read_changed(&c, cases[i].name, cases[i].key, cases[i].value), EXIT_BAD_DATA,
+                       cases[i].sentence);
+    expect_failure(policy_config_read(&c, expect_path("none")), EXIT_NO_INPUT, "/none/config.json");
+    expect_ok(file_write(expect_path("config.json"), "[]", 2));
+    expect_failure(policy_config_read(&c, expect_path("")), EXIT_BAD_DATA, "not a JSON object");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden_fields),
+        cmocka_unit_test(test_json_round_trip),
+        cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, expect_directory, expect_no_directory);
+}
