@@ -98,6 +98,14 @@ void policy_pack(struct policy *p);
  * existing directory. Files are synced. */
 status policy_save(const struct policy *p, const char *dir);
 
+/* Copies what a model directory holds beside config and weights (tokenizer, chat template, ...) byte for
+ * byte, each file synced. EXIT_NO_INPUT, EXIT_IO. */
+status policy_copy_files(const char *from, const char *to);
+
+/* The first 64 bits of the SHA-256 over all weights, as little-endian fp32 in parameter order, and the
+ * router bias: tells whether two policies are the same. */
+uint64_t policy_digest(const struct policy *p);
+
 /* Bytes of device memory a policy of this config takes (weights, packed twins, tables). */
 size_t policy_bytes(struct stream *s, const struct policy_config *config, int max_positions);
 int64_t policy_count_params(const struct policy_config *config);

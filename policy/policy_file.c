@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "policy/safetensors.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -133,4 +135,40 @@ status policy_save(const struct policy *p, const char *dir) {
     if (!failed) failed = weights_write(p, arena_print(&arena, "%s/model.safetensors", dir), &arena);
     arena_free(&arena);
     return failed;
+}
+
+/* Whether policy_save writes the file, or it is a piece of the weights. */
+static bool is_ours(const char *name) {
+    struct span s = span_of(name);
+    return name[0] == '.' || span_eq(s, SPAN("config.json")) || span_eq(s, SPAN("generation_config.json")) ||
+           span_ends(s, SPAN(".safetensors")) || span_ends(s, SPAN(".safetensors.index.json"));
+}
+
+status policy_copy_files(const char *from, const char *to) {
+    DIR *dir = opendir(from);
+    if (!dir) return fail_errno(EXIT_NO_INPUT, errno, "%s", from);
+    struct arena arena = {0};
+    status failed = NULL;
+    for (struct dirent *entry; !failed && (entry = readdir(dir));) {
+        const char *source = arena_print(&arena, "%s/%s", from, entry->d_name);
+        if (is_ours(entry->d_name) || file_is_dir(source)) continue;
+        failed = file_copy(source, arena_print(&arena, "%s/%s", to, entry->d_name));
+    }
+    closedir(dir);
+    arena_free(&arena);
+    return failed;
+}
+
+uint64_t policy_digest(const struct policy *p) {
+    size_t bias = (size_t)p->moe_layers * p->config.experts, n = (size_t)p->n_params + bias;
+    float *host = memory_new(n, sizeof *host);
+    op_read(p->stream, host, p->params, (size_t)p->n_params * 4);
+    if (bias) op_read(p->stream, host + p->n_params, p->router_bias, bias * 4);
+    char hex[SHA256_TEXT];
+    file_sha256_bytes((struct span){(const char *)host, n * sizeof *host}, hex);
+    free(host);
+    uint64_t digest = 0;
+    for (int i = 0; i < 16; i++)
+        digest = digest << 4 | (uint64_t)(hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
+    return digest;
 }

@@ -7,6 +7,8 @@ const struct config_key rollout_keys[] = {
                  "smallest set of tokens with this probability; training needs 1"),
     CONFIG_INT(struct rollout_config, top_k, "rollout.top_k", "0", 0, 1 << 20, SEMANTIC,
                "only the k most likely tokens, 0 for all; training needs 0"),
+    CONFIG_INT(struct rollout_config, max_prompt_tokens, "rollout.max_prompt_tokens", "256", 1, 1 << 20, SEMANTIC,
+               "longest prompt, in tokens; longer ones are refused"),
     CONFIG_INT(struct rollout_config, max_new_tokens, "rollout.max_new_tokens", "256", 1, 1 << 20, SEMANTIC,
                "longest completion, in tokens, the stop token included"),
     CONFIG_INT(struct rollout_config, batch, "rollout.batch", "256", 1, 1 << 16, EXECUTION,

@@ -6,7 +6,7 @@
 
 struct rollout_config {
     double temperature, top_p;
-    int64_t top_k, max_new_tokens;
+    int64_t top_k, max_prompt_tokens, max_new_tokens;
     int64_t batch; /* sequences decoding at once; execution */
 };
 

@@ -1,0 +1,153 @@
+#include "rl/evaluate.h"
+
+#include "rl/trainer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+double evaluate_pass_at_k(int n, int c, int k) {
+    REQUIRE(k >= 1 && k <= n);
+    if (n - c < k) return 1;
+    double none = 1;
+    for (int i = n - c + 1; i <= n; i++) none *= 1.0 - (double)k / i;
+    return 1 - none;
+}
+
+double evaluate_clustered_error(const double *x, const uint32_t *cluster, size_t n, double *mean) {
+    double sum = 0, squares = 0;
+    size_t clusters = 0;
+    for (size_t i = 0; i < n; i++) sum += x[i];
+    *mean = n ? sum / (double)n : 0;
+    for (size_t i = 0; i < n; clusters++) {
+        double residual = 0;
+        uint32_t label = cluster[i];
+        for (; i < n && cluster[i] == label; i++) residual += x[i] - *mean;
+        squares += residual * residual;
+    }
+    if (clusters < 2) return 0;
+    return __builtin_sqrt(squares * (double)clusters / (double)(clusters - 1)) / (double)n;
+}
+
+/* Problems that share what makes them hard are not independent: for Countdown, those with the same numbers.
+ * Returns the multiset as text, or the id. */
+static struct span cluster_name(const struct problem *p, struct arena *arena) {
+    return p->n_numbers ? countdown_multiset(p->numbers, p->n_numbers, arena) : span_of(p->id);
+}
+
+struct keyed {
+    struct span name;
+    uint32_t problem;
+};
+
+static int by_name(const void *a, const void *b) {
+    const struct keyed *x = a, *y = b;
+    size_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
+    int order = n ? memcmp(x->name.p, y->name.p, n) : 0;
+    if (order) return order;
+    if (x->name.n != y->name.n) return x->name.n < y->name.n ? -1 : 1;
+    return x->problem < y->problem ? -1 : x->problem > y->problem;
+}
+
+/* The standard error of the mean over all rows of `correct`, clusters together. */
+static double pass1_error(const struct problem_set *set, const struct evaluation *e, struct arena *arena,
+                          double *mean) {
+    struct keyed *order = ARENA_ARRAY(arena, e->problems, struct keyed);
+    double *x = ARENA_ARRAY(arena, e->n, double);
+    uint32_t *cluster = ARENA_ARRAY(arena, e->n, uint32_t);
+    for (int i = 0; i < e->problems; i++)
+        order[i] = (struct keyed){cluster_name(&set->items[i], arena), (uint32_t)i};
+    qsort(order, (size_t)e->problems, sizeof *order, by_name);
+    size_t n = 0;
+    uint32_t label = 0;
+    for (int i = 0; i < e->problems; i++) {
+        if (i && !span_eq(order[i].name, order[i - 1].name)) label++;
+        for (int k = 0; k < e->samples; k++, n++) {
+            x[n] = e->rows[(size_t)order[i].problem * e->samples + k].correct;
+            cluster[n] = label;
+        }
+    }
+    return evaluate_clustered_error(x, cluster, n, mean);
+}
+
+/* Whether the answer most samples of a problem gave is right; ties go to the one given first. */
+static bool majority_correct(const struct evaluation_row *rows, int n) {
+    int best = 0, most = 0;
+    for (int i = 0; i < n; i++) {
+        int votes = 0;
+        for (int k = 0; k < n; k++) votes += span_eq(rows[i].answer, rows[k].answer);
+        if (votes > most) most = votes, best = i;
+    }
+    return rows[best].correct;
+}
+
+static void summarise(const struct problem_set *set, struct evaluation *e, struct arena *arena) {
+    struct metrics *m = &e->summary;
+    double mean, error = pass1_error(set, e, arena, &mean), score = 0, length = 0, cut = 0, majority = 0;
+    m->arena = arena;
+    metrics_set(m, "pass@1", mean);
+    metrics_set(m, "stderr", error);
+    for (size_t i = 0; i < e->n; i++) {
+        score += e->rows[i].score;
+        length += e->rows[i].n_tokens;
+        cut += e->rows[i].finish == FINISH_LENGTH;
+    }
+    for (int k = 2; k <= e->samples; k *= 2) {
+        double sum = 0;
+        for (int i = 0; i < e->problems; i++) {
+            int right = 0;
+            for (int s = 0; s < e->samples; s++) right += e->rows[(size_t)i * e->samples + s].correct;
+            sum += evaluate_pass_at_k(e->samples, right, k);
+        }
+        metrics_set_named(m, sum / e->problems, "pass@%d", k);
+    }
+    for (int i = 0; i < e->problems; i++)
+        majority += majority_correct(e->rows + (size_t)i * e->samples, e->samples);
+    if (e->samples > 1) metrics_set_named(m, majority / e->problems, "maj@%d", e->samples);
+    metrics_set(m, "score", score / (double)e->n);
+    metrics_set(m, "length", length / (double)e->n);
+    metrics_set(m, "truncated", cut / (double)e->n);
+}
+
+status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
+                       size_t n_problems, struct arena *arena, struct evaluation *out, engine_poll *poll,
+                       void *ctx) {
+    size_t n = n_problems < set->n ? n_problems : set->n, samples = (size_t)e->samples;
+    REQUIRE(n > 0);
+    struct request *requests = ARENA_ARRAY(arena, n, struct request);
+    struct span *prompts = ARENA_ARRAY(arena, n, struct span);
+    for (size_t i = 0; i < n; i++) {
+        int32_t *ids;
+        TRY(prompt_encode(e->tokenizer, e->template, &set->items[i], e->max_prompt_tokens, arena, &prompts[i], &ids,
+                          &requests[i].n_prompt));
+        requests[i].prompt = ids;
+        requests[i].n_samples = e->samples;
+        requests[i].sampling = e->sampling;
+        requests[i].key = (struct rng_key){.seed = e->seed, .stage = RNG_EVAL, .draw = (uint32_t)i};
+    }
+    struct completion *completions = ARENA_ARRAY(arena, n * samples, struct completion);
+    TRY(engine_run(e->engine, requests, (int)n, arena, completions, poll, ctx, NULL));
+    *out = (struct evaluation){.name = name, .problems = (int)n, .samples = e->samples, .n = n * samples};
+    out->rows = ARENA_ARRAY(arena, out->n, struct evaluation_row);
+    for (size_t i = 0; i < out->n; i++) {
+        const struct completion *c = &completions[i];
+        out->rows[i] = (struct evaluation_row){
+            .problem = &set->items[i / samples],
+            .sample = (int)(i % samples),
+            .n_tokens = c->n,
+            .finish = c->finish,
+            .text = tokenizer_decode(e->tokenizer, c->ids, (size_t)c->n, true, arena),
+        };
+    }
+#pragma omp parallel for schedule(dynamic, 16) num_threads(e->threads)
+    for (size_t i = 0; i < out->n; i++) {
+        struct evaluation_row *row = &out->rows[i];
+        struct verdict v = reward_judge(e->reward, row->problem, prompts[i / samples], row->text, row->n_tokens,
+                                        row->finish);
+        row->correct = v.correct;
+        row->score = v.score;
+        row->verdict = v.verdict;
+        row->answer = v.answer;
+    }
+    summarise(set, out, arena);
+    return NULL;
+}

@@ -1,0 +1,35 @@
+/* Evaluation: samples of each problem, judged; mean@n, pass@k, maj@n with standard errors. */
+#pragma once
+
+#include "reward/reward.h"
+#include "rl/store.h"
+#include "rollout/engine.h"
+#include "policy/tokenizer.h"
+#include "tasks/prompt_template.h"
+
+struct evaluator {
+    struct engine *engine;
+    const struct tokenizer *tokenizer;
+    const struct reward *reward;
+    const struct prompt_template *template;
+    int max_prompt_tokens;
+    int threads;
+    uint64_t seed;
+    struct sampling sampling;
+    int samples;
+};
+
+/* Evaluates the first n_problems problems of the set. The same seed gives the same uniforms to every policy
+ * (step is not part of the key), so that before and after differ by the policy alone. Rows and summary are
+ * in the arena. EXIT_TRY_AGAIN when poll stops it. */
+status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
+                       size_t n_problems, struct arena *arena, struct evaluation *out, engine_poll *poll,
+                       void *ctx);
+
+/* pass@k without bias from c correct of n samples: 1 - C(n-c, k) / C(n, k) (Chen et al., arXiv 2107.03374,
+ * eq. 1); k <= n. */
+double evaluate_pass_at_k(int n, int c, int k);
+
+/* The mean of x [n], and its standard error with samples of one cluster (cluster [n], any labels, equal
+ * labels adjacent) counted as dependent: sqrt(sum over clusters of (sum of residuals)^2 * C/(C-1)) / n. */
+double evaluate_clustered_error(const double *x, const uint32_t *cluster, size_t n, double *mean);

@@ -1,0 +1,362 @@
+#include "rl/trainer.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "rl/evaluate.h"
+#include "rl/grpo.h"
+#include "rl/interrupt.h"
+#include "rl/sft.h"
+#include "rl/trainer_state.h"
+#include "tasks/demo_vocabulary.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- models and prompts ---------------------------------------------------------------------------- */
+
+status trainer_load_model(const char *dir, struct stream *s, int max_positions, struct tokenizer **tokenizer,
+                          struct policy **policy) {
+    *policy = NULL;
+    TRY(tokenizer_open(tokenizer, dir));
+    status failed = policy_open(policy, s, dir, max_positions);
+    if (!failed && tokenizer_size(*tokenizer) > (*policy)->config.vocab)
+        failed = fail(EXIT_BAD_DATA, "%s: the tokenizer knows %d ids, the policy's embedding has %d rows", dir,
+                      tokenizer_size(*tokenizer), (*policy)->config.vocab);
+    if (!failed && (*policy)->config.n_eos == 0)
+        failed = fail(EXIT_BAD_DATA, "%s: config.json has no eos_token_id, expected the token that ends an answer",
+                      dir);
+    if (failed) {
+        policy_close(*policy);
+        tokenizer_close(*tokenizer);
+        *policy = NULL, *tokenizer = NULL;
+        return failed;
+    }
+    (*policy)->valid_vocab = tokenizer_size(*tokenizer); /* the other rows are padding */
+    return NULL;
+}
+
+status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed) {
+    struct policy_config config;
+    struct policy *p = NULL;
+    struct tokenizer *tokenizer = NULL;
+    TRY(file_make_dirs(dir));
+    TRY(demo_vocabulary_write(dir));
+    TRY(tokenizer_open(&tokenizer, dir));
+    int32_t eos = tokenizer_id(tokenizer, SPAN(DEMO_END_OF_TEXT));
+    status failed = model_config_shape(shape, tokenizer_size(tokenizer), eos, &config);
+    if (!failed) failed = policy_init(&p, s, &config, seed, shape->embed_std, 0);
+    if (!failed) failed = policy_save(p, dir);
+    policy_close(p);
+    tokenizer_close(tokenizer);
+    return failed;
+}
+
+status prompt_encode(const struct tokenizer *tokenizer, const struct prompt_template *template,
+                     const struct problem *problem, int max_tokens, struct arena *arena, struct span *text,
+                     int32_t **ids, int *n) {
+    struct prompt prompt = prompt_render(template, problem, arena);
+    *text = prompt.text;
+    *n = 0;
+    *ids = ARENA_ARRAY(arena, max_tokens, int32_t);
+    for (int i = 0; i < prompt.n_pieces; i++) {
+        int32_t *piece;
+        size_t length;
+        TRY(tokenizer_encode(tokenizer, prompt.pieces[i].text, prompt.pieces[i].control, arena, &piece, &length));
+        if (length > (size_t)(max_tokens - *n))
+            return fail(EXIT_BAD_DATA, "the prompt of problem %s is longer than rollout.max_prompt_tokens=%d",
+                        problem->id, max_tokens);
+        if (length) memcpy(*ids + *n, piece, length * sizeof *piece);
+        *n += (int)length;
+    }
+    if (*n == 0) return fail(EXIT_BAD_DATA, "the prompt of problem %s is empty", problem->id);
+    return NULL;
+}
+
+status trainer_prompt(const struct trainer *t, const struct problem *problem, struct arena *arena,
+                      struct span *text, int32_t **ids, int *n) {
+    return prompt_encode(t->tokenizer, task_template(t->task), problem,
+                         (int)t->config->rollout->max_prompt_tokens, arena, text, ids, n);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------- */
+
+static bool samples_wanted(const struct trainer_config *c) {
+    return c->kind == TRAINER_GRPO || strcmp(c->eval->split, "none") != 0;
+}
+
+static struct learner_config learner_shape(const struct trainer_config *c) {
+    return (struct learner_config){
+        .micro_tokens = (int)c->rl->micro_tokens,
+        .max_positions = (int)(c->rollout->max_prompt_tokens + c->rollout->max_new_tokens),
+        .grad_shards = (int)c->rl->grad_shards,
+        .moments = true,
+    };
+}
+
+static struct engine_config engine_shape(const struct trainer_config *c) {
+    int64_t longest = c->rollout->max_new_tokens;
+    if (c->eval->max_new_tokens > longest) longest = c->eval->max_new_tokens;
+    return (struct engine_config){
+        .max_batch = (int)c->rollout->batch,
+        .max_positions = (int)(c->rollout->max_prompt_tokens + longest),
+        .keep_routes = c->kind == TRAINER_GRPO,
+        .share_prefix = true,
+    };
+}
+
+static status config_check(const struct trainer_config *c) {
+    const struct rollout_config *r = c->rollout;
+    if (c->rl->grad_shards & (c->rl->grad_shards - 1))
+        return fail(EXIT_BAD_CONFIG, "rl.grad_shards=%lld is not a power of two", (long long)c->rl->grad_shards);
+    if (c->kind == TRAINER_SFT) return NULL;
+    if (r->top_k != 0 || r->top_p != 1)
+        return fail(EXIT_BAD_CONFIG, "rollout.top_k=%lld, rollout.top_p=%g: training needs samples of the whole "
+                                     "distribution (top_k=0, top_p=1), whose probabilities are those that are stored",
+                    (long long)r->top_k, r->top_p);
+    if (r->temperature == 0)
+        return fail(EXIT_BAD_CONFIG, "rollout.temperature=0 is greedy, training needs a temperature above 0");
+    return NULL;
+}
+
+/* Says before any work what the run needs, and refuses what the machine does not have. */
+static status memory_check(struct trainer *t, size_t *bytes) {
+    const struct trainer_config *c = t->config;
+    struct learner_config learner = learner_shape(c);
+    struct engine_config engine = engine_shape(c);
+    size_t policies = policy_bytes(t->stream, &t->policy->config, learner.max_positions);
+    *bytes = learner_bytes(t->policy, &learner);
+    if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
+    if (c->rl->kl_coef > 0) *bytes += policies;
+    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    if ((double)(*bytes + policies) > machine)
+        return fail(EXIT_BAD_CONFIG,
+                    "this run needs %.1f GiB, the machine has %.1f GiB; smaller rollout.batch or rl.micro_tokens help",
+                    (double)(*bytes + policies) / 0x1p30, machine / 0x1p30);
+    *bytes += policies;
+    return NULL;
+}
+
+static status task_parts_open(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    TRY(task_open(&t->task, c->tasks));
+    TRY(reward_open(&t->reward, c->reward));
+    const struct problem_set *train = task_set(t->task, SPLIT_TRAIN);
+    if (c->kind == TRAINER_GRPO && train->n == 0)
+        return fail(EXIT_BAD_CONFIG, "tasks.source=%s gives no problems to train on", c->tasks->source);
+    t->order = ARENA_ARRAY(&t->arena, train->n, uint32_t);
+    t->order_epoch = -1;
+    if (c->kind != TRAINER_SFT) return NULL;
+    if (c->sft->file[0]) return sft_corpus_open(&t->corpus, c->sft->file);
+    return trace_open(&t->traces, c->tasks, c->trace);
+}
+
+/* The run starts from model.path, or from random weights that are kept in OUT/init. */
+static status model_open(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    int positions = learner_shape(c).max_positions;
+    t->model = c->model;
+    if (!t->model[0]) {
+        t->model = arena_print(&t->arena, "%s/init", c->run->out);
+        if (!file_exists(arena_print(&t->arena, "%s/model.safetensors", t->model)))
+            TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
+    }
+    TRY(trainer_load_model(t->model, t->stream, positions, &t->tokenizer, &t->policy));
+    if (t->policy->max_positions < positions)
+        return fail(EXIT_BAD_CONFIG,
+                    "rollout.max_prompt_tokens + rollout.max_new_tokens = %d, the policy of %s is made for %d positions",
+                    positions, t->model, t->policy->max_positions);
+    t->state.model = policy_digest(t->policy);
+    return NULL;
+}
+
+static status trainer_open(struct trainer *t, size_t *bytes) {
+    const struct trainer_config *c = t->config;
+    TRY(config_check(c));
+    TRY(stream_open(&t->stream, &c->stream));
+    TRY(task_parts_open(t));
+    struct run_plan plan = {.dir = c->run->out,
+                            .command = c->kind == TRAINER_SFT ? "sft" : "train",
+                            .config = c->config,
+                            .store = c->store,
+                            .checkpoint = c->checkpoint,
+                            .steps = c->steps,
+                            .version = c->version};
+    TRY(run_open(&t->run, &plan, &t->arena));
+    TRY(model_open(t));
+    TRY(memory_check(t, bytes));
+    struct learner_config learner = learner_shape(c);
+    TRY(learner_open(&t->learner, t->policy, &learner));
+    if (c->kind == TRAINER_GRPO && c->rl->kl_coef > 0) TRY(policy_clone(&t->reference, t->policy));
+    struct engine_config engine = engine_shape(c);
+    if (samples_wanted(c)) TRY(engine_open(&t->engine, t->policy, &engine));
+    return NULL;
+}
+
+static void trainer_close(struct trainer *t) {
+    run_close(&t->run);
+    engine_close(t->engine);
+    learner_close(t->learner);
+    policy_close(t->reference);
+    policy_close(t->policy);
+    tokenizer_close(t->tokenizer);
+    trace_close(t->traces);
+    sft_corpus_close(t->corpus);
+    reward_close(t->reward);
+    task_close(t->task);
+    if (t->stream) op_close(t->stream);
+    arena_free(&t->step);
+    arena_free(&t->arena);
+}
+
+/* ---- the loop -------------------------------------------------------------------------------------- */
+
+struct evaluation_watch {
+    struct trainer *t;
+    int64_t step;
+};
+
+static bool evaluation_poll(void *ctx, double done) {
+    struct evaluation_watch *w = ctx;
+    console_progress(&w->t->console, w->step, "evaluation", done);
+    return !interrupt_requested();
+}
+
+static bool evaluation_due(const struct trainer *t, int64_t step) {
+    const struct eval_config *e = t->config->eval;
+    if (strcmp(e->split, "none") == 0) return false;
+    return step == 0 || step == t->config->steps || (e->every > 0 && step % e->every == 0);
+}
+
+static status evaluation_run(struct trainer *t, int64_t step, struct evaluation *out) {
+    const struct trainer_config *c = t->config;
+    const struct eval_config *e = c->eval;
+    enum split_part part = strcmp(e->split, "train") == 0        ? SPLIT_TRAIN
+                           : strcmp(e->split, "validation") == 0 ? SPLIT_VALIDATION
+                                                                 : SPLIT_HELDOUT;
+    const struct problem_set *set = task_set(t->task, part);
+    if (set->n == 0) return fail(EXIT_BAD_CONFIG, "eval.split=%s: the task has no such problems", e->split);
+    struct evaluator evaluator = {
+        .engine = t->engine,
+        .tokenizer = t->tokenizer,
+        .reward = t->reward,
+        .template = task_template(t->task),
+        .max_prompt_tokens = (int)c->rollout->max_prompt_tokens,
+        .threads = c->stream.threads,
+        .seed = (uint64_t)c->seed,
+        .sampling = {.temperature = (float)e->temperature,
+                     .top_p = (float)e->top_p,
+                     .top_k = (int)e->top_k,
+                     .max_new = (int)(e->max_new_tokens ? e->max_new_tokens : c->rollout->max_new_tokens)},
+        .samples = (int)e->samples,
+    };
+    struct evaluation_watch watch = {t, step};
+    return evaluate_policy(&evaluator, e->split, set, e->problems ? (size_t)e->problems : set->n, &t->step, out,
+                           evaluation_poll, &watch);
+}
+
+/* Evaluates if due, then commits the step to the store and to metrics.jsonl. */
+static status step_finish(struct trainer *t, int64_t step, struct step_outcome *out) {
+    struct evaluation evaluation;
+    size_t n_evaluations = 0;
+    double begin = clock_seconds();
+    if (evaluation_due(t, step)) {
+        TRY(evaluation_run(t, step, &evaluation));
+        n_evaluations = 1;
+        metrics_set(&out->metrics, "timing_s/testing", clock_seconds() - begin);
+        const struct metrics *s = &evaluation.summary;
+        for (size_t i = 0; i < s->n; i++)
+            metrics_set_named(&out->metrics, s->items[i].value, "val-core/%s/%s", evaluation.name, s->items[i].name);
+    }
+    struct step_record record = {.step = step,
+                                 .metrics = &out->metrics,
+                                 .batch = out->batch.n ? &out->batch : NULL,
+                                 .evaluations = &evaluation,
+                                 .n_evaluations = n_evaluations};
+    return run_record(&t->run, &record);
+}
+
+static status step_run(struct trainer *t, int64_t step) {
+    double begin = clock_seconds();
+    arena_reset(&t->step);
+    struct step_outcome out = {.metrics = {.arena = &t->step}};
+    struct trainer_state before = t->state;
+    status failed = NULL;
+    if (step > 0) failed = t->config->kind == TRAINER_SFT ? sft_step(t, step, &out) : grpo_step(t, step, &out);
+    if (failed) {
+        t->state = before;
+        return failed;
+    }
+    t->state.step = step;
+    double seconds = clock_seconds() - begin;
+    double tokens = metrics_get(&out.metrics, "perf/total_num_tokens");
+    if (step > 0) metrics_set(&out.metrics, "perf/throughput", tokens / seconds);
+    metrics_set(&out.metrics, "timing_s/step", seconds);
+    TRY(step_finish(t, step, &out));
+    console_step(&t->console, step, &out.metrics);
+    return NULL;
+}
+
+/* An interruption is no failure of the run: what the last finished step made is kept. */
+static status interrupted(struct trainer *t) {
+    if (t->state.step > t->run.step) TRY(trainer_save(t));
+    return fail(EXIT_TRY_AGAIN, "interrupted after step %lld; the same command goes on from there",
+                (long long)t->state.step);
+}
+
+static status loop(struct trainer *t) {
+    int64_t steps = t->config->steps, first = t->run.start == RUN_FRESH ? 0 : t->state.step + 1;
+    for (int64_t step = first; step <= steps; step++) {
+        status failed = step_run(t, step);
+        if (failed && status_code(failed) == EXIT_TRY_AGAIN && interrupt_requested()) {
+            status_free(failed);
+            return interrupted(t);
+        }
+        TRY(failed);
+        if (run_checkpoint_due(&t->run, step)) TRY(trainer_save(t));
+        if (interrupt_requested() && step < steps) return interrupted(t);
+    }
+    return NULL;
+}
+
+static void banner(struct trainer *t, size_t bytes) {
+    const struct trainer_config *c = t->config;
+    struct arena *a = &t->step;
+    bool sft = c->kind == TRAINER_SFT;
+    const struct policy_config *p = &t->policy->config;
+    int64_t total = policy_count_params(p), active = policy_count_active(p);
+    struct console_row rows[] = {
+        {"policy", arena_print(a, "%s: %d layers, %lld parameters, %lld active%s", t->model, p->layers,
+                               (long long)total, (long long)active, p->experts ? " (mixture of experts)" : "")},
+        {"task", arena_print(a, "%s: %zu training, %zu held-out problems", c->tasks->source,
+                             task_set(t->task, SPLIT_TRAIN)->n, task_set(t->task, SPLIT_HELDOUT)->n)},
+        {"each step",
+         sft ? arena_print(a, "%lld tokens of %s", (long long)c->sft->batch_tokens,
+                           t->corpus ? c->sft->file : "generated traces")
+             : arena_print(a, "%lld problems x %lld samples, at most %lld tokens each", (long long)c->rl->prompts,
+                           (long long)c->rl->group_size, (long long)c->rollout->max_new_tokens)},
+        {"steps", arena_print(a, "%lld, learning rate %g (%s)", (long long)c->steps, c->optim->lr,
+                              c->optim->schedule)},
+        {"machine", arena_print(a, "%s, %d threads, %.2f GiB planned", t->stream->ops->name, c->stream.threads,
+                                (double)bytes / 0x1p30)},
+        {"run", c->run->out},
+    };
+    console_banner(&t->console, sft ? "supervised warm start" : "group-relative policy optimization", rows,
+                   sizeof rows / sizeof *rows);
+}
+
+status trainer_run(const struct trainer_config *config) {
+    struct trainer t = {.config = config};
+    size_t bytes;
+    status failed = interrupt_install();
+    if (!failed) failed = trainer_open(&t, &bytes);
+    if (!failed && t.run.start != RUN_FRESH) failed = trainer_restore(&t);
+    if (!failed) {
+        t.console = console_open(config->console, config->steps);
+        banner(&t, bytes);
+        if (t.run.notice) console_note(&t.console, "%s", t.run.notice);
+        failed = loop(&t);
+        console_close(&t.console);
+    }
+    trainer_close(&t);
+    return failed;
+}

@@ -1,0 +1,96 @@
+/* A trainer: everything a run needs, opened from its config, and the step loop that both kinds of
+ * training share. grpo.c and sft.c say what a step is. */
+#pragma once
+
+#include "policy/model_config.h"
+#include "policy/tokenizer.h"
+#include "reward/reward_config.h"
+#include "rl/console.h"
+#include "rl/rl_config.h"
+#include "rl/run.h"
+#include "rollout/engine.h"
+#include "rollout/rollout_config.h"
+#include "tasks/task.h"
+#include "tasks/trace.h"
+
+enum trainer_kind { TRAINER_GRPO, TRAINER_SFT };
+
+/* The settings of a run; everything is borrowed. */
+struct trainer_config {
+    enum trainer_kind kind;
+    const char *version;         /* of the program */
+    const char *model;           /* HF directory; "": random weights from `shape` */
+    int64_t seed, steps;
+    struct stream_config stream;
+    const struct config *config; /* the whole schema, for the run directory */
+    const struct model_config *shape;
+    const struct tasks_config *tasks;
+    const struct trace_config *trace;
+    const struct rollout_config *rollout;
+    const struct reward_config *reward;
+    const struct rl_config *rl;
+    const struct optim_config *optim;
+    const struct sft_config *sft;
+    const struct eval_config *eval;
+    const struct run_config *run;
+    const struct store_config *store;
+    const struct checkpoint_config *checkpoint;
+    const struct console_config *console;
+};
+
+/* What checkpoints hold beside weights and moments. */
+struct trainer_state {
+    int64_t step;    /* finished steps */
+    int64_t updates; /* optimizer steps so far: Adam's t */
+    int64_t cursor;  /* problems (GRPO) or documents (SFT) drawn so far */
+    uint64_t model;  /* digest of the initial model's weights */
+};
+
+struct trainer {
+    const struct trainer_config *config;
+    struct arena arena; /* lives as long as the trainer */
+    struct arena step;  /* of the current step */
+    const char *model;  /* the directory the run starts from */
+    struct stream *stream;
+    struct tokenizer *tokenizer;
+    struct policy *policy;
+    struct policy *reference; /* NULL without a KL term */
+    struct learner *learner;
+    struct engine *engine; /* NULL when nothing is sampled */
+    struct task *task;
+    struct reward *reward;
+    struct trace_maker *traces;  /* SFT on generated traces */
+    struct sft_corpus *corpus;   /* SFT on a file */
+    struct run run;
+    struct console console;
+    struct trainer_state state;
+    uint32_t *order; /* [training problems] a permutation, of epoch order_epoch */
+    int64_t order_epoch;
+};
+
+/* What a step hands to the store. */
+struct step_outcome {
+    struct metrics metrics;
+    struct experience_batch batch; /* n = 0: none */
+};
+
+/* Runs (or resumes) training to its last step. EXIT_TRY_AGAIN when interrupted, a checkpoint written. */
+status trainer_run(const struct trainer_config *config);
+
+/* The ids of a problem's prompt, in the arena. EXIT_BAD_DATA: longer than rollout.max_prompt_tokens. */
+status trainer_prompt(const struct trainer *t, const struct problem *problem, struct arena *arena,
+                      struct span *text, int32_t **ids, int *n);
+
+/* Shared with commands that need a model without training. */
+
+/* Opens tokenizer and policy of a directory and checks that they belong together. */
+status trainer_load_model(const char *dir, struct stream *s, int max_positions, struct tokenizer **tokenizer,
+                          struct policy **policy);
+
+/* Writes a random policy of `shape` and the demo's vocabulary as an HF directory. */
+status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed);
+
+/* Prompt ids by template, tokenizer and cap. */
+status prompt_encode(const struct tokenizer *tokenizer, const struct prompt_template *template,
+                     const struct problem *problem, int max_tokens, struct arena *arena, struct span *text,
+                     int32_t **ids, int *n);
