@@ -48,13 +48,12 @@ TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 BENCHES := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%.o)
-PROGRAM := $(if $(wildcard cli/main.c),$(BUILD)/grpo)
 
 .PHONY: all programs test check asan bench fuzz lint fmt demo gpu-test gpu-bench install uninstall \
         setup help clean
 .SECONDARY:
 
-all: $(BUILD)/libgrpo.a $(PROGRAM) ## build build/grpo
+all: $(BUILD)/grpo ## build build/grpo
 programs: all $(TESTS) $(BENCHES) $(FUZZERS)
 
 $(BUILD)/grpo: $(CLI_OBJECTS) $(BUILD)/libgrpo.a

@@ -2,6 +2,7 @@
 # Keeps the rules of HACKING.md that a machine can keep. One line a complaint; exit 1 when there is one.
 # Looks at what git tracks and, for mutable globals, at the objects of build/ (`make lint` builds first).
 set -u
+export LC_ALL=C.UTF-8 # columns are characters
 cd "$(dirname "$0")/.." || exit 74
 complaints=$(mktemp) || exit 74
 trap 'rm -f "$complaints"' EXIT
@@ -66,8 +67,7 @@ for file in "${C_FILES[@]}"; do
     lines=$(wc -l <"$file")
     [ "$lines" -le 800 ] || say "$file: $lines lines; a file has at most 800"
 done
-awk 'length($0) > 110 { print FILENAME ":" FNR ": longer than 110 columns" }' \
-    "${C_FILES[@]}" "${SHELL_FILES[@]}" >>"$complaints"
+ban '^.{111}' "longer than 110 columns" "${C_FILES[@]}" "${SHELL_FILES[@]}"
 ban '[ \t]+$' "white space at the end of the line" "${TEXT_FILES[@]}"
 ban '\t' "a tab; indentation is four spaces" "${C_FILES[@]}"
 for file in "${C_FILES[@]}"; do
