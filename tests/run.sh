@@ -27,7 +27,7 @@ report() { # report NAME PASSED FAILED EXIT_CODE: counts, and shows the captured
     fi
     printf '  FAIL  %-44s %4d of %d failed' "$name" "$bad" "$((ok + bad))"
     case $code in
-    0 | 1) printf '\n' ;;
+    0 | 1 | "$bad") printf '\n' ;;
     124) printf ' (over %d s)\n' "$limit" ;;
     *) printf ' (exit code %d)\n' "$code" ;;
     esac
