@@ -11,9 +11,7 @@ static bool value_allowed(const struct countdown_rules *rules, struct rational v
            rational_compare(v, rational_of(rules->values.high)) <= 0;
 }
 
-static bool is_one(struct rational v) {
-    return v.num == 1 && v.den == 1;
-}
+static bool is_one(struct rational v) { return v.num == 1 && v.den == 1; }
 
 /* Whether a step only carries one of its operands over. */
 static bool is_identity(struct rational left, char op, struct rational right) {

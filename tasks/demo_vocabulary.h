@@ -1,8 +1,7 @@
-/* The vocabulary of tiny Countdown policies, as an ordinary byte-level BPE tokenizer: all 256
- * bytes, the numbers " 0" .. " 99" and the symbols " +" " -" " *" " /" " =" " :" " ," " ;" " !" "
- * (" " )" as merged tokens, and the added tokens <think>, </think>, <answer>, </answer> (visible in
- * decoded text) and
- * <|endoftext|> (special). */
+/* The vocabulary of tiny Countdown policies, as an ordinary byte-level BPE tokenizer: all 256 bytes;
+ * the numbers 0 .. 99 and the symbols + - * / = : , ; ! ( ) with a blank before them as merged tokens;
+ * and the added tokens <think>, </think>, <answer>, </answer>, which stay visible in decoded text, and
+ * the special <|endoftext|>. */
 #pragma once
 
 #include "base/status.h"

@@ -23,10 +23,8 @@ struct problem digits_draw(char op, const struct countdown_range *digits, struct
     mpz_t x, y;
     mpz_init_set_str(x, a, 10);
     mpz_init_set_str(y, b, 10);
-    if (op == '+')
-        mpz_add(x, x, y);
-    else
-        mpz_mul(x, x, y);
+    if (op == '+') mpz_add(x, x, y);
+    else mpz_mul(x, x, y);
     mpz_get_str(result, 10, x);
     mpz_clear(x);
     mpz_clear(y);

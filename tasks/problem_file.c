@@ -147,10 +147,8 @@ static status read_names(struct row *row, struct span stem, size_t line) {
         return fail(EXIT_BAD_DATA, "%s: \"id\" and \"source\" must not contain U+0000", row->where);
     p->id = id.n ? arena_string(row->arena, id)
                  : arena_print(row->arena, "%.*s:%zu", SPAN_FMT(stem), line);
-    if (source.n)
-        p->source = arena_string(row->arena, source);
-    else if (!p->n_numbers)
-        p->source = arena_string(row->arena, stem);
+    if (source.n) p->source = arena_string(row->arena, source);
+    else if (!p->n_numbers) p->source = arena_string(row->arena, stem);
     return NULL;
 }
 
@@ -189,10 +187,8 @@ status problem_file_read(const char *path, struct problem_set *out, struct arena
         if (!s && more) s = read_row(line, lines.path, lines.line, arena, &list);
     }
     json_lines_close(&lines);
-    if (s)
-        problem_list_free(&list);
-    else
-        *out = problem_list_finish(&list, arena);
+    if (s) problem_list_free(&list);
+    else *out = problem_list_finish(&list, arena);
     return s;
 }
 

@@ -4,13 +4,9 @@
 
 __extension__ typedef __int128 wide;
 
-static bool fits(wide x) {
-    return x >= INT64_MIN && x <= INT64_MAX;
-}
+static bool fits(wide x) { return x >= INT64_MIN && x <= INT64_MAX; }
 
-static wide magnitude(wide x) {
-    return x < 0 ? -x : x;
-}
+static wide magnitude(wide x) { return x < 0 ? -x : x; }
 
 static uint64_t common_divisor64(uint64_t a, uint64_t b) {
     while (b) {

@@ -9,9 +9,7 @@ struct rational {
     int64_t num, den; /* lowest terms, den > 0 */
 };
 
-static inline struct rational rational_of(int64_t n) {
-    return (struct rational){n, 1};
-}
+static inline struct rational rational_of(int64_t n) { return (struct rational){n, 1}; }
 
 /* *out = a op b in lowest terms; `out` may alias. False, with *out untouched, when numerator or
  * denominator leave 64 bits. */

@@ -203,12 +203,9 @@ static status task_fill(struct task *task, const struct tasks_config *config) {
     TRY(tasks_split(config, &parts.split));
     if (countdown) TRY(tasks_rules(config, &parts.rules));
     status s;
-    if (from_file)
-        s = read_files(&parts, task->sets);
-    else if (countdown && strcmp(config->mode, "enumerate") == 0)
-        s = enumerate(&parts);
-    else
-        s = draw_all(&parts);
+    if (from_file) s = read_files(&parts, task->sets);
+    else if (countdown && strcmp(config->mode, "enumerate") == 0) s = enumerate(&parts);
+    else s = draw_all(&parts);
     for (int part = 0; part < SPLIT_PARTS; part++) {
         if (!s && task->sets[part].n == 0)
             task->sets[part] = problem_list_finish(&parts.lists[part], &task->arena);
@@ -243,6 +240,4 @@ const struct problem_set *task_set(const struct task *task, enum split_part part
     return &task->sets[part];
 }
 
-const struct prompt_template *task_template(const struct task *task) {
-    return task->template;
-}
+const struct prompt_template *task_template(const struct task *task) { return task->template; }

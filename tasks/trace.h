@@ -12,22 +12,23 @@
  * wrong.
  *
  * A drill is a list of facts on which a single skill is practised, with loss on the skill only:
- *     arithmetic  " 12 4 / = 3 , 7 5 + = 12 , ..."               loss on results
- *     check       " 3 9 10 : 93 , 90 3 + = 93 ! 31 2 - = 29 ; ..."  loss on results and on ! and ;
- *     look-ahead  " 3 9 10 : 93 ( 90 3 + = 93 ! 50 12 + = 62 ; ..." as check, and on the operator,
- * which is the one that comes closest to the target
+ *
+ * - arithmetic, " 12 4 / = 3 , 7 5 + = 12 , ...": loss on the results;
+ * - check, " 3 9 10 : 93 , 90 3 + = 93 ! 31 2 - = 29 ; ...": loss on the results and on ! and ;
+ * - look-ahead, " 3 9 10 : 93 ( 90 3 + = 93 ! 50 12 + = 62 ; ...": as check, and loss on the
+ *   operator, which is the one that comes closest to the target.
  *
  * Every symbol has a blank before it and the tags have none, so that each is one token of the
  * vocabulary of tasks/demo_vocabulary.h and decoding gives back the same text. */
 #pragma once
 
 #include "base/config.h"
+#include "tasks/document.h"
 #include "tasks/tasks_config.h"
 
 /* Shares and probabilities; all in [0, 1]. */
 struct trace_mix {
-    double systematic; /* walk through the first steps in order; otherwise draw them with
-                          replacement */
+    double systematic; /* walk through the first steps in order; otherwise at random, repeating */
     double greedy;     /* last step: the value closest to the target; otherwise any legal step */
     double patient;    /* never give up before trace.attempts */
     double wide;       /* numbers from trace.wide_numbers rather than from the task's problems */
@@ -46,25 +47,6 @@ struct trace_config {
 };
 
 extern const struct config_key trace_keys[];
-
-enum document_kind { DOCUMENT_TRACE, DOCUMENT_ARITHMETIC, DOCUMENT_CHECK, DOCUMENT_LOOKAHEAD };
-const char *document_kind_name(enum document_kind kind);
-
-/* One document of a corpus. Pieces are slices of the text that together make all of it; each can be
- * encoded by itself. */
-struct document {
-    struct span text;
-    struct span prompt, completion; /* slices of text; a drill is all completion */
-    struct document_piece {
-        struct span text;
-        bool loss; /* its tokens are learned */
-    } * pieces;
-    size_t n_pieces;
-    bool end; /* the end-of-text token follows, and is learned */
-    enum document_kind kind;
-    int attempts; /* of a trace */
-    bool hit;     /* the trace reached the target */
-};
 
 struct trace_maker;
 
