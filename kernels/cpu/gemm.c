@@ -86,9 +86,7 @@ struct cut {
     int first[EXPERTS_MAX + 1];
 };
 
-static int64_t units(int n, int unit) {
-    return (n + unit - 1) / unit;
-}
+static int64_t units(int n, int unit) { return (n + unit - 1) / unit; }
 
 static bool cut_by_rows(const struct product *p) {
     return units(p->rows, ROW_UNIT) >= units(p->columns, COLUMN_UNIT);
@@ -126,10 +124,8 @@ static void run_piece(const void *task, int piece) {
     int low = 0, high = cut->gemm->M - 1; /* the last head that begins at or before the piece */
     while (low < high) {
         int middle = (low + high + 1) / 2;
-        if (cut->first[middle] <= piece)
-            low = middle;
-        else
-            high = middle - 1;
+        if (cut->first[middle] <= piece) low = middle;
+        else high = middle - 1;
     }
     struct product p = cut->make(cut->gemm, low);
     int pieces = cut->first[low + 1] - cut->first[low];

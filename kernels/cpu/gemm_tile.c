@@ -8,9 +8,10 @@
 enum { ROWS_MAX = 14 }; /* 14 x 2 of 32 registers, two for b, one broadcast */
 #define SHAPES(X)                                                                                  \
     X(1, 0)                                                                                        \
-    X(1, 1) X(1, 2) X(1, 3) X(2, 0) X(2, 1) X(2, 2) X(2, 3) X(3, 0) X(3, 1) X(3, 2) X(4, 0)        \
-        X(4, 1) X(4, 2) X(5, 0) X(5, 1) X(5, 2) X(6, 0) X(6, 1) X(6, 2) X(7, 0) X(7, 1) X(8, 0)    \
-            X(8, 1) X(9, 0) X(9, 1) X(10, 0) X(10, 1) X(11, 0) X(11, 1) X(12, 0) X(12, 1) X(13, 0) \
+    X(1, 1)                                                                                        \
+    X(1, 2) X(1, 3) X(2, 0) X(2, 1) X(2, 2) X(2, 3) X(3, 0) X(3, 1) X(3, 2) X(4, 0) X(4, 1)        \
+        X(4, 2) X(5, 0) X(5, 1) X(5, 2) X(6, 0) X(6, 1) X(6, 2) X(7, 0) X(7, 1) X(8, 0) X(8, 1)    \
+            X(9, 0) X(9, 1) X(10, 0) X(10, 1) X(11, 0) X(11, 1) X(12, 0) X(12, 1) X(13, 0)         \
                 X(13, 1) X(14, 0) X(14, 1)
 #define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #else
@@ -82,13 +83,9 @@ INLINE void multiply(const struct tile *t, const int rows, const int vectors, co
 }
 
 #define DEFINE(rows, log)                                                                          \
-    static void whole_##rows##_##log(const struct tile *t) {                                       \
-        multiply(t, rows, 1 << log, false);                                                        \
-    }
+    static void whole_##rows##_##log(const struct tile *t) { multiply(t, rows, 1 << log, false); }
 #define DEFINE_PART(rows)                                                                          \
-    static void part_##rows(const struct tile *t) {                                                \
-        multiply(t, rows, 1, true);                                                                \
-    }
+    static void part_##rows(const struct tile *t) { multiply(t, rows, 1, true); }
 SHAPES(DEFINE)
 ROWS(DEFINE_PART)
 
@@ -122,9 +119,7 @@ static void row_tile(const struct product *p) {
     }
 }
 
-static int ceil_div(int a, int b) {
-    return (a + b - 1) / b;
-}
+static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /* A tile of a whose rows are neighbours and whose steps lie apart, copied so that it stays in L1.
  */
@@ -188,10 +183,8 @@ void ISA(product)(const struct product *p) {
         int blocks = ceil_div(p->depth, DEPTH_BLOCK), left = p->depth;
         do { /* a depth of 0 still stores its zeros */
             t.depth = blocks ? ceil_div(left, blocks--) : 0;
-            if (t.b_k != LANES && t.rows >= PACK_B_ROWS)
-                row_tiles_packed(&t);
-            else
-                row_tiles(&t);
+            if (t.b_k != LANES && t.rows >= PACK_B_ROWS) row_tiles_packed(&t);
+            else row_tiles(&t);
             t.a += t.depth * p->a_k;
             t.b += t.depth * p->b_k;
             t.add = true;

@@ -8,4 +8,7 @@
 void ISA(cpu_table)(struct ops *table) {
     table->name = NAME(CPU_ISA);
     ISA(cpu_gemm)(table);
+    ISA(cpu_attention)(table);
+    ISA(cpu_attention_backward)(table);
+    ISA(cpu_rope)(table);
 }

@@ -1,0 +1,133 @@
+/* What prepares attention's inputs: rotary positions, and keys and values on their way into the cache. */
+#include "kernels/cpu/attention_block.h"
+#include "kernels/cpu/groups.h"
+#include "kernels/cpu/parallel.h"
+
+#include <string.h>
+
+enum {
+    PIECE_ROWS = 64,
+    PIECE_FLOATS = 1 << 16, /* worth another thread */
+};
+
+struct rope {
+    const float *x, *cos, *sin;
+    float *y;
+    const int32_t *row_pos;
+    ptrdiff_t ldx, hx, ldy, hy;
+    int T, H, d;
+    bool interleaved;
+    float sign; /* of the angle */
+};
+
+/* Pairs (j, j + d/2). */
+static void rotate_halves(const struct rope *r, float *y, const float *x, const float *cos,
+                          const float *sin) {
+    int half = r->d / 2;
+    for (int j = 0; j < half; j += LANES) {
+        vmask m = vmask_first(half - j);
+        vf a = vf_load_mask(x + j, m), b = vf_load_mask(x + half + j, m);
+        vf c = vf_load_mask(cos + j, m);
+        vf n = vf_mul(vf_load_mask(sin + j, m), vf_set1(r->sign));
+        vf minus = vf_mul(vf_mul(b, n), vf_set1(-1.0f));
+        vf_store_mask(y + j, m, vf_fma(a, c, minus));
+        vf_store_mask(y + half + j, m, vf_fma(b, c, vf_mul(a, n)));
+    }
+}
+
+/* Pairs (2j, 2j + 1): lane by lane x*cos plus the neighbour times -sin, +sin, -sin, ... */
+static void rotate_pairs(const struct rope *r, float *y, const float *x, const float *cos,
+                         const float *sin) {
+    float signs[LANES];
+    for (int i = 0; i < LANES; i++) signs[i] = i % 2 ? r->sign : -r->sign;
+    for (int j = 0; j < r->d; j += LANES) {
+        int pairs = (r->d - j) / 2 < LANES / 2 ? (r->d - j) / 2 : LANES / 2;
+        vmask m = vmask_first(2 * pairs);
+        vf a = vf_load_mask(x + j, m);
+        vf c = vf_load_twice(cos + j / 2, pairs);
+        vf n = vf_mul(vf_load_twice(sin + j / 2, pairs), vf_load(signs));
+        vf_store_mask(y + j, m, vf_fma(a, c, vf_mul(vf_swap_pairs(a), n)));
+    }
+}
+
+static void rope_piece(const void *task, int piece) {
+    const struct rope *r = task;
+    int end = (piece + 1) * PIECE_ROWS < r->T ? (piece + 1) * PIECE_ROWS : r->T;
+    for (int64_t t = (int64_t)piece * PIECE_ROWS; t < end; t++) {
+        int64_t angle = (int64_t)r->row_pos[t] * (r->d / 2);
+        for (int h = 0; h < r->H; h++) {
+            const float *x = r->x + t * r->ldx + h * r->hx;
+            float *y = r->y + t * r->ldy + h * r->hy;
+            (r->interleaved ? rotate_pairs : rotate_halves)(r, y, x, r->cos + angle,
+                                                            r->sin + angle);
+        }
+    }
+}
+
+static void rope(struct stream *s, buf y, int ldy, int hy, buf x, int ldx, int hx, buf cos, buf sin,
+                 buf row_pos, int T, int H, int d, bool interleaved, bool inverse) {
+    REQUIRE(d >= 2 && d % 2 == 0 && H >= 1);
+    struct rope r = {host_f32(x),
+                     host_f32(cos),
+                     host_f32(sin),
+                     host_f32(y),
+                     host_i32(row_pos),
+                     ldx,
+                     hx,
+                     ldy,
+                     hy,
+                     T,
+                     H,
+                     d,
+                     interleaved,
+                     inverse ? -1.0f : 1.0f};
+    int threads = (int64_t)T * H * d < PIECE_FLOATS ? 1 : stream_threads(s);
+    parallel_pieces(threads, (T + PIECE_ROWS - 1) / PIECE_ROWS, rope_piece, &r);
+}
+
+struct store {
+    const struct kv_view *kv;
+    const float *k, *v;
+    int ldk, ldv, T;
+};
+
+/* Rows t..t+n-1 are neighbours in one block: keys are written along their positions. */
+static void store_run(const struct store *w, int64_t t, int n) {
+    const struct kv_view *kv = w->kv;
+    int position = host_i32(kv->row_pos)[t], slot = position % KV_BLOCK;
+    for (int g = 0; g < kv->G; g++) {
+        int64_t block = block_at(kv, host_i32(kv->row_seq)[t], position, g);
+        float *keys = host_f32(kv->k) + block * kv->Dk + slot;
+        float *values = host_f32(kv->v) + block * kv->Dv + (int64_t)slot * kv->Dv;
+        const float *k = w->k + t * w->ldk + (int64_t)g * kv->Dk;
+        const float *v = w->v + t * w->ldv + (int64_t)g * kv->Dv;
+        for (int d = 0; d < kv->Dk; d++)
+            for (int i = 0; i < n; i++) keys[d * KV_BLOCK + i] = k[(int64_t)i * w->ldk + d];
+        for (int i = 0; i < n; i++)
+            memcpy(values + i * kv->Dv, v + (int64_t)i * w->ldv, sizeof(float) * (size_t)kv->Dv);
+    }
+}
+
+static void store_piece(const void *task, int piece) {
+    const struct store *w = task;
+    const int32_t *sequence = host_i32(w->kv->row_seq), *position = host_i32(w->kv->row_pos);
+    int end = (piece + 1) * PIECE_ROWS < w->T ? (piece + 1) * PIECE_ROWS : w->T;
+    for (int t = piece * PIECE_ROWS, n; t < end; t += n) {
+        int room = KV_BLOCK - position[t] % KV_BLOCK;
+        for (n = 1; n < room && t + n < end; n++)
+            if (sequence[t + n] != sequence[t] || position[t + n] != position[t] + n) break;
+        store_run(w, t, n);
+    }
+}
+
+static void kv_store(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv,
+                     int T) {
+    struct store w = {kv, host_f32(k), host_f32(v), ldk, ldv, T};
+    int threads = (int64_t)T * kv->G * (kv->Dk + kv->Dv) < PIECE_FLOATS ? 1 : stream_threads(s);
+    parallel_pieces(threads, (T + PIECE_ROWS - 1) / PIECE_ROWS, store_piece, &w);
+}
+
+void ISA(cpu_rope)(struct ops *table) {
+    table->rope = rope;
+    table->kv_store = kv_store;
+}
