@@ -57,6 +57,11 @@ void config_defaults(struct config *c) {
         bool preset_is_valid = config_value_read(e.key, e.key->preset, e.field, c->arena);
         REQUIRE(preset_is_valid);
     }
+    for (const struct config_alias *a = c->aliases; a && a->alias; a++) {
+        struct config_entry e;
+        bool leads_to_a_key = config_find(c, a->alias, &e);
+        REQUIRE(leads_to_a_key);
+    }
 }
 
 static status fail_unknown(const struct config *c, const char *name, const char *where) {
@@ -66,10 +71,8 @@ static status fail_unknown(const struct config *c, const char *name, const char 
                     config_value_shown(name, shown));
     struct nearest near = {.wanted = name};
     for (struct config_entry e = {0}; config_next(c, &e);) nearest_offer(&near, e.key->name);
-    for (const struct config_alias *a = c->aliases; a && a->alias; a++) {
-        struct config_entry e;
-        if (config_find(c, a->alias, &e)) nearest_offer(&near, a->alias);
-    }
+    for (const struct config_alias *a = c->aliases; a && a->alias; a++)
+        nearest_offer(&near, a->alias);
     const char *meant = nearest_name(&near);
     return fail(EXIT_BAD_CONFIG, "%s: unknown key %s%s%s%s", where, config_value_shown(name, shown),
                 meant ? "; did you mean " : "; \"grpo config --help-keys\" lists the keys",

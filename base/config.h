@@ -80,7 +80,8 @@ struct config {
     struct arena *arena;                     /* holds the strings */
 };
 
-/* Sets every value to its default. A default that its own key refuses is a bug of ours. */
+/* Sets every value to its default. A schema at odds with itself (a default its key refuses, a name that
+ * stands twice, an alias of nothing) is a bug of ours. */
 void config_defaults(struct config *c);
 
 /* Sets one key. `where` names the source for the sentence ("run.yaml:12", "command line").

@@ -66,8 +66,6 @@ void config_print_markdown(const struct config *c, FILE *out) {
     for (struct config_entry e = {0}; config_next(c, &e);)
         if (opens_section(c, &e)) print_section(c, e.key->name, section_length(e.key->name), out);
     fputs("## Other spellings\n\n| verl or TRL | here |\n|---|---|\n", out);
-    for (const struct config_alias *a = c->aliases; a && a->alias; a++) {
-        struct config_entry e;
-        if (config_find(c, a->alias, &e)) fprintf(out, "| `%s` | `%s` |\n", a->alias, a->name);
-    }
+    for (const struct config_alias *a = c->aliases; a && a->alias; a++)
+        fprintf(out, "| `%s` | `%s` |\n", a->alias, a->name);
 }

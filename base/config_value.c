@@ -69,8 +69,7 @@ static bool read_float(const char *text, double *out) {
     double value;
     if (strcasecmp(magnitude, "inf") == 0 || strcasecmp(magnitude, ".inf") == 0)
         value = *text == '-' ? -INFINITY : INFINITY;
-    else if (!is_decimal(text))
-        return false;
+    else if (!is_decimal(text)) return false;
     else if (isinf(value = strtod(text, NULL)))
         return false;   /* 1e999 is a slip, not a wish for infinity */
     *out = value + 0.0; /* makes -0 the one zero there is, so that equal values have equal texts */

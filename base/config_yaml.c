@@ -28,9 +28,7 @@ struct reader {
     struct seen *seen;
 };
 
-static size_t reader_line(const struct reader *r) {
-    return r->event.start_mark.line + 1;
-}
+static size_t reader_line(const struct reader *r) { return r->event.start_mark.line + 1; }
 
 static const char *reader_where(struct reader *r, size_t line) {
     return arena_print(&r->scratch, "%s:%zu", r->file, line);
@@ -172,10 +170,8 @@ static status read_map(struct reader *r, const char *prefix, int depth) {
             TRY(read_map(r, arena_print(&r->scratch, "%s.", name), depth + 1));
             continue;
         }
-        if (r->event.type == YAML_SEQUENCE_START_EVENT)
-            TRY(read_list(r, name, &value));
-        else
-            TRY(reader_scalar(r, &value));
+        if (r->event.type == YAML_SEQUENCE_START_EVENT) TRY(read_list(r, name, &value));
+        else TRY(reader_scalar(r, &value));
         TRY(set_once(r, name, value, line));
     }
 }
@@ -185,8 +181,7 @@ static status read_stream(struct reader *r) {
     TRY(reader_next(r));
     if (r->event.type == YAML_STREAM_END_EVENT) return NULL; /* an empty file changes nothing */
     TRY(reader_next(r));
-    if (r->event.type == YAML_MAPPING_START_EVENT)
-        TRY(read_map(r, "", 0));
+    if (r->event.type == YAML_MAPPING_START_EVENT) TRY(read_map(r, "", 0));
     else if (r->event.type != YAML_SCALAR_EVENT || r->event.data.scalar.length)
         return FAIL_HERE(r, "expected keys with values, such as \"steps: 100\"");
     TRY(reader_next(r)); /* the document's end */

@@ -36,6 +36,15 @@ static const char MARKDOWN_HEAD[] =
     "only "
     "when they\n  are equal. *Execution* keys decide how it is computed, and may differ.\n\n";
 
+static const char MARKDOWN_TAIL[] =
+    "\nWhere the others' meaning is wider than ours:\n\n"
+    "- TRL's `epsilon` bounds the ratio above as well unless `epsilon_high` is given; here it is "
+    "the "
+    "lower\n  bound alone, so give both.\n"
+    "- verl's `-1` for \"off\" (`top_k`, `test_freq`) is `0` here; `-1` is refused.\n"
+    "- verl's `algorithm.kl_ctrl.kl_coef` puts the KL term into the reward. Here it is in the loss "
+    "(as with\n  `kl_loss_coef`), so that spelling is refused.\n";
+
 static status print_completion(const struct config *c, const char *shell) {
     if (strcmp(shell, "bash") != 0)
         return fail(EXIT_USAGE_ERROR, "--completion knows bash only, not %.80s", shell);
@@ -50,6 +59,7 @@ static status config_print(struct config *c, const char **given, const char *pre
     if (given[MARKDOWN]) {
         fputs(MARKDOWN_HEAD, stdout);
         config_print_markdown(c, stdout);
+        fputs(MARKDOWN_TAIL, stdout);
     }
     if (given[PRINT_DEFAULT]) config_write_yaml(c, stdout);
     return NULL;

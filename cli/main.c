@@ -91,10 +91,8 @@ int main(int argc, char **argv) {
     const char *context = NULL;
     status s = run(argc, argv, &context);
     status closed = close_stdout();
-    if (s)
-        status_free(closed);
-    else
-        s = closed;
+    if (s) status_free(closed);
+    else s = closed;
     if (!s) return EXIT_OK;
     fprintf(stderr, "grpo%s%s: %s\n", context ? " " : "", context ? context : "", status_text(s));
     return (int)status_code(s);

@@ -6,38 +6,65 @@ static const struct {
     size_t offset;
 } FRAGMENTS[] = {
     {general_keys, offsetof(struct settings, general)},
+    {model_keys, offsetof(struct settings, model)},
+    {tasks_keys, offsetof(struct settings, tasks)},
+    {rollout_keys, offsetof(struct settings, rollout)},
+    {rl_keys, offsetof(struct settings, rl)},
+    {optim_keys, offsetof(struct settings, optim)},
+    {sft_keys, offsetof(struct settings, sft)},
+    {eval_keys, offsetof(struct settings, eval)},
 };
+
+#define VERL_ACTOR "actor_rollout_ref.actor."
+#define VERL_ROLLOUT "actor_rollout_ref.rollout."
 
 /* Spellings of verl (dotted) and TRL, where the meaning is the same. */
 static const struct config_alias ALIASES[] = {
     {"model", "model.path"},
     {"actor_rollout_ref.model.path", "model.path"},
     {"model_name_or_path", "model.path"},
-    {"trainer.default_local_dir", "out"},
-    {"output_dir", "out"},
     {"trainer.total_training_steps", "steps"},
     {"max_steps", "steps"},
-    {"actor_rollout_ref.rollout.n", "rl.group_size"},
+    {"data.train_batch_size", "rl.prompts"},
+    {VERL_ROLLOUT "n", "rl.group_size"},
     {"num_generations", "rl.group_size"},
-    {"algorithm.kl_ctrl.kl_coef", "rl.kl_coef"},
-    {"actor_rollout_ref.actor.kl_loss_coef", "rl.kl_coef"},
+    {VERL_ACTOR "kl_loss_coef", "rl.kl_coef"},
     {"beta", "rl.kl_coef"},
-    {"actor_rollout_ref.actor.clip_ratio_low", "rl.clip_low"},
+    {VERL_ACTOR "clip_ratio_low", "rl.clip_low"},
     {"epsilon", "rl.clip_low"},
-    {"actor_rollout_ref.actor.clip_ratio_high", "rl.clip_high"},
+    {VERL_ACTOR "clip_ratio_high", "rl.clip_high"},
     {"epsilon_high", "rl.clip_high"},
-    {"actor_rollout_ref.actor.optim.lr", "optim.lr"},
+    {VERL_ACTOR "loss_agg_mode", "rl.loss_agg"},
+    {VERL_ACTOR "ppo_epochs", "rl.epochs"},
+    {"num_iterations", "rl.epochs"},
+    {"algorithm.norm_adv_by_std_in_grpo", "rl.scale_by_std"},
+    {"mask_truncated_completions", "rl.mask_truncated"},
+    {VERL_ACTOR "optim.lr", "optim.lr"},
     {"learning_rate", "optim.lr"},
+    {VERL_ACTOR "optim.weight_decay", "optim.weight_decay"},
+    {"weight_decay", "optim.weight_decay"},
+    {VERL_ACTOR "optim.lr_warmup_steps", "optim.warmup"},
+    {"warmup_steps", "optim.warmup"},
+    {VERL_ACTOR "grad_clip", "optim.clip_grad"},
+    {"max_grad_norm", "optim.clip_grad"},
+    {"adam_beta1", "optim.beta1"},
+    {"adam_beta2", "optim.beta2"},
+    {"adam_epsilon", "optim.eps"},
+    {"lr_scheduler_type", "optim.schedule"},
+    {"data.max_prompt_length", "rollout.max_prompt_tokens"},
+    {"max_prompt_length", "rollout.max_prompt_tokens"},
     {"data.max_response_length", "rollout.max_new_tokens"},
     {"max_completion_length", "rollout.max_new_tokens"},
-    {"actor_rollout_ref.rollout.temperature", "rollout.temperature"},
+    {VERL_ROLLOUT "temperature", "rollout.temperature"},
     {"temperature", "rollout.temperature"},
-    {"actor_rollout_ref.rollout.top_p", "rollout.top_p"},
+    {VERL_ROLLOUT "top_p", "rollout.top_p"},
     {"top_p", "rollout.top_p"},
-    {"actor_rollout_ref.rollout.top_k", "rollout.top_k"},
+    {VERL_ROLLOUT "top_k", "rollout.top_k"},
     {"top_k", "rollout.top_k"},
-    {"trainer.save_freq", "checkpoint.every"},
-    {"save_steps", "checkpoint.every"},
+    {VERL_ROLLOUT "val_kwargs.n", "eval.samples"},
+    {VERL_ROLLOUT "val_kwargs.temperature", "eval.temperature"},
+    {VERL_ROLLOUT "val_kwargs.top_p", "eval.top_p"},
+    {VERL_ROLLOUT "val_kwargs.top_k", "eval.top_k"},
     {"trainer.test_freq", "eval.every"},
     {"eval_steps", "eval.every"},
     {NULL, NULL},
@@ -54,6 +81,4 @@ void schema_open(struct settings *s) {
     config_defaults(&s->config);
 }
 
-void schema_close(struct settings *s) {
-    arena_free(&s->arena);
-}
+void schema_close(struct settings *s) { arena_free(&s->arena); }

@@ -4,12 +4,23 @@
 
 #include "base/config.h"
 #include "cli/general.h"
+#include "policy/model_config.h"
+#include "rl/rl_config.h"
+#include "rollout/rollout_config.h"
+#include "tasks/tasks_config.h"
 
 enum { SCHEMA_FRAGMENTS_MAX = 32 };
 
 struct settings {
     /* The values, one struct a module. */
     struct general_config general;
+    struct model_config model;
+    struct tasks_config tasks;
+    struct rollout_config rollout;
+    struct rl_config rl;
+    struct optim_config optim;
+    struct sft_config sft;
+    struct eval_config eval;
 
     struct config config; /* how the values are set, written and compared */
     struct config_fragment fragments[SCHEMA_FRAGMENTS_MAX];
