@@ -142,6 +142,7 @@ def golden_of(directory, generator):
     model = AutoModelForCausalLM.from_pretrained(
         directory, dtype=torch.float32, attn_implementation="eager")
     model.eval()
+    model.get_input_embeddings().padding_idx = None  # to us a pad is a token: its row learns too
     margins = []
     margins_of_routers(model, margins)
     golden, loss, targets = {}, 0.0, 0
