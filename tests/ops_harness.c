@@ -22,9 +22,7 @@ struct tensor {
     buf device;
 };
 
-static int64_t tensor_size(const struct tensor *t) {
-    return t->rows * t->ld + 2 * MARGIN;
-}
+static int64_t tensor_size(const struct tensor *t) { return t->rows * t->ld + 2 * MARGIN; }
 
 uint32_t world_word(const struct world *w, uint32_t index) {
     struct rng_key key = {.seed = w->seed, .draw = index >> 2, .stage = RNG_TASK};
@@ -142,8 +140,23 @@ void near(const struct world *w, int i, int64_t row, int64_t col, double want, d
           int operations) {
     double got = after(w, i, row, col), tolerance = operations * 0x1p-24 * size + SMALLEST;
     if (fabs(got - want) <= tolerance) return;
-    fail_msg("tensor %d at (%ld, %ld) is %.9g, expected %.9g within %.2g", i, (long)row, (long)col,
-             got, want, tolerance);
+    check_failed("tensor %d at (%ld, %ld) is %.9g, expected %.9g within %.2g", i, (long)row,
+                 (long)col, got, want, tolerance);
+}
+
+void check_failed(const char *format, ...) {
+    char sentence[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(sentence, sizeof sentence, format, args);
+    va_end(args);
+    print_error("%s\n", sentence);
+    _fail(__FILE__, __LINE__);
+    abort(); /* not reached: _fail leaves the test */
+}
+
+int pick(const struct world *w, int k, int64_t n) {
+    return (int)(world_word(w, 77000u + (uint32_t)k) % (uint64_t)n);
 }
 
 double slope(double *x, double (*loss)(const void *context), const void *context) {
@@ -206,8 +219,8 @@ static void check_poison(const struct world *w, const char *name) {
         const struct tensor *t = &w->tensors[i];
         for (int64_t k = 0; k < tensor_size(t); k++)
             if (!in_row(t, k) && t->end[k] != POISON)
-                fail_msg("%s: tensor %d was written outside, at element %ld", name, i,
-                         (long)(k - MARGIN));
+                check_failed("%s: tensor %d was written outside, at element %ld", name, i,
+                             (long)(k - MARGIN));
     }
 }
 
@@ -222,9 +235,9 @@ static void check_equal(const struct world *got, const struct world *want, const
             float a, b;
             memcpy(&a, &g->end[k], 4);
             memcpy(&b, &r->end[k], 4);
-            fail_msg("%s: tensor %d at (%ld, %ld) is %a (%08x), the reference says %a (%08x)", how,
-                     i, (long)(at / r->ld), (long)(at % r->ld), (double)a, g->end[k], (double)b,
-                     r->end[k]);
+            check_failed("%s: tensor %d at (%ld, %ld) is %a (%08x), the reference says %a (%08x)",
+                         how, i, (long)(at / r->ld), (long)(at % r->ld), (double)a, g->end[k],
+                         (double)b, r->end[k]);
         }
     }
 }
@@ -236,7 +249,7 @@ static struct stream *open_stream(const char *device, const char *isa, int threa
         status_free(failed); /* this CPU has no AVX-512: nothing to compare */
         return NULL;
     }
-    if (failed) fail_msg("%s", status_text(failed));
+    if (failed) check_failed("%s", status_text(failed));
     return s;
 }
 

@@ -72,5 +72,11 @@ int32_t id_after(const struct world *w, int i, int64_t row, int64_t col);
 void near(const struct world *w, int i, int64_t row, int64_t col, double want, double size,
           int operations);
 
+/* Fails the running test with a sentence. */
+_Noreturn void check_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The k-th of a few places in [0, n) to look at in detail. */
+int pick(const struct world *w, int k, int64_t n);
+
 /* A derivative by central differences in double precision: d loss / d *x. */
 double slope(double *x, double (*loss)(const void *context), const void *context);

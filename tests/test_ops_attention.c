@@ -6,10 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-static int pick(const struct world *w, int k, int64_t n) {
-    return (int)(world_word(w, 77000u + (uint32_t)k) % (uint64_t)n);
-}
-
 /* What a case's N stands for. */
 static const struct shape {
     int G, H, Dk, Dv;
@@ -26,9 +22,7 @@ static void sequence_starts(int T, int32_t start[SEQUENCES + 1]) {
     start[3] = T;
 }
 
-static int sequence_of(int T, int64_t t) {
-    return t < T / 3 ? 0 : t < T / 2 ? 1 : 2;
-}
+static int sequence_of(int T, int64_t t) { return t < T / 3 ? 0 : t < T / 2 ? 1 : 2; }
 
 static int start_of(int T, int64_t t) {
     int32_t start[SEQUENCES + 1];
@@ -70,9 +64,7 @@ static struct attention prepare(struct world *w, int N) {
     return a;
 }
 
-static void run_kv_store(struct world *w, int N) {
-    prepare(w, N);
-}
+static void run_kv_store(struct world *w, int N) { prepare(w, N); }
 
 static void run_attention(struct world *w, int N) {
     struct attention a = prepare(w, N);
@@ -179,9 +171,7 @@ static double exact_loss(const void *context) {
 }
 
 /* Rounding of a score of size up to 2*2*sqrt(Dk) by a chain of Dk becomes a relative error of p. */
-static double spread(struct shape n) {
-    return 1 + 4 * sqrt(n.Dk);
-}
+static double spread(struct shape n) { return 1 + 4 * sqrt(n.Dk); }
 
 static void expect_attention(const struct world *w, int N) {
     struct exact e = exact_of(w, N, false);
@@ -227,6 +217,4 @@ static const struct op_case cases[] = {
      true},
 };
 
-int main(void) {
-    return ops_check(cases, sizeof cases / sizeof *cases);
-}
+int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }

@@ -3,19 +3,13 @@
 
 #include <math.h>
 
-static int pick(const struct world *w, int k, int64_t n) {
-    return (int)(world_word(w, 77000u + (uint32_t)k) % (uint64_t)n);
-}
-
 /* ---- products: tensors x 0, y 1, w 2; grouped: offsets 3; packed: the last ---- */
 
 enum product { NT, NN, TN };
 enum { HEADS = 3, GROUPS = 4 };
 
 /* K for N: other odd sizes, one of them deeper than a cache block. */
-static int inputs_of(int N) {
-    return N == 33 ? 1000 : N * 37 % 131 + 1;
-}
+static int inputs_of(int N) { return N == 33 ? 1000 : N * 37 % 131 + 1; }
 
 /* Rows are dealt to groups unevenly; group 1 is empty, the last rows belong to nobody. */
 static void group_offsets(int T, int32_t offsets[GROUPS + 1]) {
@@ -79,12 +73,9 @@ static void expect_output(const struct world *w, int N, enum product product, in
     int length = product == NT ? K : product == NN ? N : (int)(to - from);
     for (int i = 0; i < length; i++) {
         double term;
-        if (product == NT)
-            term = before(w, 0, row, column * K + i) * weight(w, m, K, a, i);
-        else if (product == NN)
-            term = before(w, 1, row, column * N + i) * weight(w, m, K, i, b);
-        else
-            term = before(w, 1, from + i, column * N + a) * before(w, 0, from + i, column * K + b);
+        if (product == NT) term = before(w, 0, row, column * K + i) * weight(w, m, K, a, i);
+        else if (product == NN) term = before(w, 1, row, column * N + i) * weight(w, m, K, i, b);
+        else term = before(w, 1, from + i, column * N + a) * before(w, 0, from + i, column * K + b);
         sum += term;
         size += fabs(term);
     }
@@ -105,12 +96,8 @@ static void expect_product(const struct world *w, int N, enum product product, i
 }
 
 #define PRODUCT(name, ...)                                                                         \
-    static void run_##name(struct world *w, int N) {                                               \
-        run_product(w, N, __VA_ARGS__);                                                            \
-    }                                                                                              \
-    static void expect_##name(const struct world *w, int N) {                                      \
-        expect_product(w, N, __VA_ARGS__);                                                         \
-    }
+    static void run_##name(struct world *w, int N) { run_product(w, N, __VA_ARGS__); }             \
+    static void expect_##name(const struct world *w, int N) { expect_product(w, N, __VA_ARGS__); }
 PRODUCT(nt, NT, 1, false, false)
 PRODUCT(nt_add, NT, 1, false, true)
 PRODUCT(nt_heads, NT, HEADS, false, false)
@@ -161,25 +148,17 @@ static void expect_rope(const struct world *w, int d, bool interleaved, bool inv
 }
 
 #define ROPE(name, ...)                                                                            \
-    static void run_##name(struct world *w, int N) {                                               \
-        run_rope(w, N, __VA_ARGS__);                                                               \
-    }                                                                                              \
-    static void expect_##name(const struct world *w, int N) {                                      \
-        expect_rope(w, N, __VA_ARGS__);                                                            \
-    }
+    static void run_##name(struct world *w, int N) { run_rope(w, N, __VA_ARGS__); }                \
+    static void expect_##name(const struct world *w, int N) { expect_rope(w, N, __VA_ARGS__); }
 ROPE(halves, false, false, false)
 ROPE(pairs, true, false, false)
 ROPE(halves_back, false, true, true)
 ROPE(pairs_back, true, true, true)
 
 #define PRODUCT_SIZES                                                                              \
-    {1, 7, 33, 100}, {                                                                             \
-        1, 7, 16, 33, 100, 1000                                                                    \
-    }
+    {1, 7, 33, 100}, { 1, 7, 16, 33, 100, 1000 }
 #define ROPE_SIZES                                                                                 \
-    {1, 7, 100}, {                                                                                 \
-        2, 6, 16, 34, 64, 128                                                                      \
-    }
+    {1, 7, 100}, { 2, 6, 16, 34, 64, 128 }
 
 static const struct op_case cases[] = {
     {"gemm_nt", run_nt, expect_nt, PRODUCT_SIZES, false},
@@ -199,6 +178,4 @@ static const struct op_case cases[] = {
     {"rope, interleaved, inverse, in place", run_pairs_back, expect_pairs_back, ROPE_SIZES, false},
 };
 
-int main(void) {
-    return ops_check(cases, sizeof cases / sizeof *cases);
-}
+int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }

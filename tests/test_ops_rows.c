@@ -6,14 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* The k-th of a few places to look at in detail. */
-static int pick(const struct world *w, int k, int64_t n) {
-    return (int)(world_word(w, 77000u + (uint32_t)k) % (uint64_t)n);
-}
-
-static double *doubles(int64_t n) {
-    return memory_new((size_t)n, sizeof(double));
-}
+static double *doubles(int64_t n) { return memory_new((size_t)n, sizeof(double)); }
 
 /* ---- norms: tensors x 0, gain 1, y 2, rstd 3; backward: dy 4, dx 5, dgain 6 ---- */
 
@@ -83,15 +76,9 @@ static void expect_norm(const struct world *w, int N, int y, int H) {
             }
         }
 }
-static void expect_rmsnorm(const struct world *w, int N) {
-    expect_norm(w, N, 2, 1);
-}
-static void expect_rmsnorm_in_place(const struct world *w, int N) {
-    expect_norm(w, N, 0, 1);
-}
-static void expect_headnorm(const struct world *w, int N) {
-    expect_norm(w, N, 2, HEADS);
-}
+static void expect_rmsnorm(const struct world *w, int N) { expect_norm(w, N, 2, 1); }
+static void expect_rmsnorm_in_place(const struct world *w, int N) { expect_norm(w, N, 0, 1); }
+static void expect_headnorm(const struct world *w, int N) { expect_norm(w, N, 2, HEADS); }
 
 /* loss = sum of dy y over one vector */
 struct norm_loss {
@@ -185,9 +172,7 @@ static void run_swiglu_rows(struct world *w, int N) {
     op_swiglu(w->s, h, gu, w->T, N, rows);
 }
 
-static double silu(double g) {
-    return g / (1 + exp(-g));
-}
+static double silu(double g) { return g / (1 + exp(-g)); }
 
 static void expect_gated(const struct world *w, int N, int gu, int rows) {
     for (int t = 0; t < rows; t++)
@@ -196,12 +181,8 @@ static void expect_gated(const struct world *w, int N, int gu, int rows) {
             near(w, gu + 1, t, i, want, fabs(want), 8);
         }
 }
-static void expect_swiglu(const struct world *w, int N) {
-    expect_gated(w, N, 0, w->T);
-}
-static void expect_swiglu_rows(const struct world *w, int N) {
-    expect_gated(w, N, 1, w->T / 2);
-}
+static void expect_swiglu(const struct world *w, int N) { expect_gated(w, N, 0, w->T); }
+static void expect_swiglu_rows(const struct world *w, int N) { expect_gated(w, N, 1, w->T / 2); }
 
 static double gate_loss(const void *context) {
     const double *x = context; /* g, u, dh */
@@ -353,9 +334,7 @@ static void expect_adamw(const struct world *w, int N) {
 }
 
 #define ODD_SIZES                                                                                  \
-    {1, 7, 33, 100}, {                                                                             \
-        1, 7, 16, 33, 100, 1000                                                                    \
-    }
+    {1, 7, 33, 100}, { 1, 7, 16, 33, 100, 1000 }
 
 static const struct op_case cases[] = {
     {"rmsnorm", run_rmsnorm, expect_rmsnorm, ODD_SIZES, false},
@@ -386,6 +365,4 @@ static const struct op_case cases[] = {
     {"adamw", run_adamw, expect_adamw, ODD_SIZES, false},
 };
 
-int main(void) {
-    return ops_check(cases, sizeof cases / sizeof *cases);
-}
+int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }
