@@ -1,0 +1,245 @@
+/* Laws 1 to 4, bit for bit, over all golden policies: what rollout stored is what packed training computes;
+ * a row stands alone; gradients do not depend on micro-batches, threads or the instruction set. And the test
+ * can fail: one flipped weight bit is seen. */
+#include "tests/fixtures.h"
+
+#include "rollout/engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { PROMPTS = 5, SAMPLES = 16, LONGEST_PROMPT = 70, MAX_NEW = 40, POSITIONS = 128, TOTAL = PROMPTS * SAMPLES };
+
+static const float TEMPERATURE = 0.7f;
+
+/* Prompts of 1, 9, 64, 65 and 70 tokens: inside a block, at its edge, past it. */
+static const int PROMPT_LENGTHS[PROMPTS] = {1, 9, 64, 65, LONGEST_PROMPT};
+
+struct rollouts {
+    struct arena arena;
+    int32_t prompts[PROMPTS][LONGEST_PROMPT];
+    struct completion completions[TOTAL];
+};
+
+static void rollouts_sample(struct rollouts *r, struct policy *p, int batch, bool share) {
+    *r = (struct rollouts){0};
+    struct request requests[PROMPTS];
+    for (int i = 0; i < PROMPTS; i++) {
+        struct rng random = rng_open((struct rng_key){.seed = 77, .stage = RNG_TASK, .draw = (uint32_t)i});
+        for (int t = 0; t < PROMPT_LENGTHS[i]; t++)
+            r->prompts[i][t] = (int32_t)rng_below(&random, (uint32_t)p->config.vocab);
+        requests[i] = (struct request){
+            .prompt = r->prompts[i],
+            .n_prompt = PROMPT_LENGTHS[i],
+            .n_samples = SAMPLES,
+            .sampling = {.temperature = TEMPERATURE, .top_p = 1, .max_new = MAX_NEW - 7 * i},
+            .key = {.seed = 5, .stage = RNG_ROLLOUT, .step = 3, .draw = (uint32_t)i},
+        };
+    }
+    struct engine *e;
+    struct engine_config config = {.max_batch = batch, .max_positions = POSITIONS, .keep_routes = true,
+                                   .share_prefix = share};
+    fixture_ok(engine_open(&e, p, &config));
+    fixture_ok(engine_run(e, requests, PROMPTS, &r->arena, r->completions, NULL, NULL, NULL));
+    engine_close(e);
+}
+
+static void rollouts_equal(const struct rollouts *a, const struct rollouts *b, const struct policy *p) {
+    for (int i = 0; i < TOTAL; i++) {
+        const struct completion *x = &a->completions[i], *y = &b->completions[i];
+        assert_int_equal(x->n, y->n);
+        assert_int_equal(x->finish, y->finish);
+        assert_memory_equal(x->ids, y->ids, (size_t)x->n * 4);
+        assert_memory_equal(x->logp, y->logp, (size_t)x->n * 4);
+        size_t routes = (size_t)(PROMPT_LENGTHS[i / SAMPLES] + x->n - 1) * p->moe_layers * p->config.top_k;
+        if (routes) assert_memory_equal(x->routes, y->routes, routes * 2);
+    }
+}
+
+/* The rollouts as sequences to learn from, in the arena. */
+static struct sequence *rollouts_sequences(struct rollouts *r, bool routes) {
+    struct sequence *sequences = ARENA_ARRAY(&r->arena, TOTAL, struct sequence);
+    for (int i = 0; i < TOTAL; i++) {
+        const struct completion *c = &r->completions[i];
+        int prompt = PROMPT_LENGTHS[i / SAMPLES];
+        int32_t *ids = ARENA_ARRAY(&r->arena, prompt + c->n, int32_t);
+        float *weight = ARENA_ARRAY(&r->arena, c->n, float);
+        memcpy(ids, r->prompts[i / SAMPLES], (size_t)prompt * 4);
+        memcpy(ids + prompt, c->ids, (size_t)c->n * 4);
+        for (int k = 0; k < c->n; k++) weight[k] = 0.01f;
+        sequences[i] = (struct sequence){.ids = ids,
+                                         .n = prompt + c->n,
+                                         .first = prompt,
+                                         .weight = weight,
+                                         .old_logp = c->logp,
+                                         .advantage = (float)(i % 3) - 1.25f,
+                                         .routes = routes ? c->routes : NULL};
+    }
+    return sequences;
+}
+
+static struct learner *learner_new(struct policy *p, int micro_tokens, int shards) {
+    struct learner *l;
+    struct learner_config config = {.micro_tokens = micro_tokens, .max_positions = POSITIONS,
+                                    .grad_shards = shards, .moments = true};
+    fixture_ok(learner_open(&l, p, &config));
+    return l;
+}
+
+/* How many stored log-probabilities differ in any bit from packed training's. */
+static int training_differences(struct policy *p, struct rollouts *r, bool routes) {
+    struct learner *l = learner_new(p, 300, 1);
+    struct learner_result result;
+    struct sequence *sequences = rollouts_sequences(r, routes);
+    fixture_ok(learner_score(l, p, sequences, TOTAL, 1.0f / TEMPERATURE, &result));
+    int different = 0;
+    int64_t at = 0;
+    for (int i = 0; i < TOTAL; i++)
+        for (int k = 0; k < r->completions[i].n; k++, at++)
+            different += memcmp(&r->completions[i].logp[k], &result.logp[at], 4) != 0;
+    assert_int_equal(at, result.targets);
+    learner_close(l);
+    return different;
+}
+
+static const char *best_isa(void) { return fixture_has_avx512() ? "avx512" : "avx2"; }
+
+/* Decoding at batch 1, 8 and 64, with and without a shared prefix, against packed training. */
+static void test_rollout_equals_training(void **state) {
+    (void)state;
+    struct stream *s = fixture_stream("cpu", best_isa(), 2);
+    for (int f = 0; FIXTURES[f]; f++) {
+        struct policy *p = fixture_policy(FIXTURES[f], s);
+        struct rollouts first, r;
+        rollouts_sample(&first, p, 64, true);
+        assert_int_equal(training_differences(p, &first, true), 0);
+        assert_int_equal(training_differences(p, &first, false), 0); /* the router agrees by itself */
+        const struct {
+            int batch;
+            bool share;
+        } ways[] = {{1, true}, {8, true}, {8, false}, {64, false}};
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            rollouts_sample(&r, p, ways[i].batch, ways[i].share);
+            rollouts_equal(&first, &r, p);
+            arena_free(&r.arena);
+        }
+        arena_free(&first.arena);
+        policy_close(p);
+    }
+    op_close(s);
+}
+
+/* The comparison is sharp: the lowest bit of one weight is seen. */
+static void test_one_bit_is_seen(void **state) {
+    (void)state;
+    struct stream *s = fixture_stream("cpu", best_isa(), 2);
+    for (int f = 0; FIXTURES[f]; f++) {
+        struct policy *p = fixture_policy(FIXTURES[f], s);
+        struct rollouts r;
+        rollouts_sample(&r, p, 64, true);
+        const struct parameter *t = NULL;
+        for (int i = 0; i < p->n_parameters; i++)
+            if (strcmp(p->parameters[i].name, "model.layers.0.self_attn.o_proj.weight") == 0) t = &p->parameters[i];
+        assert_non_null(t);
+        uint32_t bits;
+        buf at = buf_f32(p->params, t->offset + t->size / 2);
+        op_read(s, &bits, at, 4);
+        bits ^= 1;
+        op_write(s, at, &bits, 4);
+        policy_pack(p);
+        assert_true(training_differences(p, &r, false) > 0);
+        arena_free(&r.arena);
+        policy_close(p);
+    }
+    op_close(s);
+}
+
+/* Everything a GRPO gradient step leaves in the weights, as bytes. */
+static float *updated_params(const char *dir, const char *device, const char *isa, int threads, int micro_tokens,
+                             int shards, struct rollouts *r, int64_t *n) {
+    struct stream *s = fixture_stream(device, isa, threads);
+    struct policy *p = fixture_policy(dir, s);
+    struct learner *l = learner_new(p, micro_tokens, shards);
+    struct learner_result result;
+    struct objective objective = {.inv_temp = 1.0f / TEMPERATURE, .clip_low = 0.2f, .clip_high = 0.28f};
+    struct update update = {.step = 1, .lr = 1e-2, .embed_lr_scale = 2, .beta1 = 0.9, .beta2 = 0.95,
+                            .eps = 1e-9, .weight_decay = 0.05, .clip_grad = 0.5};
+    double norm;
+    struct sequence *sequences = rollouts_sequences(r, p->moe_layers > 0);
+    fixture_ok(learner_gradient(l, sequences, TOTAL, &objective, &result));
+    fixture_ok(learner_update(l, &update, &norm));
+    assert_true(norm > 0);
+    float *params = calloc((size_t)p->n_params, sizeof *params);
+    op_read(s, params, p->params, (size_t)p->n_params * 4);
+    *n = p->n_params;
+    learner_close(l);
+    policy_close(p);
+    op_close(s);
+    return params;
+}
+
+static void test_gradient_has_one_order(void **state) {
+    (void)state;
+    struct stream *s = fixture_stream("cpu", "avx2", 1);
+    for (int f = 0; FIXTURES[f]; f++) {
+        struct policy *p = fixture_policy(FIXTURES[f], s);
+        struct rollouts r;
+        rollouts_sample(&r, p, 64, true);
+        for (int shards = 1; shards <= 4; shards *= 4) {
+            int64_t n, m;
+            float *first = updated_params(FIXTURES[f], "cpu", "avx2", 1, 4096, shards, &r, &n);
+            const struct {
+                const char *device, *isa;
+                int threads, micro_tokens;
+            } ways[] = {{"cpu", "avx2", 2, 4096}, {"cpu", "avx2", 1, 130}, {"cpu", best_isa(), 2, 1000},
+                        {"cpu", best_isa(), 3, 200}, {"ref", "auto", 1, 4096}};
+            for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+                float *other = updated_params(FIXTURES[f], ways[i].device, ways[i].isa, ways[i].threads,
+                                              ways[i].micro_tokens, shards, &r, &m);
+                assert_int_equal(n, m);
+                assert_memory_equal(first, other, (size_t)n * 4);
+                free(other);
+            }
+            free(first);
+        }
+        arena_free(&r.arena);
+        policy_close(p);
+    }
+    op_close(s);
+}
+
+static void test_backends_sample_alike(void **state) {
+    (void)state;
+    for (int f = 0; FIXTURES[f]; f++) {
+        struct stream *a = fixture_stream("cpu", "avx2", 1), *b = fixture_stream("cpu", best_isa(), 3);
+        struct stream *c = fixture_stream("ref", "auto", 1);
+        struct policy *p = fixture_policy(FIXTURES[f], a), *q = fixture_policy(FIXTURES[f], b);
+        struct policy *u = fixture_policy(FIXTURES[f], c);
+        struct rollouts x, y, z;
+        rollouts_sample(&x, p, 16, true);
+        rollouts_sample(&y, q, 64, true);
+        rollouts_sample(&z, u, 64, true);
+        rollouts_equal(&x, &y, p);
+        rollouts_equal(&x, &z, p);
+        arena_free(&x.arena);
+        arena_free(&y.arena);
+        arena_free(&z.arena);
+        policy_close(p);
+        policy_close(q);
+        policy_close(u);
+        op_close(a);
+        op_close(b);
+        op_close(c);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rollout_equals_training), cmocka_unit_test(test_one_bit_is_seen),
+        cmocka_unit_test(test_gradient_has_one_order),  cmocka_unit_test(test_backends_sample_alike),
+    };
+    return cmocka_run_group_tests_name("exactness", tests, NULL, NULL);
+}
