@@ -2,12 +2,13 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
+#include "cli/manual.h"
 #include "cli/schema.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { PRINT_DEFAULT, HELP_KEYS, MARKDOWN, SCHEMA, COMPLETION, OPTIONS };
+enum { PRINT_DEFAULT, HELP_KEYS, MARKDOWN, SCHEMA, COMPLETION, MANUAL, OPTIONS };
 
 const struct command_option cli_config_options[] = {
     [PRINT_DEFAULT] = {"--print-default", NULL, "print the defaults as YAML"},
@@ -15,6 +16,7 @@ const struct command_option cli_config_options[] = {
     [MARKDOWN] = {"--markdown", NULL, "print the page docs/config.md"},
     [SCHEMA] = {"--schema", NULL, "print a JSON Schema, for editors"},
     [COMPLETION] = {"--completion", "SHELL", "print a completion script; SHELL is bash"},
+    [MANUAL] = {"--manual", NULL, "print the manual page, for man(1)"},
     [OPTIONS] = {0},
 };
 
@@ -56,6 +58,7 @@ static status config_print(struct config *c, const char **given, const char *pre
     if (given[HELP_KEYS]) config_print_help(c, prefix, stdout);
     if (given[COMPLETION]) return print_completion(c, given[COMPLETION]);
     if (given[SCHEMA]) config_print_schema(c, stdout);
+    if (given[MANUAL]) manual_print(stdout);
     if (given[MARKDOWN]) {
         fputs(MARKDOWN_HEAD, stdout);
         config_print_markdown(c, stdout);

@@ -87,7 +87,8 @@ static status close_stdout(void) {
 
 int main(int argc, char **argv) {
     occupy_standard_streams();
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, with a sentence */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe, or a file over its limit, is a failed write */
+    signal(SIGXFSZ, SIG_IGN);
     const char *context = NULL;
     status s = run(argc, argv, &context);
     status closed = close_stdout();

@@ -22,6 +22,7 @@ prints_file() { # prints_file FILE COMMAND...
     "$@" | cmp - "$file"
 }
 into_full_disk() { "$@" >/dev/full; }
+into_small_file() { (ulimit -f 1 && "$@" >"$work/small"); } # 1024 bytes
 into_nothing() { "$@" >&-; }
 without_stderr() { "$@" 2>&-; }
 into_closed_pipe() {
@@ -92,6 +93,13 @@ check "the model's short spelling" says '  path: "somewhere"' "$GRPO" config mod
 check "docs/config.md is what the schema says" prints_file docs/config.md "$GRPO" config --markdown
 "$GRPO" config --schema >"$work/schema.json"
 check "the JSON schema is JSON" python3 -m json.tool "$work/schema.json"
+check "the manual page has all commands" test \
+    "$("$GRPO" config --manual | grep -c '^\.Ss grpo ')" -eq "${#commands[@]}"
+if command -v groff >/dev/null; then # small Debian systems go without it
+    "$GRPO" config --manual >"$work/grpo.1"
+    check "the manual page makes groff complain of nothing" \
+        test -z "$(groff -mdoc -ww -Tutf8 "$work/grpo.1" 2>&1 >/dev/null || echo failed)"
+fi
 check "keys are listed by prefix" says "seed=" "$GRPO" config --help-keys see
 check "and no others" test "$(wc -l <"$work/said")" -eq 1
 
@@ -117,6 +125,8 @@ check "completion right after the equals sign" completes "cpu ref" grpo config d
 # ---- standard output and error ----
 expect 74 "a full disk" "grpo config: standard output: No space left on device" \
     into_full_disk "$GRPO" config
+expect 74 "a file over its limit" "grpo config: standard output: " \
+    into_small_file "$GRPO" config --schema
 expect 74 "a closed pipe" "grpo config: standard output: Broken pipe" into_closed_pipe "$GRPO" config
 expect 74 "no standard output" "grpo config: standard output: Bad file" into_nothing "$GRPO" config
 check "the exit code stays without standard error" exits 78 without_stderr "$GRPO" config sedd=1
