@@ -129,9 +129,14 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/grpo $(DESTDIR)$(PREFIX)/bin/grpo
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo README.md LICENSE $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/configs $(wildcard configs/*.yaml)
+	$(BUILD)/grpo config --manual | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/man/man1/grpo.1
+	$(BUILD)/grpo config --completion bash | \
+	    install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grpo
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/grpo
+	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/grpo.1
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grpo
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/grpo
 
 setup: ## install the Debian packages that are missing, those of the tests too
