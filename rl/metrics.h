@@ -1,17 +1,24 @@
 /* Metrics: named numbers of a step, and the file they are appended to.
  *
- * verl's names are canonical. The console and the report read these, and show what is there:
- *     critic/score/mean           the judge's score          critic/acc/mean      share of right
- * answers rewards/PART/mean           each part of the reward     frac_reward_zero_std groups
- * without signal response_length/mean        tokens a completion         response_length/clip_ratio
- * share cut actor/entropy, actor/ppo_kl, actor/kl_loss, actor/grad_norm, actor/lr, actor/loss (SFT)
- *     timing_s/gen, timing_s/reward, timing_s/ref, timing_s/update_actor, timing_s/testing,
- *     timing_s/save_checkpoint    seconds of each part; timing_s/step: of everything since the
- *                                 step before, all parts included
- *     perf/throughput             tokens a second             perf/total_num_tokens  tokens of the
- * step, prompts and completions Names under timing_s/ and perf/ tell how fast a run was, not what
- * it computed: the store keeps them in a table of their own and equal runs may differ in them (law
- * 5). */
+ * verl's names are canonical. The console and the report read these, and show those that are there:
+ *
+ *     critic/score/mean              the judge's score
+ *     critic/acc/mean                share of right answers
+ *     rewards/PART/mean              each part of the reward
+ *     frac_reward_zero_std           share of groups without signal
+ *     response_length/mean           tokens of a completion
+ *     response_length/clip_ratio     share of completions cut at the length cap
+ *     actor/loss                     of the warm start (SFT)
+ *     actor/entropy, actor/kl_loss, actor/ppo_kl, actor/grad_norm, actor/lr
+ *     timing_s/gen, timing_s/reward, timing_s/ref, timing_s/update_actor,
+ *     timing_s/testing, timing_s/save_checkpoint
+ *                                    seconds of each part of a step
+ *     timing_s/step                  seconds since the step before: every part included
+ *     perf/throughput                tokens a second
+ *     perf/total_num_tokens          tokens of the step, prompts and completions
+ *
+ * Names under timing_s/ and perf/ tell how fast a run was, not what it computed: the store keeps
+ * them in a table of their own, and equal runs may differ in them (law 5). */
 #pragma once
 
 #include "base/arena.h"
