@@ -4,9 +4,8 @@
 
 #include "base/status.h"
 
-/* Takes over SIGINT and SIGTERM. SIGPIPE and SIGXFSZ are ignored, so that a closed pipe or a
- * file-size limit comes back from write() as an error with a sentence. EXIT_OUR_BUG when the system
- * refuses. */
+/* Takes over SIGINT and SIGTERM. SIGXFSZ is ignored, so that a file-size limit comes back from write()
+ * as an error with a sentence, like a full disk. EXIT_OUR_BUG when the system refuses. */
 status interrupt_install(void);
 
 /* Whether a stop was asked for. The step loop looks after each rollout and after each step. */
