@@ -19,9 +19,10 @@ struct console {
     FILE *terminal; /* the bar; NULL: no bar */
     enum console_style style;
     bool color;
+    bool wide; /* the terminal speaks UTF-8 */
     int64_t steps;
     double step_seconds; /* smoothed; 0: not known yet */
-    bool bar_shown;
+    double drawn;        /* when the bar was last drawn, monotonic seconds; 0: it is not shown */
 };
 
 /* A console for a run of `steps` steps that prints to stdout and stderr. */
@@ -35,6 +36,10 @@ void console_banner(struct console *c, const char *title, const struct console_r
 
 /* The line of a finished step. Shows what the metrics have (see rl/metrics.h). */
 void console_step(struct console *c, int64_t step, const struct metrics *m);
+
+/* The line of an evaluation of the split `name`; summary as in struct evaluation (rl/store.h). */
+void console_evaluation(struct console *c, int64_t step, const char *name,
+                        const struct metrics *summary);
 
 /* Moves the bar: in `step`, doing `what` ("rollout"), `done` of that phase in [0, 1]. Cheap when
  * there is no terminal. */
