@@ -3,12 +3,16 @@
  * replay, and open to anybody with sqlite3. Tables (rl/store_schema.c has the columns):
  *
  *     run                  the command, its config, when it was created
- *     metric, timing       (step, name, value); timing has what tells about speed only
- *     problem              (split, id): every problem met, `step` is when first
+ *     step                 the recorded steps
+ *     metric, timing       (step, name): a value; timing has what tells about speed only
+ *     problem              (split, id): every problem met; `step` is when first
  *     prompt               (step, draw, attempt): what the policy read, text and token ids
- *     episode              (step, draw, attempt, sample): completion, verdict, advantage; token ids
- * as little-endian int32, log-probabilities as float32, routes as uint16 BLOBs evaluation (step,
- * name, key, value): summaries evaluation_episode   (step, name, problem, sample)
+ *     episode              (step, draw, attempt, sample): completion, verdict, advantage;
+ *                          token ids, log-probabilities when drawn and routes are BLOBs of
+ *                          little-endian int32, float32 and uint16
+ *     evaluation           (step, name): how many problems and samples
+ *     evaluation_metric    (step, name, key): the summary
+ *     evaluation_episode   (step, name, position): problem, sample, completion, verdict
  *
  * All but `run` and `timing` are a function of the run's semantic config: the same for a run killed
  * and resumed as for one never killed. */
@@ -74,8 +78,7 @@ struct store;
  * or is of a later version, EXIT_IO. */
 status store_open(struct store **out, const char *path, const struct store_config *config);
 
-/* Opens a store to read; works beside a running trainer and on read-only media. EXIT_NO_INPUT,
- * EXIT_BAD_DATA. */
+/* Opens a store to read; works beside a running trainer. EXIT_NO_INPUT, EXIT_BAD_DATA. */
 status store_open_reader(struct store **out, const char *path);
 
 /* Closes either kind. NULL is fine. */
@@ -121,5 +124,6 @@ status store_read_evaluation(struct store *s, int64_t step, const char *name, in
                              struct arena *arena, struct evaluation *out);
 
 /* Prints everything that is a function of the semantic config as text, one line a row in key order
- * (BLOBs and texts as their SHA-256): equal runs print equal bytes. Law 6's tests compare this. */
+ * (BLOBs and longer texts as their SHA-256): equal runs print equal bytes. Law 6's tests compare
+ * this. */
 status store_dump_semantic(struct store *s, FILE *out);
