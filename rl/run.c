@@ -1,0 +1,168 @@
+#include "rl/run.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+const struct config_key run_keys[] = {
+    CONFIG_STRING(struct run_config, out, "out", "runs/run", EXECUTION,
+                  "the run directory; the same command goes on where it was stopped"),
+    CONFIG_END,
+};
+
+static const char *in_dir(const struct run *r, const char *name, struct arena *arena) {
+    return arena_print(arena, "%s/%s", r->dir, name);
+}
+
+/* The lock is the kernel's and ends with the process, however it ends; the file's text only tells
+ * others who holds it. */
+static status take_lock(struct run *r, struct arena *arena) {
+    const char *path = in_dir(r, ".lock", arena);
+    char pid[24] = "";
+    r->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (r->lock < 0) return fail_errno(EXIT_IO, errno, "%s: cannot open", path);
+    if (flock(r->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK) return fail_errno(EXIT_IO, errno, "%s: cannot lock", path);
+        ssize_t n = read(r->lock, pid, sizeof pid - 1);
+        pid[n < 0 ? 0 : strspn(pid, "0123456789")] = 0;
+        return fail(EXIT_TRY_AGAIN, "another trainer (pid %s) works in %s", *pid ? pid : "unknown",
+                    r->dir);
+    }
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(r->lock, 0) != 0 || pwrite(r->lock, pid, (size_t)n, 0) != n)
+        return fail_errno(EXIT_IO, errno, "%s: cannot write", path);
+    return NULL;
+}
+
+static status refuse(const struct run *r, const char *difference) {
+    return fail(EXIT_BAD_CONFIG,
+                "%s holds a run of another config (%s); choose another out=", r->dir, difference);
+}
+
+/* Only the run that began here may go on here. */
+static status check_identity(struct run *r, const struct run_plan *plan, struct arena *arena) {
+    struct store_run there;
+    TRY(store_get_run(r->store, arena, &there));
+    if (!there.command) return NULL;
+    if (strcmp(there.command, plan->command) != 0)
+        return fail(EXIT_BAD_CONFIG,
+                    "%s holds a run of grpo %s, not grpo %s; choose another out=", r->dir,
+                    there.command, plan->command);
+    const char *difference = config_difference(there.semantic, r->semantic, arena);
+    return difference ? refuse(r, difference) : NULL;
+}
+
+/* Finds where to go on, and decides what kind of start this is. */
+static status find_start(struct run *r, struct arena *arena) {
+    int64_t last;
+    TRY(checkpoint_recover(&r->checkpoint, in_dir(r, "checkpoints", arena), r->keep, arena));
+    TRY(store_last_step(r->store, &last));
+    const struct checkpoint_found *c = &r->checkpoint;
+    r->notice = c->notice;
+    if (c->step < 0) {
+        r->start = RUN_FRESH;
+        r->step = 0;
+        if (last >= 0)
+            r->notice = arena_print(arena, "%s has no checkpoint yet; starting over", r->dir);
+        return NULL;
+    }
+    const char *difference = config_difference(c->semantic, r->semantic, arena);
+    if (difference) return refuse(r, difference);
+    if (last < c->step)
+        return fail(EXIT_BAD_DATA,
+                    "%s/run.sqlite ends at step %" PRId64 ", before the checkpoint of step %" PRId64
+                    ": restore it, or choose another out=",
+                    r->dir, last, c->step);
+    r->start = c->step >= r->steps ? RUN_FINISHED : RUN_RESUMED;
+    r->step = c->step;
+    const char *what = r->start == RUN_FINISHED ? "is finished at" : "goes on after";
+    r->notice = arena_print(arena, "%s%s%s %s step %" PRId64, c->notice ? c->notice : "",
+                            c->notice ? "; " : "", r->dir, what, c->step);
+    return NULL;
+}
+
+/* The resolved config as YAML text in the arena. */
+static status config_text(const struct config *config, struct arena *arena, struct span *out) {
+    char *text = NULL;
+    size_t n = 0;
+    FILE *stream = open_memstream(&text, &n);
+    if (!stream) return fail(EXIT_OUR_BUG, "out of memory for the config's text");
+    config_write_yaml(config, stream);
+    if (fclose(stream) != 0) {
+        free(text);
+        return fail(EXIT_OUR_BUG, "out of memory for the config's text");
+    }
+    *out = arena_copy(arena, (struct span){text, n});
+    free(text);
+    return NULL;
+}
+
+/* Brings store and metrics to the step the run goes on from, and writes down what it is now. */
+static status begin(struct run *r, const struct run_plan *plan, struct arena *arena) {
+    int64_t step = r->start == RUN_FRESH ? -1 : r->step;
+    struct span yaml;
+    TRY(config_text(plan->config, arena, &yaml));
+    TRY(store_rewind(r->store, step));
+    TRY(metrics_cut(in_dir(r, "metrics.jsonl", arena), step));
+    TRY(store_set_run(r->store, &(struct store_run){.command = plan->command,
+                                                    .config = yaml.p,
+                                                    .semantic = r->semantic,
+                                                    .version = plan->version}));
+    return file_write(in_dir(r, "config.yaml", arena), yaml.p, yaml.n);
+}
+
+static status open_all(struct run *r, const struct run_plan *plan, struct arena *arena) {
+    TRY(file_make_dirs(r->dir));
+    TRY(take_lock(r, arena));
+    TRY(store_open(&r->store, in_dir(r, "run.sqlite", arena), plan->store));
+    TRY(check_identity(r, plan, arena));
+    TRY(find_start(r, arena));
+    return r->start == RUN_FINISHED ? NULL : begin(r, plan, arena);
+}
+
+status run_open(struct run *out, const struct run_plan *plan, struct arena *arena) {
+    *out = (struct run){
+        .dir = arena_string(arena, span_of(plan->dir)),
+        .semantic = config_semantic(plan->config, arena),
+        .checkpoint = {.step = -1},
+        .steps = plan->steps,
+        .every = plan->checkpoint->every,
+        .keep = plan->checkpoint->keep,
+        .lock = -1,
+    };
+    status s = open_all(out, plan, arena);
+    if (s) run_close(out);
+    return s;
+}
+
+status run_record(struct run *r, const struct step_record *record) {
+    struct arena arena = {0};
+    status s = store_commit_step(r->store, record);
+    if (!s) s = metrics_append(in_dir(r, "metrics.jsonl", &arena), record->step, record->metrics);
+    arena_free(&arena);
+    return s;
+}
+
+bool run_checkpoint_due(const struct run *r, int64_t step) {
+    return step % r->every == 0 || step == r->steps;
+}
+
+status run_save(struct run *r, struct checkpoint *c) {
+    struct arena arena = {0};
+    c->semantic = r->semantic;
+    status s = checkpoint_save(in_dir(r, "checkpoints", &arena), c, r->keep);
+    arena_free(&arena);
+    return s;
+}
+
+void run_close(struct run *r) {
+    if (!r->dir) return;
+    store_close(r->store);
+    if (r->lock >= 0) close(r->lock);
+    *r = (struct run){0};
+}
