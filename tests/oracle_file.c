@@ -39,7 +39,7 @@ static const struct tensor_entry *numbered(const struct golden *g, const char *n
     return e;
 }
 
-const float *golden_floats(const struct golden *g, const char *name, size_t n,
+const float *golden_tensor(const struct golden *g, const char *name, size_t n,
                            struct arena *arena) {
     const struct tensor_entry *e = safetensors_find(&g->file, name);
     REQUIRE(e && e->dtype == DTYPE_F32 && (size_t)e->elements == n);
@@ -86,7 +86,7 @@ status golden_read(struct golden *out, const char *dir, const struct policy_conf
     for (int i = 0; i < SEQUENCES; i++) {
         struct oracle_sequence *s = &out->sequences[i];
         targets += sequence_read(out, i, config, arena, s);
-        out->logits[i] = golden_floats(out, arena_print(arena, "logits.%d", i),
+        out->logits[i] = golden_tensor(out, arena_print(arena, "logits.%d", i),
                                        (size_t)s->T * config->vocab, arena);
     }
     for (int i = 0; i < SEQUENCES; i++) {
@@ -95,6 +95,6 @@ status golden_read(struct golden *out, const char *dir, const struct policy_conf
         for (int t = 0; t < s->T; t++) weight[t] = -s->weight[t] / targets;
         s->weight = weight;
     }
-    out->loss = *golden_floats(out, "loss", 1, arena);
+    out->loss = *golden_tensor(out, "loss", 1, arena);
     return NULL;
 }

@@ -23,4 +23,4 @@ status golden_read(struct golden *out, const char *dir, const struct policy_conf
                    struct arena *arena);
 
 /* A float tensor of the file as an array in `arena`; ends the program when it is not there. */
-const float *golden_floats(const struct golden *g, const char *name, size_t n, struct arena *arena);
+const float *golden_tensor(const struct golden *g, const char *name, size_t n, struct arena *arena);

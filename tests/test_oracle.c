@@ -53,7 +53,7 @@ static void slopes_are_those_of_autograd(void **state) {
     for (int i = 0; i < o->n; i++) {
         size_t n = o->tensors[i].n;
         if (strstr(o->tensors[i].name, "e_score_correction_bias")) continue;
-        const float *gradient = golden_floats(
+        const float *gradient = golden_tensor(
             &f.golden, arena_print(&f.arena, "grad.%s", o->tensors[i].name), n, &f.arena);
         double *direction = ARENA_ARRAY(&f.arena, n, double), length = 0, expected = 0, norm = 0;
         for (size_t j = 0; j < n; j++) {
@@ -82,7 +82,7 @@ static void elements_are_those_of_autograd(void **state) {
     int i = oracle_find(o, "model.norm.weight");
     assert_true(i >= 0);
     size_t n = o->tensors[i].n;
-    const float *golden = golden_floats(&f.golden, "grad.model.norm.weight", n, &f.arena);
+    const float *golden = golden_tensor(&f.golden, "grad.model.norm.weight", n, &f.arena);
     double *kept = ARENA_ARRAY(&f.arena, n, double), *gradient = ARENA_ARRAY(&f.arena, n, double);
     memcpy(kept, o->tensors[i].data, n * sizeof *kept);
     struct oracle_sequence *pinned = oracle_pin(o, f.golden.sequences, f.golden.n, &f.arena);
