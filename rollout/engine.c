@@ -9,6 +9,8 @@ struct prefix {
     int request;
     int blocks; /* in the prefix's table row */
     int users;  /* samples decoding from it */
+    struct completion *first; /* the completions made from it, */
+    int count;                /* one after another */
     bool live;
 };
 
@@ -47,6 +49,7 @@ struct engine {
     float *host_inv_temp, *host_top_p, *host_logp;
     struct rng_key *host_keys;
     int *active;            /* [max_batch] slots of the rows of this pass */
+    int *fresh;             /* [max_batch] prefixes opened by this admission */
 };
 
 /* One run over a list of requests. */
@@ -121,6 +124,7 @@ status engine_open(struct engine **out, struct policy *p, const struct engine_co
     size_t rows = e->rows, batch = config->max_batch;
     e->slots = ARENA_ARRAY(a, batch, struct slot);
     e->active = ARENA_ARRAY(a, batch, int);
+    e->fresh = ARENA_ARRAY(a, batch, int);
     e->prefix = ARENA_ARRAY(a, e->prefixes, struct prefix);
     e->host_table = ARENA_ARRAY(a, (size_t)table_rows(e) * e->blocks_per_seq, int32_t);
     e->free_blocks = ARENA_ARRAY(a, e->kv.blocks, int32_t);
@@ -200,30 +204,39 @@ static void routes_copy(uint16_t *to, const int32_t *from, int A) {
     for (int a = 0; a < A; a++) to[a] = (uint16_t)from[a];
 }
 
-/* Prefills prompt tokens 0 .. n_prompt-2 of a new prefix, in passes of at most `rows` rows. The routes of
- * these rows go to every completion of the request that is made from this prefix: `first` .. first+count-1. */
-static void prefill(struct rollout *r, int index, struct completion *first, int count) {
-    struct engine *e = r->e;
-    const struct request *q = &r->requests[e->prefix[index].request];
-    int A = e->policy->config.top_k, total = q->n_prompt - 1, row = prefix_row(e, index);
-    for (int done = 0; done < total;) {
-        int T = total - done < e->rows ? total - done : e->rows;
+/* The routes of T prefilled rows go to every completion of their prefix. */
+static void prefill_routes(struct engine *e, int T) {
+    int A = e->policy->config.top_k;
+    for (int layer = 0; layer < e->policy->config.layers; layer++) {
+        int moe_index = e->policy->layers[layer].moe_index;
+        if (moe_index < 0) continue;
+        routes_read(e, layer, T);
         for (int i = 0; i < T; i++) {
-            e->host_id[i] = q->prompt[done + i];
-            e->host_seq[i] = row;
-            e->host_pos[i] = done + i;
+            const struct prefix *x = &e->prefix[e->host_seq[i] - e->config.max_batch];
+            for (int c = 0; c < x->count; c++)
+                routes_copy(route_at(e, &x->first[c], e->host_pos[i], moe_index), e->host_expert + i * A, A);
         }
+    }
+}
+
+/* Prefills prompt tokens 0 .. n_prompt-2 of the n prefixes in e->fresh, packed into as few passes as fit. */
+static void prefill(struct rollout *r, int n) {
+    struct engine *e = r->e;
+    int index = 0, done = 0, T = 0;
+    while (index < n) {
+        int prefix = e->fresh[index];
+        const struct request *q = &r->requests[e->prefix[prefix].request];
+        for (; done < q->n_prompt - 1 && T < e->rows; done++, T++) {
+            e->host_id[T] = q->prompt[done];
+            e->host_seq[T] = prefix_row(e, prefix);
+            e->host_pos[T] = done;
+        }
+        if (done == q->n_prompt - 1) index++, done = 0;
+        if (T == 0 || (T < e->rows && index < n)) continue;
         pass_forward(e, T);
-        for (int layer = 0; e->config.keep_routes && layer < e->policy->config.layers; layer++) {
-            int moe_index = e->policy->layers[layer].moe_index;
-            if (moe_index < 0) continue;
-            routes_read(e, layer, T);
-            for (int c = 0; c < count; c++)
-                for (int i = 0; i < T; i++)
-                    routes_copy(route_at(e, &first[c], done + i, moe_index), e->host_expert + i * A, A);
-        }
-        done += T;
+        if (e->config.keep_routes) prefill_routes(e, T);
         r->stats.prefill_rows += T;
+        T = 0;
     }
 }
 
@@ -241,7 +254,7 @@ static void completion_open(struct rollout *r, struct completion *c, int request
     }
 }
 
-/* Opens the prefix of the next request (or, without sharing, of its next sample). */
+/* Opens the prefix of the next request (or, without sharing, of its next sample); it is yet to be filled. */
 static int prefix_open(struct rollout *r) {
     struct engine *e = r->e;
     const struct request *q = &r->requests[r->next_request];
@@ -252,15 +265,14 @@ static int prefix_open(struct rollout *r) {
     x->blocks = (q->n_prompt - 1 + KV_BLOCK - 1) / KV_BLOCK;
     int32_t *row = table_row(e, prefix_row(e, index));
     for (int i = 0; i < x->blocks; i++) row[i] = block_take(e);
-    struct completion *first = &r->out[r->next_out];
-    int count = e->config.share_prefix ? q->n_samples : 1;
-    for (int i = 0; i < count; i++)
-        completion_open(r, &first[i], r->next_request, r->next_sample + i);
-    prefill(r, index, first, count);
+    x->first = &r->out[r->next_out];
+    x->count = e->config.share_prefix ? q->n_samples : 1;
+    for (int i = 0; i < x->count; i++)
+        completion_open(r, &x->first[i], r->next_request, r->next_sample + i);
     return index;
 }
 
-/* Puts the next sample into an empty slot: the prefix's full blocks are shared, its partial one copied. */
+/* Puts the next sample into an empty slot, sharing the prefix's full blocks. */
 static void slot_fill(struct rollout *r, int place, int prefix) {
     struct engine *e = r->e;
     const struct request *q = &r->requests[r->next_request];
@@ -277,8 +289,6 @@ static void slot_fill(struct rollout *r, int place, int prefix) {
                           .shared_blocks = full};
     for (int i = 0; i < full; i++) own[i] = theirs[i];
     for (int i = full; i < needed; i++) own[i] = block_take(e);
-    if (e->prefix[prefix].blocks > full)
-        kv_cache_copy_block(e->policy->stream, &e->kv, &e->policy->config, own[full], theirs[full]);
     e->prefix[prefix].users++;
     r->next_out++;
     if (++r->next_sample == q->n_samples) {
@@ -287,18 +297,33 @@ static void slot_fill(struct rollout *r, int place, int prefix) {
     }
 }
 
+/* Copies the prefix's last block into the slot's own, if it is not full. */
+static void slot_copy_partial(struct rollout *r, int place) {
+    struct engine *e = r->e;
+    const struct slot *slot = &e->slots[place];
+    const struct prefix *x = &e->prefix[slot->prefix];
+    if (x->blocks > slot->shared_blocks)
+        kv_cache_copy_block(e->policy->stream, &e->kv, &e->policy->config, table_row(e, place)[slot->shared_blocks],
+                            table_row(e, prefix_row(e, slot->prefix))[slot->shared_blocks]);
+}
+
+/* Fills empty slots with waiting samples: all new prompts are prefilled together. */
 static void admit(struct rollout *r) {
     struct engine *e = r->e;
     int prefix = -1; /* of next_request, when it is in the cache */
+    int opened = 0, filled = 0;
     for (int i = 0; i < e->prefixes && e->config.share_prefix; i++)
         if (e->prefix[i].live && e->prefix[i].request == r->next_request) prefix = i;
     for (int place = 0; place < e->config.max_batch && r->next_request < r->n; place++) {
         if (e->slots[place].request >= 0) continue;
         int request = r->next_request;
-        if (prefix < 0) prefix = prefix_open(r);
+        if (prefix < 0) e->fresh[opened++] = prefix = prefix_open(r);
         slot_fill(r, place, prefix);
+        e->active[filled++] = place;
         if (r->next_request != request || !e->config.share_prefix) prefix = -1;
     }
+    prefill(r, opened);
+    for (int i = 0; i < filled; i++) slot_copy_partial(r, e->active[i]);
 }
 
 static void slot_leave(struct rollout *r, int place) {
