@@ -5,14 +5,19 @@ static const struct {
     const struct config_key *keys;
     size_t offset;
 } FRAGMENTS[] = {
+    {run_keys, offsetof(struct settings, run)},
     {general_keys, offsetof(struct settings, general)},
     {model_keys, offsetof(struct settings, model)},
     {tasks_keys, offsetof(struct settings, tasks)},
+    {trace_keys, offsetof(struct settings, trace)},
     {rollout_keys, offsetof(struct settings, rollout)},
     {rl_keys, offsetof(struct settings, rl)},
     {optim_keys, offsetof(struct settings, optim)},
     {sft_keys, offsetof(struct settings, sft)},
     {eval_keys, offsetof(struct settings, eval)},
+    {checkpoint_keys, offsetof(struct settings, checkpoint)},
+    {store_keys, offsetof(struct settings, store)},
+    {console_keys, offsetof(struct settings, console)},
 };
 
 #define VERL_ACTOR "actor_rollout_ref.actor."
@@ -23,6 +28,8 @@ static const struct config_alias ALIASES[] = {
     {"model", "model.path"},
     {"actor_rollout_ref.model.path", "model.path"},
     {"model_name_or_path", "model.path"},
+    {"trainer.default_local_dir", "out"},
+    {"output_dir", "out"},
     {"trainer.total_training_steps", "steps"},
     {"max_steps", "steps"},
     {"data.train_batch_size", "rl.prompts"},
@@ -67,6 +74,10 @@ static const struct config_alias ALIASES[] = {
     {VERL_ROLLOUT "val_kwargs.top_k", "eval.top_k"},
     {"trainer.test_freq", "eval.every"},
     {"eval_steps", "eval.every"},
+    {"trainer.save_freq", "checkpoint.every"},
+    {"save_steps", "checkpoint.every"},
+    {"trainer.max_actor_ckpt_to_keep", "checkpoint.keep"},
+    {"save_total_limit", "checkpoint.keep"},
     {NULL, NULL},
 };
 
