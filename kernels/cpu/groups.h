@@ -10,3 +10,10 @@ void ISA(cpu_gemm)(struct ops *table); /* gemm.c: pack too */
 void ISA(cpu_attention)(struct ops *table);
 void ISA(cpu_attention_backward)(struct ops *table);
 void ISA(cpu_rope)(struct ops *table); /* rope.c: kv_store too */
+void ISA(cpu_norms)(struct ops *table);
+void ISA(cpu_swiglu)(struct ops *table);
+void ISA(cpu_router)(struct ops *table);
+void ISA(cpu_dispatch)(struct ops *table);   /* dispatch.c: moe_* */
+void ISA(cpu_logsoftmax)(struct ops *table); /* logsoftmax.c: the policy loss too */
+void ISA(cpu_rows)(struct ops *table);       /* rows.c: embed, gather, scatter, add, scale */
+void ISA(cpu_adamw)(struct ops *table);      /* adamw.c: sumsq too */

@@ -1,0 +1,65 @@
+/* The gated activation of the feed-forward layers. */
+#include "kernels/cpu/groups.h"
+#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/simd_math.h"
+#include "kernels/cpu/spread.h"
+#include "kernels/host.h"
+
+enum { EXP_COST = 4 }; /* one exp and a division are worth moving this many floats more */
+
+struct swiglu {
+    float *h, *dgu;
+    const float *gu, *dh;
+    int I;
+};
+
+/* 1 + exp(-g) */
+INLINE vf one_plus_exp(vf g) { return vf_add(vf_set1(1.0f), vf_exp(vf_mul(g, vf_set1(-1.0f)))); }
+
+static void swiglu_rows(const void *task, int64_t from, int64_t to) {
+    const struct swiglu *s = task;
+    for (int64_t t = from; t < to; t++) {
+        const float *gate = s->gu + t * 2 * s->I, *up = gate + s->I;
+        for (int i = 0; i < s->I; i += LANES) {
+            int left = s->I - i;
+            vf g = vf_load_n(gate + i, left);
+            vf silu = vf_div(g, one_plus_exp(g));
+            vf_store_n(s->h + t * s->I + i, left, vf_mul(silu, vf_load_n(up + i, left)));
+        }
+    }
+}
+
+static void swiglu_rows_backward(const void *task, int64_t from, int64_t to) {
+    const struct swiglu *s = task;
+    vf one = vf_set1(1.0f);
+    for (int64_t t = from; t < to; t++) {
+        const float *gate = s->gu + t * 2 * s->I, *up = gate + s->I;
+        float *dgate = s->dgu + t * 2 * s->I, *dup = dgate + s->I;
+        for (int i = 0; i < s->I; i += LANES) {
+            int left = s->I - i;
+            vf g = vf_load_n(gate + i, left), dh = vf_load_n(s->dh + t * s->I + i, left);
+            vf sg = vf_div(one, one_plus_exp(g));
+            vf slope = vf_mul(sg, vf_add(one, vf_mul(g, vf_sub(one, sg))));
+            vf dg = vf_mul(vf_mul(dh, vf_load_n(up + i, left)), slope);
+            vf_store_n(dgate + i, left, dg);
+            vf_store_n(dup + i, left, vf_mul(dh, vf_mul(g, sg)));
+        }
+    }
+}
+
+static void swiglu(struct stream *s, buf h, buf gu, int T, int I, buf rows) {
+    REQUIRE(T >= 0 && I >= 1);
+    struct swiglu task = {.h = host_f32(h), .gu = host_f32(gu), .I = I};
+    spread(s, host_rows(rows, T), EXP_COST * I, swiglu_rows, &task);
+}
+
+static void swiglu_backward(struct stream *s, buf dgu, buf dh, buf gu, int T, int I, buf rows) {
+    REQUIRE(T >= 0 && I >= 1);
+    struct swiglu task = {.dgu = host_f32(dgu), .gu = host_f32(gu), .dh = host_f32(dh), .I = I};
+    spread(s, host_rows(rows, T), EXP_COST * I, swiglu_rows_backward, &task);
+}
+
+void ISA(cpu_swiglu)(struct ops *table) {
+    table->swiglu = swiglu;
+    table->swiglu_backward = swiglu_backward;
+}
