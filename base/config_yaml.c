@@ -5,6 +5,7 @@
 #include "base/nearest.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <yaml.h>
 
@@ -111,25 +112,35 @@ static status set_once(struct reader *r, const char *name, const char *value, si
     return strcmp(e.key->name, name) == 0 ? NULL : note_seen(r, name, line);
 }
 
-/* Reads the rest of a sequence of scalars and joins them by ",". */
-static status read_list(struct reader *r, const char *name, const char **out) {
-    struct config_entry e;
-    if (config_find(r->config, name, &e) && e.key->type != CONFIG_TYPE_STRING)
-        return FAIL_HERE(r, "%s must be %s, not a list", name, config_expected(e.key, &r->scratch));
-    const char *joined = "";
+/* Writes the rest of a sequence of scalars to `out`, joined by ",". */
+static status join_list(struct reader *r, const char *name, FILE *out) {
     for (size_t n = 0;; n++) {
         TRY(reader_next(r));
-        if (r->event.type == YAML_SEQUENCE_END_EVENT) break;
+        if (r->event.type == YAML_SEQUENCE_END_EVENT) return NULL;
         if (r->event.type != YAML_SCALAR_EVENT)
             return FAIL_HERE(r, "the list of %s may hold plain values only", name);
         const char *item;
         TRY(reader_scalar(r, &item));
         if (strchr(item, ','))
             return FAIL_HERE(r, "an item in the list of %s holds a comma, which joins items", name);
-        joined = arena_print(&r->scratch, "%s%s%s", joined, n ? "," : "", item);
+        fprintf(out, "%s%s", n ? "," : "", item);
     }
-    *out = joined;
-    return NULL;
+}
+
+static status read_list(struct reader *r, const char *name, const char **value) {
+    struct config_entry e;
+    if (config_find(r->config, name, &e) && e.key->type != CONFIG_TYPE_STRING)
+        return FAIL_HERE(r, "%s must be %s, not a list", name, config_expected(e.key, &r->scratch));
+    char *joined = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&joined, &n);
+    REQUIRE(out);
+    status s = join_list(r, name, out);
+    bool closed = fclose(out) == 0;
+    REQUIRE(closed);
+    *value = arena_string(&r->scratch, (struct span){joined, n});
+    free(joined);
+    return s;
 }
 
 static status check_section(struct reader *r, const char *name, size_t line, int depth) {

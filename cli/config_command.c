@@ -21,31 +21,33 @@ const struct command_option cli_config_options[] = {
 };
 
 static const char MARKDOWN_HEAD[] =
-    "# Configuration\n\n"
-    "This page is printed by `grpo config --markdown`.\n\n"
-    "A key is given on the command line as `key=value`, `--key=value` or `--key value`, or in a "
-    "YAML "
-    "file\n(`-c FILE`) as nested maps: `optim.lr` is the key `lr` in the map `optim`. Files and "
-    "keys "
-    "count in the order\ngiven; later wins. `grpo config -c FILE key=value` prints what comes out, "
-    "and so does the `config.yaml`\nin a run directory.\n\n"
-    "- The key says what its value is, not YAML: `1e-6` is a number for a number's key, `no` is "
-    "text "
-    "for a\n  text's key. Integers may be written `1e6`. A list of scalars is the same as text "
-    "joined by commas.\n"
-    "- JSON is accepted as YAML. Anchors, aliases, tags and a key that stands twice are refused.\n"
-    "- *Semantic* keys decide what a run computes: a checkpoint stores them, and a run resumes "
-    "only "
-    "when they\n  are equal. *Execution* keys decide how it is computed, and may differ.\n\n";
+    "# Configuration\n"
+    "\n"
+    "This page is printed by `grpo config --markdown`.\n"
+    "\n"
+    "A key is given on the command line as `key=value`, `--key=value` or `--key value`, or in\n"
+    "a YAML file (`-c FILE`) as nested maps: `optim.lr` is the key `lr` in the map `optim`.\n"
+    "Files and keys count in the order given; later wins. `grpo config -c FILE key=value`\n"
+    "prints what comes out, and so does the `config.yaml` in a run directory.\n"
+    "\n"
+    "- The key says what its value is, not YAML: `1e-6` is a number for a number's key, `no`\n"
+    "  is text for a text's key. Integers may be written `1e6`. A list of scalars is the same\n"
+    "  as text joined by commas.\n"
+    "- JSON is accepted as YAML. Anchors, aliases, tags and a key that stands twice are\n"
+    "  refused.\n"
+    "- *Semantic* keys decide what a run computes: a checkpoint stores them, and a run resumes\n"
+    "  only when they are equal. *Execution* keys decide how it is computed, and may differ.\n"
+    "\n";
 
 static const char MARKDOWN_TAIL[] =
-    "\nWhere the others' meaning is wider than ours:\n\n"
-    "- TRL's `epsilon` bounds the ratio above as well unless `epsilon_high` is given; here it is "
-    "the "
-    "lower\n  bound alone, so give both.\n"
+    "\n"
+    "Where the others' meaning is wider than ours:\n"
+    "\n"
+    "- TRL's `epsilon` bounds the ratio above as well unless `epsilon_high` is given; here it\n"
+    "  is the lower bound alone, so give both.\n"
     "- verl's `-1` for \"off\" (`top_k`, `test_freq`) is `0` here; `-1` is refused.\n"
-    "- verl's `algorithm.kl_ctrl.kl_coef` puts the KL term into the reward. Here it is in the loss "
-    "(as with\n  `kl_loss_coef`), so that spelling is refused.\n";
+    "- verl's `algorithm.kl_ctrl.kl_coef` puts the KL term into the reward. Here it is in the\n"
+    "  loss (as with `kl_loss_coef`), so that spelling is refused.\n";
 
 static status print_completion(const struct config *c, const char *shell) {
     if (strcmp(shell, "bash") != 0)

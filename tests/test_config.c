@@ -429,6 +429,12 @@ static void test_yaml_bounds(void **state) {
         assert_int_equal(status_code(s), EXIT_BAD_CONFIG);
         status_free(s);
     }
+    /* A long list takes time in proportion to its length. */
+    strcpy(text, "data: [a");
+    for (char *p = text + 8; p < text + 800000; p += 2) memcpy(p, ",b", 3);
+    strcat(text, "]");
+    expect_ok(parse(f, text));
+    assert_int_equal(strlen(f->other.path), 799993);
     free(text);
 }
 
