@@ -1,0 +1,49 @@
+/* The table of rewards. Two kinds of judges look at a completion:
+ *
+ * - one answer rule says whether the answer is right. reward.rule names it; `auto` takes the first of the
+ *   table that applies to the problem. Its score is the part "answer" of the reward.
+ * - every trait gives a part of its own, such as "format", whatever the problem.
+ *
+ * The score of a completion is the sum of the parts, each times its weight.
+ *
+ * To add a reward: write reward/judge_NAME.{h,c} with a function that turns texts into a verdict; add a row
+ * to the table in rules.c (an answer rule also to REWARD_RULES, at its place in the order); give what it
+ * needs from the config a key in reward_config.c; and let tests/test_reward.c show it cases, hostile ones
+ * too. A judge is a pure function of its arguments, bounded by work, and safe in many threads. */
+#pragma once
+
+#include "reward/reward.h"
+#include "reward/reward_config.h"
+
+/* The choices of reward.rule: auto, and the answer rules in the order of the table. */
+#define REWARD_RULES "auto|countdown|arithmetic|exact"
+
+/* What is judged. */
+struct attempt {
+    const struct problem *problem;
+    struct span prompt, completion;
+    int n_tokens;
+    enum finish_reason finish;
+};
+
+struct judgement {
+    double score;
+    bool correct;
+    const char *verdict; /* static text */
+    struct span answer;  /* a slice of the completion; empty when none was found */
+};
+
+struct answer_rule {
+    const char *name;                               /* NULL ends the table */
+    bool (*applies)(const struct problem *problem); /* for `auto` */
+    struct judgement (*judge)(const struct reward_config *config, const struct attempt *attempt);
+};
+
+struct trait {
+    const char *name; /* NULL ends the table */
+    size_t weight;    /* offset of the weight, a double, in struct reward_config */
+    double (*score)(const struct reward_config *config, const struct attempt *attempt);
+};
+
+extern const struct answer_rule answer_rules[];
+extern const struct trait traits[];
