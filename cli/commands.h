@@ -29,3 +29,9 @@ extern const struct command commands[];
 
 status cli_config(int argc, char **argv);
 extern const struct command_option cli_config_options[];
+
+status cli_tasks(int argc, char **argv);
+extern const struct command_option cli_tasks_options[];
+
+status cli_score(int argc, char **argv);
+extern const struct command_option cli_score_options[];

@@ -11,6 +11,11 @@
 #include <string.h>
 
 const struct command commands[] = {
+    {"tasks", "print problems or warm-start documents as JSON lines", cli_tasks,
+     "countdown|addition|multiplication|file|traces", "tasks. trace.",
+     "grpo tasks countdown --n 1000 split=heldout", cli_tasks_options},
+    {"score", "judge completions: JSON lines in, JSON lines out", cli_score, "", "reward.",
+     "grpo score --rule countdown <completions.jsonl", cli_score_options},
     {"config", "print the resolved config, or the schema in several forms", cli_config, "[PREFIX]",
      "*", "grpo config seed=2 threads=1", cli_config_options},
     {0},

@@ -10,6 +10,7 @@ static const struct {
     {model_keys, offsetof(struct settings, model)},
     {tasks_keys, offsetof(struct settings, tasks)},
     {trace_keys, offsetof(struct settings, trace)},
+    {reward_keys, offsetof(struct settings, reward)},
     {rollout_keys, offsetof(struct settings, rollout)},
     {rl_keys, offsetof(struct settings, rl)},
     {optim_keys, offsetof(struct settings, optim)},

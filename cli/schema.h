@@ -5,6 +5,7 @@
 #include "base/config.h"
 #include "cli/general.h"
 #include "policy/model_config.h"
+#include "reward/reward_config.h"
 #include "rl/checkpoint.h"
 #include "rl/console.h"
 #include "rl/rl_config.h"
@@ -23,6 +24,7 @@ struct settings {
     struct model_config model;
     struct tasks_config tasks;
     struct trace_config trace;
+    struct reward_config reward;
     struct rollout_config rollout;
     struct rl_config rl;
     struct optim_config optim;

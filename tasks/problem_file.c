@@ -82,8 +82,8 @@ static status read_countdown(struct row *row, const json_t *object, const char *
     int64_t *numbers = ARENA_ARRAY(row->arena, n, int64_t), target;
     for (size_t i = 0; i < n; i++) {
         const json_t *number = json_array_get(list, i);
-        if (!json_is_integer(number) || json_integer_value(number) < 0)
-            return fail(EXIT_BAD_DATA, "%s: \"%s\" must list integers from 0; entry %zu is none",
+        if (!json_is_integer(number))
+            return fail(EXIT_BAD_DATA, "%s: \"%s\" must list integers; entry %zu is none",
                         row->where, key, i + 1);
         numbers[i] = json_integer_value(number);
     }
@@ -102,22 +102,15 @@ static status read_verl(struct row *row, const json_t *reward_model) {
     } else {
         return fail(EXIT_BAD_DATA, "%s: \"reward_model\" must have a \"ground_truth\"", row->where);
     }
-    if (!json_has(row->json, "prompt"))
-        return fail(EXIT_BAD_DATA, "%s: \"prompt\" must be text or a list of messages, not missing",
-                    row->where);
-    TRY(read_question(row, json_object_get(row->json, "prompt"), &row->problem->question));
-    return NULL;
+    const json_t *prompt = json_object_get(row->json, "prompt");
+    return prompt ? read_question(row, prompt, &row->problem->question) : NULL;
 }
 
 static status read_plain(struct row *row) {
     static const char *const questions[] = {"question", "problem", "prompt", NULL};
     static const char *const golds[] = {"gold", "answer", "solution", "ground_truth", NULL};
     const json_t *question = first_of(row->json, questions), *gold = first_of(row->json, golds);
-    if (!question)
-        return fail(EXIT_BAD_DATA,
-                    "%s: a problem must have \"question\", \"problem\", \"prompt\" or \"nums\"",
-                    row->where);
-    TRY(read_question(row, question, &row->problem->question));
+    if (question) TRY(read_question(row, question, &row->problem->question));
     if (gold) row->problem->gold = gold_of_solution(value_text(gold, row->arena), row->arena);
     return NULL;
 }
@@ -133,7 +126,8 @@ static status read_shape(struct row *row) {
     return NULL;
 }
 
-static status read_names(struct row *row, struct span stem, size_t line) {
+/* What the row is called, what it was derived from, and the text it came from. */
+static status read_names(struct row *row) {
     struct problem *p = row->problem;
     struct span id = SPAN(""), source = SPAN(""), brief = p->brief, witness = p->witness;
     TRY(json_maybe_string(row->json, row->where, "id", &id));
@@ -141,38 +135,49 @@ static status read_names(struct row *row, struct span stem, size_t line) {
     TRY(json_maybe_string(row->json, row->where, "source", &source));
     TRY(json_maybe_string(row->json, row->where, "brief", &brief));
     TRY(json_maybe_string(row->json, row->where, "witness", &witness));
-    p->brief = arena_copy(row->arena, brief);
-    p->witness = arena_copy(row->arena, witness);
     if (memchr(id.p, 0, id.n) || memchr(source.p, 0, source.n))
         return fail(EXIT_BAD_DATA, "%s: \"id\" and \"source\" must not contain U+0000", row->where);
-    p->id = id.n ? arena_string(row->arena, id)
-                 : arena_print(row->arena, "%.*s:%zu", SPAN_FMT(stem), line);
-    if (source.n) p->source = arena_string(row->arena, source);
-    else if (!p->n_numbers) p->source = arena_string(row->arena, stem);
+    p->brief = arena_copy(row->arena, brief);
+    p->witness = arena_copy(row->arena, witness);
+    p->id = arena_string(row->arena, id);
+    if (source.n || !p->n_numbers) p->source = arena_string(row->arena, source);
+    p->columns = json_canonical(row->json, row->arena);
     return NULL;
 }
 
-static status read_row(struct span text, const char *path, size_t line, struct arena *arena,
-                       struct problem_list *list) {
+status problem_row_read(const json_t *json, const char *where, struct arena *arena,
+                        struct problem *out) {
+    *out = (struct problem){.question = SPAN(""),
+                            .brief = SPAN(""),
+                            .gold = SPAN(""),
+                            .witness = SPAN(""),
+                            .columns = SPAN("")};
+    if (!json_is_object(json)) return fail(EXIT_BAD_DATA, "%s: a row must be a JSON object", where);
+    struct row row = {json, where, arena, out};
+    TRY(read_shape(&row));
+    return read_names(&row);
+}
+
+static status read_line(struct span text, const char *path, size_t line, struct arena *arena,
+                        struct problem_list *list) {
     json_t *json;
-    struct problem problem = {.question = SPAN(""),
-                              .brief = SPAN(""),
-                              .gold = SPAN(""),
-                              .witness = SPAN(""),
-                              .columns = SPAN("")};
+    struct problem problem;
+    struct span stem = stem_of(path);
     TRY(json_parse(&json, text, path, line));
-    struct row row = {json, arena_print(arena, "%s:%zu", path, line), arena, &problem};
-    status s = NULL;
-    if (!json_is_object(json))
-        s = fail(EXIT_BAD_DATA, "%s: a problem must be a JSON object", row.where);
-    if (!s) s = read_shape(&row);
-    if (!s) s = read_names(&row, stem_of(path), line);
-    if (!s) problem.columns = json_canonical(json, arena);
-    if (!s && !problem_list_add(list, &problem))
-        s = fail(EXIT_BAD_DATA, "%s: the id '%s' was given to an earlier problem", row.where,
-                 problem.id);
+    const char *where = arena_print(arena, "%s:%zu", path, line);
+    status s = problem_row_read(json, where, arena, &problem);
     json_decref(json);
-    return s;
+    TRY(s);
+    if (problem.question.n == 0)
+        return fail(EXIT_BAD_DATA,
+                    "%s: a problem must have \"question\", \"problem\", \"prompt\" or \"nums\"",
+                    where);
+    if (!problem.id[0]) problem.id = arena_print(arena, "%.*s:%zu", SPAN_FMT(stem), line);
+    if (!problem.source[0]) problem.source = arena_string(arena, stem);
+    if (!problem_list_add(list, &problem))
+        return fail(EXIT_BAD_DATA, "%s: the id '%s' was given to an earlier problem", where,
+                    problem.id);
+    return NULL;
 }
 
 status problem_file_read(const char *path, struct problem_set *out, struct arena *arena) {
@@ -184,7 +189,7 @@ status problem_file_read(const char *path, struct problem_set *out, struct arena
     status s = NULL;
     while (!s && more) {
         s = json_lines_next(&lines, &line, &more);
-        if (!s && more) s = read_row(line, lines.path, lines.line, arena, &list);
+        if (!s && more) s = read_line(line, lines.path, lines.line, arena, &list);
     }
     json_lines_close(&lines);
     if (s) problem_list_free(&list);

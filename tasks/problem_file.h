@@ -1,6 +1,7 @@
 /* Problems as JSON lines. */
 #pragma once
 
+#include "base/json.h"
 #include "tasks/problem.h"
 
 #include <stdio.h>
@@ -21,6 +22,11 @@
  * EXIT_NO_INPUT. EXIT_BAD_DATA: "FILE:LINE: ..." for what is missing or wrong, and for an id that
  * comes twice. */
 status problem_file_read(const char *path, struct problem_set *out, struct arena *arena);
+
+/* Reads one row of such a file into the arena; question, id and source may be missing and are then empty.
+ * `where` stands in front of sentences. EXIT_BAD_DATA. */
+status problem_row_read(const json_t *row, const char *where, struct arena *arena,
+                        struct problem *out);
 
 /* Writes one problem as a line that problem_file_read reads back. `prompt` may be empty. EXIT_IO.
  */

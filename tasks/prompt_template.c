@@ -6,7 +6,7 @@ enum part_kind {
     PART_TEXT,     /* its literal text */
     PART_CONTROL,  /* its literal text, a special token */
     PART_QUESTION, /* the question as it stands */
-    PART_SENTENCE, /* the question, with a full stop when it ends in no other mark */
+    PART_SENTENCE, /* the question, with a full stop when it lacks one */
     PART_BRIEF,    /* the question in the fewest symbols */
     PART_EXAMPLE,  /* Countdown only: what an answer looks like */
 };
@@ -85,10 +85,13 @@ static struct span part_text(const struct template_part *part, const struct prob
     }
 }
 
-/* What must follow the part's own text: a full stop that a sentence lacks. */
+/* What must follow the part's own text: a full stop, where a sentence ends in a word or a bracket. */
 static struct span part_tail(const struct template_part *part, struct span text) {
-    bool marked = text.n && strchr(".?!", text.p[text.n - 1]);
-    return part->kind == PART_SENTENCE && !marked ? SPAN(".") : SPAN("");
+    if (part->kind != PART_SENTENCE || text.n == 0) return SPAN("");
+    unsigned char last = (unsigned char)text.p[text.n - 1];
+    bool word = (last >= '0' && last <= '9') || ((last | 32) >= 'a' && (last | 32) <= 'z') ||
+                last >= 0x80 || strchr(")]}", last);
+    return word ? SPAN(".") : SPAN("");
 }
 
 struct prompt prompt_render(const struct prompt_template *t, const struct problem *problem,

@@ -1,0 +1,197 @@
+/* `grpo score`: judges completions in JSON lines, one line out for each line in. */
+#include "base/json.h"
+#include "cli/arguments.h"
+#include "cli/commands.h"
+#include "cli/schema.h"
+#include "reward/reward.h"
+#include "tasks/problem_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RULE, JOBS, KEEP_GOING, OPTIONS };
+
+const struct command_option cli_score_options[] = {
+    [RULE] = {"--rule", "NAME", "the same as reward.rule=NAME"},
+    [JOBS] = {"-j", "N", "threads; the output does not depend on it"},
+    [KEEP_GOING] = {"--keep-going", NULL, "go on after a malformed line"},
+    [OPTIONS] = {0},
+};
+
+enum { LINE_MAX_BYTES = 256 << 20, JOBS_MAX = 256, LINES_PER_JOB = 64 };
+
+/* One line on its way through. */
+struct scored_line {
+    struct span text;
+    size_t number;
+    char *out; /* owned; the line to print */
+    bool malformed;
+};
+
+/* Lines that are judged together. */
+struct chunk {
+    struct scored_line *lines; /* [n] of capacity */
+    int n, capacity;
+    struct arena arena; /* their text */
+};
+
+static status read_finish(const json_t *row, const char *where, enum finish_reason *out) {
+    struct span finish = SPAN("stop");
+    TRY(json_maybe_string(row, where, "finish", &finish));
+    bool length = span_eq(finish, SPAN("length"));
+    if (!length && !span_eq(finish, SPAN("stop")))
+        return fail(EXIT_BAD_DATA, "%s: \"finish\" must be \"stop\" or \"length\"", where);
+    *out = length ? FINISH_LENGTH : FINISH_STOP;
+    return NULL;
+}
+
+/* Adds the verdict to the row. */
+static status score_row(const struct reward *reward, json_t *row, const char *where,
+                        struct arena *arena) {
+    struct problem problem;
+    struct span completion, prompt = SPAN("");
+    enum finish_reason finish = FINISH_STOP;
+    TRY(problem_row_read(row, where, arena, &problem));
+    TRY(json_get_string(row, where, "completion", &completion));
+    TRY(json_maybe_string(row, where, "prompt", &prompt));
+    TRY(read_finish(row, where, &finish));
+    struct verdict v = reward_judge(reward, &problem, prompt, completion, 0, finish);
+    if (strcmp(v.verdict, "no_gold") == 0)
+        return fail(
+            EXIT_BAD_DATA,
+            "%s: the rule finds nothing to compare with; it needs \"numbers\" and \"target\", or "
+            "\"gold\"",
+            where);
+    json_t *parts = json_object();
+    for (int i = 0; i < reward_parts(reward); i++)
+        json_object_set_new(parts, reward_part_name(reward, i), json_float(v.parts[i]));
+    /* The answer is a slice of the row's own completion: copy it before the row changes. */
+    json_t *extracted = json_text(v.answer);
+    json_object_set_new(row, "score", json_float(v.score));
+    json_object_set_new(row, "correct", json_boolean(v.correct));
+    json_object_set_new(row, "verdict", json_string(v.verdict));
+    json_object_set_new(row, "extracted", extracted);
+    json_object_set_new(row, "parts", parts);
+    return NULL;
+}
+
+/* What stands in the place of a line that could not be judged. */
+static json_t *error_row(const struct failure *why) {
+    return json_pack("{s:o}", "error", json_text(span_of(status_text(why))));
+}
+
+static void score_line(const struct reward *reward, const char *path, struct scored_line *line) {
+    struct arena arena = {0};
+    json_t *row = NULL;
+    status s = json_parse(&row, line->text, path, line->number);
+    if (!s) s = score_row(reward, row, arena_print(&arena, "%s:%zu", path, line->number), &arena);
+    if (s) {
+        json_decref(row);
+        row = error_row(s);
+        line->malformed = true;
+        status_free(s);
+    }
+    line->out = json_dumps(row, JSON_COMPACT);
+    REQUIRE(line->out);
+    json_decref(row);
+    arena_free(&arena);
+}
+
+/* Reads lines until the chunk is full; an empty one is the end. */
+static status chunk_read(struct chunk *b, struct json_lines *lines) {
+    b->n = 0;
+    arena_reset(&b->arena);
+    for (bool more = true; more && b->n < b->capacity;) {
+        struct span text;
+        TRY(json_lines_next(lines, &text, &more));
+        if (more)
+            b->lines[b->n++] =
+                (struct scored_line){arena_copy(&b->arena, text), lines->line, NULL, false};
+    }
+    return NULL;
+}
+
+static status print_line(const char *text) {
+    bool printed = fputs(text, stdout) >= 0 && putchar('\n') != EOF;
+    return printed ? NULL : fail_errno(EXIT_IO, errno, "standard output");
+}
+
+static status print_error(const struct failure *why) {
+    json_t *row = error_row(why);
+    char *text = json_dumps(row, JSON_COMPACT);
+    json_decref(row);
+    REQUIRE(text);
+    status s = print_line(text);
+    free(text);
+    return s;
+}
+
+/* Judges a chunk and prints it in order, up to the first malformed line unless told to go on. */
+static status chunk_score(struct chunk *b, const struct reward *reward, const char *path, int jobs,
+                          bool keep_going, size_t *n_malformed) {
+    status s = NULL;
+#pragma omp parallel for schedule(dynamic) num_threads(jobs)
+    for (int i = 0; i < b->n; i++) score_line(reward, path, &b->lines[i]);
+    for (int i = 0; i < b->n; i++) {
+        if (!s && (keep_going || *n_malformed == 0)) {
+            s = print_line(b->lines[i].out);
+            *n_malformed += b->lines[i].malformed;
+        }
+        free(b->lines[i].out);
+    }
+    return s;
+}
+
+static status score_all(const struct reward *reward, int jobs, bool keep_going) {
+    struct json_lines lines;
+    size_t n_malformed = 0;
+    struct chunk b = {.capacity = jobs * LINES_PER_JOB};
+    TRY(json_lines_open(&lines, "-", LINE_MAX_BYTES));
+    b.lines = memory_new((size_t)b.capacity, sizeof *b.lines);
+    json_object_seed(0); /* before threads make objects at the same time */
+    status s = NULL, unread = NULL;
+    do {
+        unread = chunk_read(&b, &lines);
+        s = chunk_score(&b, reward, lines.path, jobs, keep_going, &n_malformed);
+    } while (!s && !unread && b.n > 0 && (keep_going || n_malformed == 0));
+    if (!s && unread && (keep_going || n_malformed == 0)) s = print_error(unread);
+    if (!s)
+        s = unread;
+    else
+        status_free(unread);
+    if (!s && n_malformed > 0)
+        s = fail(EXIT_BAD_DATA, "%zu malformed line%s%s", n_malformed, n_malformed == 1 ? "" : "s",
+                 keep_going ? "" : "; the lines after it were not scored (see --keep-going)");
+    json_lines_close(&lines);
+    arena_free(&b.arena);
+    free(b.lines);
+    return s;
+}
+
+static status read_jobs(const char *text, int *out) {
+    char *end;
+    long n = text ? strtol(text, &end, 10) : 1;
+    if (text && (end == text || *end || n < 1 || n > JOBS_MAX))
+        return fail(EXIT_USAGE_ERROR, "-j needs a number in 1..%d, not %.80s", JOBS_MAX, text);
+    *out = (int)n;
+    return NULL;
+}
+
+status cli_score(int argc, char **argv) {
+    struct settings settings;
+    schema_open(&settings);
+    const char *given[OPTIONS];
+    int jobs = 1;
+    struct reward *reward = NULL;
+    struct arguments a = {
+        .options = cli_score_options, .values = given, .config = &settings.config};
+    status s = arguments_read(&a, argc, argv);
+    if (!s && given[RULE]) s = config_set(&settings.config, "reward.rule", given[RULE], "--rule");
+    if (!s) s = read_jobs(given[JOBS], &jobs);
+    if (!s) s = reward_open(&reward, &settings.reward);
+    if (!s) s = score_all(reward, jobs, given[KEEP_GOING] != NULL);
+    reward_close(reward);
+    schema_close(&settings);
+    return s;
+}
