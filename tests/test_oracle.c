@@ -2,6 +2,7 @@
  * tolerances are fp32's: some hundred rounded operations lie between an input and an output. */
 #include "base/rng.h"
 #include "tests/expect.h"
+#include "tests/fixtures.h"
 #include "tests/oracle_file.h"
 
 #include <math.h>
@@ -10,89 +11,154 @@ static const double LOGIT_TOLERANCE = 2e-5; /* absolute; logits reach 12 */
 static const double SLOPE_TOLERANCE = 1e-5; /* relative to the length of the gradient */
 static const double STEP = 1e-5;
 
+enum { SEQUENCES = 4 };
+
+/* The oracle of a golden policy, and the golden sequences with the golden loss: the mean cross entropy over
+ * all targets of all sequences. */
 struct fixture {
     struct arena arena;
     struct oracle oracle;
-    struct golden golden;
+    struct safetensors golden;
+    struct oracle_sequence sequences[SEQUENCES];
 };
 
-static struct fixture open_fixture(const char *name) {
-    struct fixture f = {0};
-    char dir[128];
-    snprintf(dir, sizeof dir, "tests/golden/policy/%s", name);
-    expect_ok(oracle_read(&f.oracle, dir, &f.arena));
-    expect_ok(golden_read(&f.golden, dir, f.oracle.config, &f.arena));
-    return f;
+/* "NAME.i" of the golden file, kept in the arena. */
+static int32_t *ints(struct fixture *f, const char *name, int i, int64_t *n) {
+    int32_t *malloced = golden_ints(&f->golden, arena_print(&f->arena, "%s.%d", name, i), n);
+    int32_t *kept = ARENA_ARRAY(&f->arena, (size_t)*n, int32_t);
+    memcpy(kept, malloced, (size_t)*n * sizeof *kept);
+    free(malloced);
+    return kept;
+}
+
+/* Fills in sequence i, a weight of 1 for every target; returns how many there are. */
+static int add_sequence(struct fixture *f, int i, double *weight[]) {
+    int64_t T, same;
+    int32_t *ids = ints(f, "input_ids", i, &T), *counts = ints(f, "loss_mask", i, &same);
+    int32_t *target = ARENA_ARRAY(&f->arena, (size_t)T, int32_t);
+    int targets = 0;
+    weight[i] = ARENA_ARRAY(&f->arena, (size_t)T, double);
+    for (int64_t t = 1; t < T; t++) {
+        target[t - 1] = ids[t];
+        weight[i][t - 1] = counts[t];
+        targets += counts[t];
+    }
+    f->sequences[i] = (struct oracle_sequence){.ids = ids,
+                                               .T = (int)T,
+                                               .target = target,
+                                               .weight = weight[i],
+                                               .inv_temp = 1,
+                                               .valid = f->oracle.config->vocab};
+    return targets;
+}
+
+static void open_fixture(struct fixture *f, const char *name) {
+    *f = (struct fixture){0};
+    const char *dir = arena_print(&f->arena, "tests/golden/policy/%s", name);
+    double *weight[SEQUENCES];
+    int targets = 0;
+    expect_ok(oracle_read(&f->oracle, dir, &f->arena));
+    expect_ok(safetensors_open(&f->golden, arena_print(&f->arena, "%s/golden.safetensors", dir),
+                               &f->arena));
+    for (int i = 0; i < SEQUENCES; i++) targets += add_sequence(f, i, weight);
+    for (int i = 0; i < SEQUENCES; i++)
+        for (int t = 0; t < f->sequences[i].T; t++) weight[i][t] /= -targets;
 }
 
 static void close_fixture(struct fixture *f) {
-    safetensors_close(&f->golden.file);
+    safetensors_close(&f->golden);
     arena_free(&f->arena);
 }
 
+/* The largest difference between computed and golden numbers; `length`, unless NULL, is the root of the
+ * golden ones' sum of squares. */
+static double largest_difference(const struct fixture *f, const char *name, const double *computed,
+                                 size_t n, double *length) {
+    int64_t there;
+    float *golden = golden_floats(&f->golden, name, &there);
+    double worst = 0, squares = 0;
+    assert_int_equal(there, n);
+    for (size_t i = 0; i < n; i++) {
+        worst = fmax(worst, fabs(computed[i] - golden[i]));
+        squares += (double)golden[i] * golden[i];
+    }
+    free(golden);
+    if (length) *length = sqrt(squares);
+    return worst;
+}
+
 static void logits_and_loss_are_those_of_transformers(void **state) {
-    struct fixture f = open_fixture(*state);
-    for (int i = 0; i < f.golden.n; i++) {
-        size_t n = (size_t)f.golden.sequences[i].T * f.oracle.config->vocab;
-        double *logits = ARENA_ARRAY(&f.arena, n, double), worst = 0;
-        oracle_forward(&f.oracle, &f.golden.sequences[i], logits);
-        for (size_t j = 0; j < n; j++) worst = fmax(worst, fabs(logits[j] - f.golden.logits[i][j]));
+    struct fixture f;
+    open_fixture(&f, *state);
+    for (int i = 0; i < SEQUENCES; i++) {
+        size_t n = (size_t)f.sequences[i].T * f.oracle.config->vocab;
+        double *logits = ARENA_ARRAY(&f.arena, n, double);
+        oracle_forward(&f.oracle, &f.sequences[i], logits);
+        double worst =
+            largest_difference(&f, arena_print(&f.arena, "logits.%d", i), logits, n, NULL);
         if (!(worst <= LOGIT_TOLERANCE)) fail_msg("sequence %d: logits differ by %g", i, worst);
     }
-    double loss = oracle_loss(&f.oracle, f.golden.sequences, f.golden.n);
-    assert_true(fabs(loss - f.golden.loss) < LOGIT_TOLERANCE);
+    double loss = oracle_loss(&f.oracle, f.sequences, SEQUENCES);
+    assert_true(largest_difference(&f, "loss", &loss, 1, NULL) <= LOGIT_TOLERANCE);
     close_fixture(&f);
 }
 
-/* One difference a tensor, along a random direction of length 1. */
+/* A random direction of length 1 in `direction` [n], and the golden slope along it. */
+static double draw_direction(struct rng *random, const float *gradient, double *direction,
+                             size_t n) {
+    double squares = 0, slope = 0;
+    for (size_t i = 0; i < n; i++) {
+        direction[i] = rng_unit(random) - 0.5;
+        squares += direction[i] * direction[i];
+    }
+    for (size_t i = 0; i < n; i++) {
+        direction[i] /= sqrt(squares);
+        slope += direction[i] * gradient[i];
+    }
+    return slope;
+}
+
+/* One difference a tensor, along a random direction. */
 static void slopes_are_those_of_autograd(void **state) {
-    struct fixture f = open_fixture(*state);
+    struct fixture f;
+    open_fixture(&f, *state);
     struct oracle *o = &f.oracle;
-    struct oracle_sequence *pinned = oracle_pin(o, f.golden.sequences, f.golden.n, &f.arena);
+    struct oracle_sequence *pinned = oracle_pin(o, f.sequences, SEQUENCES, &f.arena);
     struct rng random = rng_open((struct rng_key){.seed = 1});
+    const double **directions = ARENA_ARRAY(&f.arena, (size_t)o->n, const double *);
     for (int i = 0; i < o->n; i++) {
+        const char *name = o->tensors[i].name;
         size_t n = o->tensors[i].n;
-        if (strstr(o->tensors[i].name, "e_score_correction_bias")) continue;
-        const float *gradient = golden_tensor(
-            &f.golden, arena_print(&f.arena, "grad.%s", o->tensors[i].name), n, &f.arena);
-        double *direction = ARENA_ARRAY(&f.arena, n, double), length = 0, expected = 0, norm = 0;
-        for (size_t j = 0; j < n; j++) {
-            direction[j] = rng_unit(&random) - 0.5;
-            length += direction[j] * direction[j];
-        }
-        for (size_t j = 0; j < n; j++) {
-            direction[j] /= sqrt(length);
-            expected += direction[j] * gradient[j];
-            norm += (double)gradient[j] * gradient[j];
-        }
-        const double **directions = ARENA_ARRAY(&f.arena, (size_t)o->n, const double *);
+        if (strstr(name, "e_score_correction_bias")) continue; /* has no gradient */
+        double *direction = ARENA_ARRAY(&f.arena, n, double), squares = 0;
+        float *gradient = golden_floats(&f.golden, arena_print(&f.arena, "grad.%s", name), NULL);
+        double expected = draw_direction(&random, gradient, direction, n);
+        for (size_t j = 0; j < n; j++) squares += (double)gradient[j] * gradient[j];
+        free(gradient);
         directions[i] = direction;
-        double slope = oracle_slope(o, pinned, f.golden.n, directions, STEP);
-        if (!(fabs(slope - expected) <= SLOPE_TOLERANCE * sqrt(norm) + 1e-9))
-            fail_msg("%s: slope %.9g, autograd %.9g, length of the gradient %.3g",
-                     o->tensors[i].name, slope, expected, sqrt(norm));
+        double slope = oracle_slope(o, pinned, SEQUENCES, directions, STEP);
+        directions[i] = NULL;
+        if (!(fabs(slope - expected) <= SLOPE_TOLERANCE * sqrt(squares) + 1e-9))
+            fail_msg("%s: slope %.9g, autograd %.9g, length of the gradient %.3g", name, slope,
+                     expected, sqrt(squares));
     }
     close_fixture(&f);
 }
 
-/* Element by element, for the smallest tensors; and the weights come back as they were. */
+/* Element by element, for the smallest tensor; and its weights come back as they were. */
 static void elements_are_those_of_autograd(void **state) {
-    struct fixture f = open_fixture(*state);
+    struct fixture f;
+    open_fixture(&f, *state);
     struct oracle *o = &f.oracle;
     int i = oracle_find(o, "model.norm.weight");
     assert_true(i >= 0);
     size_t n = o->tensors[i].n;
-    const float *golden = golden_tensor(&f.golden, "grad.model.norm.weight", n, &f.arena);
     double *kept = ARENA_ARRAY(&f.arena, n, double), *gradient = ARENA_ARRAY(&f.arena, n, double);
     memcpy(kept, o->tensors[i].data, n * sizeof *kept);
-    struct oracle_sequence *pinned = oracle_pin(o, f.golden.sequences, f.golden.n, &f.arena);
-    oracle_gradient(o, pinned, f.golden.n, i, STEP, gradient);
-    double worst = 0, norm = 0;
-    for (size_t j = 0; j < n; j++) {
-        worst = fmax(worst, fabs(gradient[j] - golden[j]));
-        norm += (double)golden[j] * golden[j];
-    }
-    assert_true(worst <= SLOPE_TOLERANCE * sqrt(norm));
+    struct oracle_sequence *pinned = oracle_pin(o, f.sequences, SEQUENCES, &f.arena);
+    oracle_gradient(o, pinned, SEQUENCES, i, STEP, gradient);
+    double length, worst = largest_difference(&f, "grad.model.norm.weight", gradient, n, &length);
+    assert_true(worst <= SLOPE_TOLERANCE * length);
     assert_memory_equal(o->tensors[i].data, kept, n * sizeof *kept);
     close_fixture(&f);
 }
@@ -100,22 +166,22 @@ static void elements_are_those_of_autograd(void **state) {
 /* Pinned experts stay, whatever the weights say: with the router's weights turned round, a pinned
  * forward still uses the experts it was given, and a free one chooses others. */
 static void pinned_experts_stay(void **state) {
-    struct fixture f = open_fixture(*state);
+    struct fixture f;
+    open_fixture(&f, *state);
     struct oracle *o = &f.oracle;
-    struct oracle_sequence *pinned = oracle_pin(o, f.golden.sequences, f.golden.n, &f.arena);
-    struct oracle_sequence *again = oracle_pin(o, f.golden.sequences, f.golden.n, &f.arena);
-    const struct oracle_sequence *first = &pinned[f.golden.n - 1];
-    struct oracle_sequence *second = &again[f.golden.n - 1];
+    struct oracle_sequence *first = oracle_pin(o, f.sequences, SEQUENCES, &f.arena);
+    struct oracle_sequence *second = oracle_pin(o, f.sequences, SEQUENCES, &f.arena);
     for (int i = 0; i < o->n; i++)
         if (strstr(o->tensors[i].name, "mlp.gate.weight"))
             for (size_t j = 0; j < o->tensors[i].n; j++) o->tensors[i].data[j] *= -1;
-    double *logits = ARENA_ARRAY(&f.arena, (size_t)first->T * o->config->vocab, double);
-    size_t bytes = (size_t)first->T * o->config->top_k * sizeof *first->experts;
-    oracle_forward(o, second, logits);
-    assert_memory_equal(second->experts, first->experts, bytes);
-    second->pinned = false;
-    oracle_forward(o, second, logits);
-    assert_memory_not_equal(second->experts, first->experts, bytes);
+    int last = SEQUENCES - 1, T = first[last].T;
+    double *logits = ARENA_ARRAY(&f.arena, (size_t)T * o->config->vocab, double);
+    size_t bytes = (size_t)T * o->config->top_k * sizeof *first[last].experts;
+    oracle_forward(o, &second[last], logits);
+    assert_memory_equal(second[last].experts, first[last].experts, bytes);
+    second[last].pinned = false;
+    oracle_forward(o, &second[last], logits);
+    assert_memory_not_equal(second[last].experts, first[last].experts, bytes);
     close_fixture(&f);
 }
 
