@@ -216,8 +216,8 @@ static void test_dump_sees_every_change(void **state) {
         "UPDATE metric SET value = 0 WHERE name = 'actor/kl_loss' AND step = 1",
         "UPDATE problem SET step = 0 WHERE id = 'countdown:2'",
         "UPDATE prompt SET text = 'other' WHERE step = 1",
-        "UPDATE episode SET logp = CAST(x'00' || substr(logp, 2) AS BLOB) WHERE step = 1 AND "
-        "sample = 2",
+        ("UPDATE episode SET logp = CAST(x'00' || substr(logp, 2) AS BLOB)"
+         " WHERE step = 1 AND sample = 2"),
         "UPDATE episode SET completion = completion || 'x' WHERE step = 1 AND sample = 0",
         "UPDATE episode SET routes = NULL WHERE step = 1 AND sample = 0",
         "UPDATE evaluation SET samples = 3",
