@@ -34,6 +34,7 @@
 enum {
     KV_BLOCK = 64,      /* keys in a block; blocks lie at absolute positions (law 2) */
     VOCAB_CHUNK = 1024, /* ids in a chunk of the log-softmax sum */
+    VOCAB_MAX = 1 << 20,
     LANES = 16,         /* of a lane tree, and of a packed panel */
     NORM_BLOCK = 4096,  /* elements in a block of the gradient norm */
     EXPERTS_MAX = 512,

@@ -25,5 +25,5 @@ static inline void check_router(const struct router *r) {
 }
 
 static inline void check_vocabulary(int T, int V, int valid) {
-    REQUIRE(T >= 0 && valid >= 1 && valid <= V);
+    REQUIRE(T >= 0 && valid >= 1 && valid <= V && valid <= VOCAB_MAX);
 }

@@ -16,6 +16,7 @@ void ISA(cpu_table)(struct ops *table) {
     ISA(cpu_router)(table);
     ISA(cpu_dispatch)(table);
     ISA(cpu_logsoftmax)(table);
+    ISA(cpu_draw)(table);
     ISA(cpu_rows)(table);
     ISA(cpu_adamw)(table);
 }
