@@ -41,7 +41,7 @@ static void add_merge(json_t *vocabulary, json_t *merges, const char *left, cons
 
 static json_t *model_json(void) {
     json_t *vocabulary = json_object(), *merges = json_array();
-    char blank[4], digit[2] = "", tens[8];
+    char blank[4], digit[2] = "", tens[16];
     put_utf8(blank, byte_character(' '));
     for (unsigned byte = 0; byte < 256; byte++) {
         char token[4];
