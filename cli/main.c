@@ -101,5 +101,7 @@ int main(int argc, char **argv) {
     else s = closed;
     if (!s) return EXIT_OK;
     fprintf(stderr, "grpo%s%s: %s\n", context ? " " : "", context ? context : "", status_text(s));
-    return (int)status_code(s);
+    int code = (int)status_code(s);
+    status_free(s);
+    return code;
 }
