@@ -23,11 +23,11 @@ typedef struct failure *status;
 
 /* A new failure. The sentence is formatted here, without a trailing newline. Never returns NULL. */
 status fail(enum exit_code code, const char *format, ...)
-    __attribute__((format(printf, 2, 3), warn_unused_result));
+    __attribute__((format(printf, 2, 3), returns_nonnull, warn_unused_result));
 
 /* Like fail, with ": " and strerror(err) appended. */
 status fail_errno(enum exit_code code, int err, const char *format, ...)
-    __attribute__((format(printf, 3, 4), warn_unused_result));
+    __attribute__((format(printf, 3, 4), returns_nonnull, warn_unused_result));
 
 /* Puts "context: " in front of a failure's sentence; NULL stays NULL. Consumes and returns `s`. */
 status status_context(status s, const char *format, ...)
