@@ -1,4 +1,9 @@
-/* Byte-level BPE from a Hugging Face tokenizer.json. Immutable after loading, thread-safe. */
+/* BPE tokenizers from a Hugging Face tokenizer.json: byte-level ones (GPT-2, Qwen, Llama 3, DeepSeek,
+ * SmolLM, OLMoE, ...) and those that fall back to bytes (Llama 2, Mixtral), with the ids the `tokenizers`
+ * library gives. Immutable after loading, thread-safe.
+ *
+ * Known differences from that library: characters assigned after Unicode 14 may be split as unassigned
+ * ones; text without a token is refused where the library drops it silently. */
 #pragma once
 
 #include "base/arena.h"
@@ -11,18 +16,23 @@ struct tokenizer;
 
 /* Reads DIR/tokenizer.json. EXIT_NO_INPUT, EXIT_BAD_DATA (what is wrong or not supported, by name). */
 status tokenizer_open(struct tokenizer **out, const char *dir);
-void tokenizer_close(struct tokenizer *t);
+
+/* The same from the text of a tokenizer.json; `where` begins the sentences. */
+status tokenizer_parse(struct tokenizer **out, struct span json, const char *where);
+
+void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 
 int tokenizer_size(const struct tokenizer *t);                     /* largest id + 1 */
 int32_t tokenizer_id(const struct tokenizer *t, struct span text); /* of a whole token, by its text; -1 */
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 
 /* Text to ids, in the arena. Added tokens in the text are recognised; special ones only when
- * parse_special (user text must not smuggle them in). Adds no BOS. EXIT_BAD_DATA for invalid UTF-8
- * under pipelines that need valid text. */
+ * parse_special (user text must not smuggle them in). Adds no BOS. EXIT_BAD_DATA for text that is not
+ * UTF-8, is longer than 256 MiB or has a character without a token. The time is at most n log n. */
 status tokenizer_encode(const struct tokenizer *t, struct span text, bool parse_special,
                         struct arena *arena, int32_t **ids, size_t *n);
 
-/* Ids to bytes, in the arena. Special tokens are left out when skip_special. Unknown ids give nothing. */
+/* Ids to text, in the arena: always valid UTF-8, because bytes that form no character become U+FFFD.
+ * Special tokens are left out when skip_special. Unknown ids give nothing. */
 struct span tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
                              struct arena *arena);
