@@ -16,8 +16,8 @@ void config_print_help(const struct config *c, const char *prefix, FILE *out) {
     for (struct config_entry e = {0}; config_next(c, &e);) {
         if (strncmp(e.key->name, prefix, n) != 0) continue;
         const char *pair = arena_print(&scratch, "%s=%s", e.key->name, e.key->preset);
-        fprintf(out, "  %-*s  %s: %s%s\n", width, pair, e.key->doc,
-                config_expected(e.key, &scratch), e.key->mark == EXECUTION ? " (execution)" : "");
+        fprintf(out, "  %-*s  %s (%s%s)\n", width, pair, e.key->doc,
+                config_expected(e.key, &scratch), e.key->mark == EXECUTION ? "; execution" : "");
     }
     arena_free(&scratch);
 }

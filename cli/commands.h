@@ -6,7 +6,7 @@
 
 /* An option of a command: what is not a config key, such as `--json` or `--out FILE`. */
 struct command_option {
-    const char *name;  /* "--json"; NULL ends a list */
+    const char *name;  /* "--json", "-j"; NULL ends a list */
     const char *value; /* what stands for its value in the help, "FILE"; NULL: it takes none */
     const char *doc;   /* half a sentence */
 };

@@ -16,8 +16,9 @@ static void print_text(const char *text, FILE *out) {
 static void print_options(const struct command_option *options, FILE *out) {
     fputs(".Bl -tag -width indent -compact\n", out);
     for (const struct command_option *o = options; o->name; o++) {
-        /* mdoc writes the dashes itself: Fl Fl name. */
-        fprintf(out, ".It Fl Fl %s", o->name + 2);
+        /* mdoc writes the dashes itself, one for each Fl. */
+        bool is_long = o->name[1] == '-';
+        fprintf(out, ".It Fl %s%s", is_long ? "Fl " : "", o->name + 1 + is_long);
         if (o->value) fprintf(out, " Ar %s", o->value);
         fputc('\n', out);
         print_text(o->doc, out);

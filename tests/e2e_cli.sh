@@ -51,7 +51,7 @@ expect 64 "help for an unknown command" "unknown command nothing" "$GRPO" help n
 mapfile -t commands < <("$GRPO" help | sed -n '/^commands:/,/^$/ s/^  \([a-z]*\) .*/\1/p')
 check "the help lists commands" test "${#commands[@]}" -gt 0
 for command in "${commands[@]}"; do
-    check "grpo $command --help has an example" says "example:" "$GRPO" "$command" --help
+    check "grpo $command --help has an example" says "  grpo $command" "$GRPO" "$command" --help
     check "grpo help $command says the same" alike 2 help "$command" "$command" --help
 done
 

@@ -678,6 +678,26 @@ static char *printed(const struct fixture *f, void (*print)(const struct config 
     return text;
 }
 
+static void print_optim_help(const struct config *c, FILE *out) {
+    config_print_help(c, "optim.l", out);
+}
+
+static void print_data_help(const struct config *c, FILE *out) {
+    config_print_help(c, "data.", out);
+}
+
+static void test_help(void **state) {
+    char *text = printed(*state, print_optim_help);
+    assert_string_equal(text, "  optim.lr=1e-6    the learning rate (a number in [0, 1])\n"
+                              "  optim.limit=inf  no bound above (a number of at least 0)\n");
+    free(text);
+    text = printed(*state, print_data_help);
+    assert_string_equal(text,
+                        "  data.path=                where the a|b data is (text; execution)\n"
+                        "  data.countdown.numbers=3  how many (an integer in [2, 6])\n");
+    free(text);
+}
+
 static int count_of(const char *text, const char *part) {
     int n = 0;
     for (; (text = strstr(text, part)); text++) n++;
@@ -743,6 +763,7 @@ int main(void) {
         TEST(test_others_read_what_we_write),
         TEST(test_semantic),
         TEST(test_difference),
+        TEST(test_help),
         TEST(test_markdown),
         TEST(test_json_schema),
     };
