@@ -115,6 +115,24 @@ if [ -e docs/config.md ]; then
         say "docs/config.md: not what the schema says; run build/grpo config --markdown >docs/config.md"
 fi
 
+# Every metric the code sets is defined, and every one that is defined is set. A name made by printf
+# counts up to its first %; of `a/{mean,max}` what stands before the brace counts.
+if [ -e docs/metrics.md ]; then
+    set_names() {
+        grep -hoP '(metrics_set(_named)?|metric_range)\([^"]*"\K[a-z][^"% ]*(?=["%])' rl/*.c |
+            grep -v '^val-core/' | sed 's#/$##' | sort -u
+    }
+    # shellcheck disable=SC2016 # backticks are Markdown's
+    defined_names() {
+        grep -oP '^\| \K`[^|]*(?= \|)' docs/metrics.md | grep -oP '`[^`]+`' | tr -d '`' |
+            sed -E 's#/(PART/.*|\{.*)##; s#@[kn]$#@#' | sort -u
+    }
+    while read -r name; do say "docs/metrics.md: does not define $name"; done \
+        < <(comm -23 <(set_names) <(defined_names))
+    while read -r name; do say "docs/metrics.md: defines $name, which nothing sets"; done \
+        < <(comm -13 <(set_names) <(defined_names))
+fi
+
 # ---- shell ----
 if command -v shellcheck >/dev/null; then
     shellcheck -x -f gcc "${SHELL_FILES[@]}" >>"$complaints"
