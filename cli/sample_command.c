@@ -1,0 +1,74 @@
+/* `grpo sample model=DIR --prompt TEXT`: what a policy answers. */
+#include "cli/arguments.h"
+#include "cli/commands.h"
+#include "cli/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { PROMPT, COUNT, LOGPS, OPTIONS };
+
+const struct command_option cli_sample_options[] = {
+    [PROMPT] = {"--prompt", "TEXT", "what to complete, as it stands"},
+    [COUNT] = {"--n", "N", "how many completions (1)"},
+    [LOGPS] = {"--logps", NULL, "also print every token's log-probability"},
+    [OPTIONS] = {0},
+};
+
+static status count_read(const char *text, int *n) {
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*end || end == text || value < 1 || value > 65535)
+        return fail(EXIT_USAGE_ERROR, "--n %.40s: expected a number from 1 to 65535", text);
+    *n = (int)value;
+    return NULL;
+}
+
+static void completion_print(const struct session *s, const struct completion *c, bool logps, struct arena *arena) {
+    struct span text = tokenizer_decode(s->tokenizer, c->ids, (size_t)c->n, true, arena);
+    printf("[%d] %d tokens, %s\n", c->sample, c->n, c->finish == FINISH_STOP ? "stopped" : "cut at the length cap");
+    fwrite(text.p, 1, text.n, stdout);
+    putchar('\n');
+    for (int i = 0; logps && i < c->n; i++) {
+        struct span token = tokenizer_decode(s->tokenizer, &c->ids[i], 1, false, arena);
+        printf("  %9.5f  %.*s\n", (double)c->logp[i], SPAN_FMT(token));
+    }
+}
+
+static status sample(const struct settings *settings, const char **given, struct arena *arena) {
+    int n = 1;
+    int32_t *ids;
+    size_t n_ids;
+    struct session s;
+    if (!given[PROMPT]) return fail(EXIT_USAGE_ERROR, "expected --prompt TEXT");
+    if (given[COUNT]) TRY(count_read(given[COUNT], &n));
+    TRY(session_open(&s, settings, (int)settings->rollout.max_new_tokens));
+    status failed = tokenizer_encode(s.tokenizer, span_of(given[PROMPT]), true, arena, &ids, &n_ids);
+    if (!failed && n_ids == 0) failed = fail(EXIT_USAGE_ERROR, "--prompt is empty");
+    if (!failed && n_ids > (size_t)settings->rollout.max_prompt_tokens)
+        failed = fail(EXIT_BAD_DATA, "the prompt has %zu tokens, more than rollout.max_prompt_tokens=%lld", n_ids,
+                      (long long)settings->rollout.max_prompt_tokens);
+    struct completion *completions = ARENA_ARRAY(arena, n, struct completion);
+    if (!failed) {
+        struct request request = {.prompt = ids,
+                                  .n_prompt = (int)n_ids,
+                                  .n_samples = n,
+                                  .sampling = rollout_sampling(&settings->rollout),
+                                  .key = {.seed = (uint64_t)settings->general.seed, .stage = RNG_SAMPLE}};
+        failed = engine_run(s.engine, &request, 1, arena, completions, NULL, NULL, NULL);
+    }
+    for (int i = 0; !failed && i < n; i++) completion_print(&s, &completions[i], given[LOGPS] != NULL, arena);
+    session_close(&s);
+    return failed;
+}
+
+status cli_sample(int argc, char **argv) {
+    struct settings settings;
+    struct arena arena = {0};
+    const char *given[OPTIONS];
+    TRY(session_arguments(&settings, cli_sample_options, given, NULL, 0, argc, argv));
+    status failed = sample(&settings, given, &arena);
+    arena_free(&arena);
+    schema_close(&settings);
+    return failed;
+}
