@@ -27,6 +27,19 @@ struct command {
 /* Ends with {0}. */
 extern const struct command commands[];
 
+status cli_eval(int argc, char **argv);
+extern const struct command_option cli_eval_options[];
+
+status cli_init(int argc, char **argv);
+status cli_inspect(int argc, char **argv);
+status cli_replay(int argc, char **argv);
+
+status cli_sample(int argc, char **argv);
+extern const struct command_option cli_sample_options[];
+
+status cli_sft(int argc, char **argv);
+status cli_train(int argc, char **argv);
+
 status cli_config(int argc, char **argv);
 extern const struct command_option cli_config_options[];
 

@@ -11,6 +11,21 @@
 #include <string.h>
 
 const struct command commands[] = {
+    {"init", "write a policy of random weights as a Hugging Face directory", cli_init, "DIR", "model. seed",
+     "grpo init /tmp/tiny model.layers=2 model.hidden=64", NULL},
+    {"sft", "supervised warm start on generated traces or a file", cli_sft, "", "*",
+     "grpo sft -c configs/tiny-sft.yaml out=runs/tiny-sft", NULL},
+    {"train", "group-relative policy optimization", cli_train, "", "*",
+     "grpo train -c configs/tiny.yaml out=runs/tiny", NULL},
+    {"eval", "judge a policy on a split of a task", cli_eval, "", "model.path tasks. eval. reward. rollout. seed",
+     "grpo eval -c configs/tiny.yaml model=runs/tiny/checkpoints/global_step_8/hf", cli_eval_options},
+    {"sample", "print what a policy answers to a prompt", cli_sample, "", "model.path rollout. seed",
+     "grpo sample model=runs/tiny/checkpoints/global_step_8/hf --prompt \" 3 9 10 : 93<think>\"",
+     cli_sample_options},
+    {"replay", "recompute a stored step's log-probabilities: the same bits?", cli_replay, "RUN step=K", NULL,
+     "grpo replay runs/tiny step=5", NULL},
+    {"inspect", "describe a model, and the memory that training it needs", cli_inspect, "[DIR]",
+     "model.path rollout. rl. threads", "grpo inspect runs/tiny/init", NULL},
     {"tasks", "print problems or warm-start documents as JSON lines", cli_tasks,
      "countdown|addition|multiplication|file|traces", "tasks. trace.",
      "grpo tasks countdown --n 1000 split=heldout", cli_tasks_options},

@@ -33,3 +33,11 @@ bool judge_format(struct span prompt, struct span completion, enum finish_reason
            !is_blank(span_slice(completion, at_answer + answer.n, at_end_answer)) &&
            is_blank(span_slice(completion, at_end_answer + end_answer.n, completion.n));
 }
+
+double judge_tags(struct span prompt, struct span completion) {
+    const struct span tags[] = {SPAN("<think>"), SPAN("</think>"), SPAN("<answer>"), SPAN("</answer>")};
+    int first = span_ends(extract_trim(prompt), tags[0]), found = 0;
+    size_t at;
+    for (int i = first; i < 4; i++) found += only_one(completion, tags[i], &at);
+    return (double)found / (4 - first);
+}

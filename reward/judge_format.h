@@ -9,3 +9,8 @@
  * the policy chose (FINISH_STOP). When the prompt ends in <think>, as TinyZero's does, the completion must
  * not open it again. Tags are written exactly so, in lower case. */
 bool judge_format(struct span prompt, struct span completion, enum finish_reason finish);
+
+/* The share of the tags <think>, </think>, <answer>, </answer> that stand exactly once in the completion (the
+ * first is not asked for when the prompt ends in it): partial credit for policies that are far from the
+ * format, after Open R1's tag count. In [0, 1]. */
+double judge_tags(struct span prompt, struct span completion);

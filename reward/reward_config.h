@@ -5,7 +5,7 @@
 
 struct reward_config {
     const char *rule; /* auto, or the name of a rule in reward/rules.c */
-    double answer_weight, format_weight;
+    double answer_weight, format_weight, tags_weight;
     const char *countdown_compat; /* strict | tinyzero */
 };
 

@@ -73,7 +73,13 @@ static double format(const struct reward_config *config, const struct attempt *a
     return judge_format(a->prompt, a->completion, a->finish);
 }
 
+static double tags(const struct reward_config *config, const struct attempt *a) {
+    (void)config;
+    return judge_tags(a->prompt, a->completion);
+}
+
 const struct trait traits[] = {
     {"format", offsetof(struct reward_config, format_weight), format},
+    {"tags", offsetof(struct reward_config, tags_weight), tags},
     {0},
 };
