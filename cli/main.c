@@ -14,7 +14,7 @@ const struct command commands[] = {
     {"init", "write a policy of random weights as a Hugging Face directory", cli_init, "DIR", "model. seed",
      "grpo init /tmp/tiny model.layers=2 model.hidden=64", NULL},
     {"sft", "supervised warm start on generated traces or a file", cli_sft, "", "*",
-     "grpo sft -c configs/tiny-sft.yaml out=runs/tiny-sft", NULL},
+     "grpo sft -c configs/demo-sft.yaml out=runs/sft steps=100", NULL},
     {"train", "group-relative policy optimization", cli_train, "", "*",
      "grpo train -c configs/tiny.yaml out=runs/tiny", NULL},
     {"eval", "judge a policy on a split of a task", cli_eval, "", "model.path tasks. eval. reward. rollout. seed",

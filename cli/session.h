@@ -1,6 +1,7 @@
 /* What several commands do with the settings: describe a run, open a model to sample from. */
 #pragma once
 
+#include "cli/commands.h"
 #include "cli/schema.h"
 #include "rl/trainer.h"
 
