@@ -106,8 +106,9 @@ asan: ## the unit tests and the fuzz corpora under the address and undefined-beh
 	@tools/setup.sh test
 	+@tests/run.sh asan
 
-bench: $(BENCHES) ## print what the kernels and the loop reach on this machine
-	@for bench in $(BENCHES); do $$bench || exit; done
+bench: $(BENCHES) ## print what the kernels and the loop reach on this machine; build/bench.json too
+	@rm -f $(BUILD)/bench.json
+	@for bench in $(BENCHES); do $$bench $(BUILD)/bench.json || exit; done
 
 FUZZ_FLAGS := CC=clang BUILD=build/fuzz SAN=-fsanitize=address,undefined,fuzzer-no-link \
               FUZZ_LINK=-fsanitize=fuzzer

@@ -4,31 +4,36 @@
 /* A kernel computes rows x vectors accumulators, all in registers: a step of k loads the vectors of
  * b once and broadcasts each row's a. Fewer rows take more vectors, so that enough chains are in
  * flight to hide the latency of an FMA. The list names the shapes as (rows, log2 vectors). */
+/* clang-format off */
 #ifdef __AVX512F__
 enum { ROWS_MAX = 14 }; /* 14 x 2 of 32 registers, two for b, one broadcast */
 #define SHAPES(X)                                                                                  \
-    X(1, 0)                                                                                        \
-    X(1, 1)                                                                                        \
-    X(1, 2) X(1, 3) X(2, 0) X(2, 1) X(2, 2) X(2, 3) X(3, 0) X(3, 1) X(3, 2) X(4, 0) X(4, 1)        \
-        X(4, 2) X(5, 0) X(5, 1) X(5, 2) X(6, 0) X(6, 1) X(6, 2) X(7, 0) X(7, 1) X(8, 0) X(8, 1)    \
-            X(9, 0) X(9, 1) X(10, 0) X(10, 1) X(11, 0) X(11, 1) X(12, 0) X(12, 1) X(13, 0)         \
-                X(13, 1) X(14, 0) X(14, 1)
+    X(1, 0) X(1, 1) X(1, 2) X(1, 3) X(2, 0) X(2, 1) X(2, 2) X(2, 3)                                \
+    X(3, 0) X(3, 1) X(3, 2) X(4, 0) X(4, 1) X(4, 2) X(5, 0) X(5, 1) X(5, 2) X(6, 0) X(6, 1) X(6, 2) \
+    X(7, 0) X(7, 1) X(8, 0) X(8, 1) X(9, 0) X(9, 1) X(10, 0) X(10, 1)                              \
+    X(11, 0) X(11, 1) X(12, 0) X(12, 1) X(13, 0) X(13, 1) X(14, 0) X(14, 1)
 #define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #else
 enum { ROWS_MAX = 6 }; /* 6 x 1 pairs of 16 registers, a pair for b, one broadcast */
 #define SHAPES(X) X(1, 0) X(1, 1) X(1, 2) X(2, 0) X(2, 1) X(3, 0) X(3, 1) X(4, 0) X(5, 0) X(6, 0)
 #define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #endif
+/* clang-format on */
 
 enum {
     VECTORS_MAX = 8,
-    DEPTH_BLOCK = 384,   /* ROWS_MAX rows of a, this deep, stay in a 32 KiB L1 */
-    COLUMN_BLOCK = 256,  /* this many columns of b, that deep, stay in L2 while the rows pass */
-    PACK_B_ROWS = 192,   /* so many rows pay for a copy of b in panels; with fewer, rows far apart
-                            cost less than the copy */
-    PACK_A_COLUMNS = 33, /* more than one tile must read a column-wise a before a copy pays */
+    AHEAD = 8,          /* steps of k between fetching from b and using it */
+    DEPTH_BLOCK = 384,  /* ROWS_MAX rows of a, this deep, stay in a 32 KiB L1 */
+    COLUMN_BLOCK = 384, /* this many columns of b, that deep, stay in L2 while the rows pass */
+    COLUMN_UNIT = 2 * LANES,
+
+    /* Operands are copied close together where they lie badly: steps far apart share cache sets and
+     * need a page each. Found by trial (docs/speed.md). */
+    FAR_A = 192, /* floats between steps of an a whose rows are neighbours (gemm_tn) */
+    FAR_B = 1024,
+    COPY_B_ROWS = 192,               /* fewer rows do not pay for a copy of b */
     A_STEP = (ROWS_MAX + 7) / 8 * 8, /* floats between steps of a copied a */
-    AHEAD = 8,                       /* steps of k between fetching from b and using it */
+    COPY_TILES = 8,                  /* row tiles copied at once */
 };
 
 struct tile {
@@ -121,42 +126,56 @@ static void row_tile(const struct product *p) {
 
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-/* A tile of a whose rows are neighbours and whose steps lie apart, copied so that it stays in L1.
- */
-static void pack_a(float *to, const struct product *p) {
-    vmask rows = vmask_first(p->rows);
-    for (int k = 0; k < p->depth; k++)
-        vf_store(to + k * A_STEP, vf_load_mask(p->a + k * p->a_k, rows));
-}
-
-/* One stretch of the depth, rows in tiles of nearly equal height. */
+/* One stretch of the depth and block of columns, rows in tiles of nearly equal height. */
 static void row_tiles(const struct product *p) {
     struct product t = *p;
-    _Alignas(64) float copy[DEPTH_BLOCK * A_STEP + LANES];
-    bool copies = p->a_row == 1 && p->columns >= PACK_A_COLUMNS;
-    const float *a = p->a;
     for (int tiles = ceil_div(p->rows, ROWS_MAX), left = p->rows; tiles > 0; tiles--) {
         t.rows = ceil_div(left, tiles);
-        t.a = a;
-        t.a_k = p->a_k;
-        if (copies) {
-            pack_a(copy, &t);
-            t.a = copy;
-            t.a_k = A_STEP;
-        }
         row_tile(&t);
         t.c += t.rows * p->c_row;
-        a += t.rows * p->a_row;
+        t.a += t.rows * p->a_row;
         left -= t.rows;
     }
 }
 
-/* The same with b copied into panels first: rows of a large matrix share pages and cache sets
- * badly. */
-static __attribute__((noinline)) void row_tiles_packed(const struct product *p) {
+/* The same for an a whose rows are neighbours, from a copy with each tile's steps side by side. */
+static __attribute__((noinline)) void row_tiles_copied(const struct product *p) {
+    _Alignas(64) float copy[COPY_TILES][DEPTH_BLOCK * A_STEP + LANES];
+    struct product t = *p;
+    t.a_k = A_STEP;
+    const float *a = p->a;
+    for (int tiles = ceil_div(p->rows, ROWS_MAX), left = p->rows; tiles > 0;) {
+        int n = tiles < COPY_TILES ? tiles : COPY_TILES, from[COPY_TILES + 1] = {0};
+        vmask mask[COPY_TILES];
+        for (int i = 0; i < n; i++) {
+            int rows = ceil_div(left, tiles--);
+            from[i + 1] = from[i] + rows;
+            mask[i] = vmask_first(rows);
+            left -= rows;
+        }
+        for (int k = 0; k < p->depth; k++)
+            for (int i = 0; i < n; i++)
+                vf_store(copy[i] + k * A_STEP, vf_load_mask(a + k * p->a_k + from[i], mask[i]));
+        for (int i = 0; i < n; i++) {
+            t.a = copy[i];
+            t.rows = from[i + 1] - from[i];
+            row_tile(&t);
+            t.c += t.rows * p->c_row;
+        }
+        a += from[n];
+    }
+}
+
+static void depth_block(const struct product *p) {
+    if (p->a_row == 1 && p->a_k >= FAR_A && p->columns > COLUMN_UNIT) row_tiles_copied(p);
+    else row_tiles(p);
+}
+
+/* The same with b copied into panels first. */
+static __attribute__((noinline)) void depth_block_copied(const struct product *p) {
     _Alignas(64) float copy[DEPTH_BLOCK * COLUMN_BLOCK];
     int panels = p->columns / LANES, left = p->columns % LANES;
-    ptrdiff_t panel = LANES * p->depth;
+    ptrdiff_t panel = (ptrdiff_t)LANES * p->depth;
     vmask last = vmask_first(left);
     for (int k = 0; k < p->depth; k++) {
         const float *from = p->b + k * p->b_k;
@@ -169,26 +188,33 @@ static __attribute__((noinline)) void row_tiles_packed(const struct product *p) 
     t.b_panel = panel;
     t.b_k = LANES;
     t.b_padded = true;
-    row_tiles(&t);
+    depth_block(&t);
+}
+
+/* One block of columns, the depth in stretches of nearly equal length. */
+static void column_block(const struct product *p) {
+    struct product t = *p;
+    int blocks = ceil_div(p->depth, DEPTH_BLOCK), left = p->depth;
+    do { /* a depth of 0 still stores its zeros */
+        t.depth = blocks ? ceil_div(left, blocks--) : 0;
+        if (t.b_k >= FAR_B && t.rows >= COPY_B_ROWS) depth_block_copied(&t);
+        else depth_block(&t);
+        t.a += t.depth * p->a_k;
+        t.b += t.depth * p->b_k;
+        t.add = true;
+        left -= t.depth;
+    } while (left > 0);
 }
 
 void ISA(product)(const struct product *p) {
     struct product t = *p;
-    for (int j = 0; j < p->columns; j += COLUMN_BLOCK) {
-        t.columns = p->columns - j < COLUMN_BLOCK ? p->columns - j : COLUMN_BLOCK;
-        t.add = p->add;
-        t.a = p->a;
+    int blocks = ceil_div(p->columns, COLUMN_BLOCK);
+    for (int j = 0; j < p->columns; j += t.columns) {
+        int left = p->columns - j;
+        int even = ceil_div(ceil_div(left, blocks--), COLUMN_UNIT) * COLUMN_UNIT;
+        t.columns = even < left ? even : left;
         t.b = p->b + j / LANES * p->b_panel;
         t.c = p->c + j;
-        int blocks = ceil_div(p->depth, DEPTH_BLOCK), left = p->depth;
-        do { /* a depth of 0 still stores its zeros */
-            t.depth = blocks ? ceil_div(left, blocks--) : 0;
-            if (t.b_k != LANES && t.rows >= PACK_B_ROWS) row_tiles_packed(&t);
-            else row_tiles(&t);
-            t.a += t.depth * p->a_k;
-            t.b += t.depth * p->b_k;
-            t.add = true;
-            left -= t.depth;
-        } while (left > 0);
+        column_block(&t);
     }
 }

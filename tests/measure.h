@@ -1,0 +1,50 @@
+/* What the benches share: contenders timed in turn, ceilings of this machine, and where results go.
+ *
+ * A bench is a program tests/bench_NAME.c, run as `bench_NAME [FILE.json [ISA]]`; `make bench` runs them
+ * all. It prints a table and puts its rows under its name into FILE.json, beside those of the others. */
+#pragma once
+
+#include "kernels/ops.h"
+
+#include <jansson.h>
+
+struct contender {
+    void (*run)(const void *context);
+    const void *context;
+};
+
+/* Median seconds a run of each of n <= 8 contenders. They take turns, several runs a turn, so that what
+ * else the machine does hits all of them alike: compare numbers of one call only. */
+void measure(const struct contender *contenders, int n, double *seconds);
+
+/* Ceilings of one core, as contenders: fused multiply-adds in registers, FMA_FLOP a run, with the widest
+ * vectors the stream uses (context: struct stream *); and memory copied (context: struct copy *). */
+enum { FMA_FLOP = 12 * 32 * 4096 };
+void run_fma(const void *stream);
+struct copy {
+    void *to;
+    const void *from;
+    size_t bytes;
+};
+void run_copy(const void *copy);
+
+struct bench {
+    const char *name;
+    struct stream *stream; /* cpu, one thread */
+    json_t *rows;
+    const char *path; /* NULL: nothing is written */
+};
+
+/* Opens the stream, keeps the process on one core, and prints what the machine is. Ends the program with
+ * a sentence when it cannot. */
+struct bench bench_begin(const char *name, int argc, char **argv);
+
+/* Device memory with n repeatable floats in [-1, 1), or n int32; lives until the program ends. */
+buf bench_floats(const struct bench *b, size_t n);
+buf bench_ints(const struct bench *b, const int32_t *values, size_t n);
+
+/* Adds a row to the file; takes over the object. */
+void bench_row(struct bench *b, json_t *row);
+
+/* Writes the file; the program's exit code. */
+int bench_end(struct bench *b);
