@@ -283,6 +283,13 @@ void file_sha256_bytes(struct span bytes, char hex[static SHA256_TEXT]) {
     sha256_text(&context, hex);
 }
 
+uint64_t file_sha256_head(const char hex[static SHA256_TEXT]) {
+    uint64_t head = 0;
+    for (int i = 0; i < 16; i++)
+        head = head << 4 | (uint64_t)(hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
+    return head;
+}
+
 status file_sha256(const char *path, char hex[static SHA256_TEXT]) {
     int fd;
     struct stat info;

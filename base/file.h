@@ -11,6 +11,8 @@
 #include "base/span.h"
 #include "base/status.h"
 
+#include <stdint.h>
+
 /* The whole file in the arena, NUL-terminated after its last byte. Works for pipes too.
  * EXIT_NO_INPUT: missing, unreadable, a directory. EXIT_BAD_DATA: more than max_bytes. */
 status file_read(struct span *out, const char *path, size_t max_bytes, struct arena *arena);
@@ -59,4 +61,5 @@ bool file_is_dir(const char *path);
 
 enum { SHA256_TEXT = 65 }; /* 64 hexadecimal digits and a NUL */
 void file_sha256_bytes(struct span bytes, char hex[static SHA256_TEXT]);
+uint64_t file_sha256_head(const char hex[static SHA256_TEXT]); /* its first 64 bits */
 status file_sha256(const char *path, char hex[static SHA256_TEXT]); /* EXIT_NO_INPUT */

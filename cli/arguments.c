@@ -65,7 +65,8 @@ status arguments_read(struct arguments *a, int argc, char **argv) {
     for (int at = 0; at < argc;) {
         const char *arg = argv[at];
         int option = only_operands ? -1 : option_index(a->options, arg);
-        bool is_operand = only_operands || (*arg != '-' && !strchr(arg, '=')) || !strcmp(arg, "-");
+        bool is_key = a->config && strchr(arg, '=');
+        bool is_operand = only_operands || (*arg != '-' && !is_key) || !strcmp(arg, "-");
         if (option >= 0) {
             TRY(take_option(a, option, argc, argv, &at));
         } else if (!only_operands && strcmp(arg, "--") == 0) {

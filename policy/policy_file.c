@@ -167,8 +167,5 @@ uint64_t policy_digest(const struct policy *p) {
     char hex[SHA256_TEXT];
     file_sha256_bytes((struct span){(const char *)host, n * sizeof *host}, hex);
     free(host);
-    uint64_t digest = 0;
-    for (int i = 0; i < 16; i++)
-        digest = digest << 4 | (uint64_t)(hex[i] <= '9' ? hex[i] - '0' : hex[i] - 'a' + 10);
-    return digest;
+    return file_sha256_head(hex);
 }

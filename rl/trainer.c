@@ -136,8 +136,26 @@ static status memory_check(struct trainer *t, size_t *bytes) {
     return NULL;
 }
 
+/* The run is a function of what its files hold, not of where they lie (law 5): paths are execution keys, and
+ * the contents are compared on resume. */
+static status data_digest(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    const char *files[] = {c->tasks->file, c->tasks->validation_file, c->tasks->heldout_file,
+                           c->kind == TRAINER_SFT ? c->sft->file : ""};
+    char all[4 * SHA256_TEXT] = "", hex[SHA256_TEXT];
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (!files[i][0]) continue;
+        TRY(file_sha256(files[i], hex));
+        memcpy(all + i * SHA256_TEXT, hex, SHA256_TEXT);
+    }
+    file_sha256_bytes((struct span){all, sizeof all}, hex);
+    t->state.data = file_sha256_head(hex);
+    return NULL;
+}
+
 static status task_parts_open(struct trainer *t) {
     const struct trainer_config *c = t->config;
+    TRY(data_digest(t));
     TRY(task_open(&t->task, c->tasks));
     TRY(reward_open(&t->reward, c->reward));
     const struct problem_set *train = task_set(t->task, SPLIT_TRAIN);

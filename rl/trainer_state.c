@@ -39,6 +39,7 @@ status trainer_save(struct trainer *t) {
         {"updates", CHECKPOINT_INT, {.i = t->state.updates}},
         {"cursor", CHECKPOINT_INT, {.i = t->state.cursor}},
         {"initial_model", CHECKPOINT_UINT, {.u = t->state.model}},
+        {"data", CHECKPOINT_UINT, {.u = t->state.data}},
     };
     struct checkpoint checkpoint = {.step = t->state.step,
                                     .tensors = tensors,
@@ -83,11 +84,15 @@ static status moments_restore(struct trainer *t, const char *path) {
 
 status trainer_restore(struct trainer *t) {
     const struct checkpoint_found *c = &t->run.checkpoint;
-    uint64_t model;
+    uint64_t model, data;
     TRY(checkpoint_get_uint(c, "initial_model", &model));
+    TRY(checkpoint_get_uint(c, "data", &data));
     if (model != t->state.model)
         return fail(EXIT_BAD_CONFIG, "the run in %s began from another model than %s holds now", t->run.dir,
                     t->model);
+    if (data != t->state.data)
+        return fail(EXIT_BAD_CONFIG, "the run in %s began with other data than tasks.file and its like hold now",
+                    t->run.dir);
     TRY(checkpoint_get_int(c, "updates", &t->state.updates));
     TRY(checkpoint_get_int(c, "cursor", &t->state.cursor));
     t->state.step = c->step;
