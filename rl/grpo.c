@@ -229,7 +229,6 @@ status grpo_step(struct trainer *t, int64_t step, struct step_outcome *out) {
     if (t->policy->moe_layers) metrics_set(&out->metrics, "moe/load_max_violation", excess);
     metrics_set(&out->metrics, "timing_s/ref", anchored - begin);
     metrics_set(&out->metrics, "timing_s/update_actor", clock_seconds() - anchored);
-    metrics_set(&out->metrics, "perf/total_num_tokens",
-                (double)(stats.engine.sampled_tokens + stats.engine.prefill_rows));
+    out->tokens = stats.engine.sampled_tokens + stats.engine.prefill_rows;
     return NULL;
 }

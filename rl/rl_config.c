@@ -63,6 +63,8 @@ const struct config_key optim_keys[] = {
 const struct config_key sft_keys[] = {
     CONFIG_INT(struct sft_config, batch_tokens, "sft.batch_tokens", "4096", 2, 1 << 24, SEMANTIC,
                "a batch is documents in order until it has so many tokens"),
+    CONFIG_INT(struct sft_config, log_every, "sft.log_every", "10", 1, 1 << 20, SEMANTIC,
+               "steps between those that are recorded and shown"),
     CONFIG_STRING(struct sft_config, file, "sft.file", "", EXECUTION,
                   "JSON lines with prompt and completion; empty: generated traces (trace.*)"),
     CONFIG_FLOAT(struct sft_config, balance_speed, "sft.balance_speed", "0", 0, 1, SEMANTIC,

@@ -35,7 +35,7 @@ double optim_rate(const struct optim_config *c, int64_t step, int64_t steps);
 struct update optim_update(const struct optim_config *c, int64_t step, int64_t steps, int64_t updates);
 
 struct sft_config {
-    int64_t batch_tokens;
+    int64_t batch_tokens, log_every;
     const char *file;
     double balance_speed;
 };

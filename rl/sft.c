@@ -177,6 +177,6 @@ status sft_step(struct trainer *t, int64_t step, struct step_outcome *out) {
     metrics_set(m, "training/documents", (double)cursor);
     metrics_set(m, "timing_s/data", filled - begin);
     metrics_set(m, "timing_s/update_actor", clock_seconds() - filled);
-    metrics_set(m, "perf/total_num_tokens", (double)r.rows);
+    out->tokens = r.rows;
     return NULL;
 }

@@ -293,6 +293,13 @@ static status step_finish(struct trainer *t, int64_t step, struct step_outcome *
     return run_record(&t->run, &record);
 }
 
+/* Supervised steps are many and short: only some are recorded. What is not recorded leaves no trace, so that
+ * which ones are is a semantic matter. */
+static bool record_due(const struct trainer *t, int64_t step) {
+    if (t->config->kind == TRAINER_GRPO) return true;
+    return step % t->config->sft->log_every == 0 || step == t->config->steps || evaluation_due(t, step);
+}
+
 static status step_run(struct trainer *t, int64_t step) {
     double begin = clock_seconds();
     arena_reset(&t->step);
@@ -306,9 +313,17 @@ static status step_run(struct trainer *t, int64_t step) {
     }
     t->state.step = step;
     double seconds = clock_seconds() - begin;
-    double tokens = metrics_get(&out.metrics, "perf/total_num_tokens");
-    if (step > 0) metrics_set(&out.metrics, "perf/throughput", tokens / seconds);
+    if (step > 0) {
+        t->state.tokens += out.tokens;
+        metrics_set(&out.metrics, "training/num_tokens", (double)t->state.tokens);
+        metrics_set(&out.metrics, "perf/total_num_tokens", (double)out.tokens);
+        metrics_set(&out.metrics, "perf/throughput", (double)out.tokens / seconds);
+    }
     metrics_set(&out.metrics, "timing_s/step", seconds);
+    if (!record_due(t, step)) {
+        console_progress(&t->console, step, "warm start", 1);
+        return NULL;
+    }
     TRY(step_finish(t, step, &out));
     console_step(&t->console, step, &out.metrics);
     return NULL;

@@ -43,6 +43,7 @@ struct trainer_state {
     int64_t step;    /* finished steps */
     int64_t updates; /* optimizer steps so far: Adam's t */
     int64_t cursor;  /* problems (GRPO) or documents (SFT) drawn so far */
+    int64_t tokens;  /* sampled (GRPO) or read (SFT) so far, prompts included */
     uint64_t model;  /* digest of the initial model's weights */
     uint64_t data;   /* digest of the files that problems and documents come from */
 };
@@ -73,6 +74,7 @@ struct trainer {
 struct step_outcome {
     struct metrics metrics;
     struct experience_batch batch; /* n = 0: none */
+    int64_t tokens;                /* sampled or read, prompts included */
 };
 
 /* Runs (or resumes) training to its last step. EXIT_TRY_AGAIN when interrupted, a checkpoint written. */

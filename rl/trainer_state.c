@@ -38,6 +38,7 @@ status trainer_save(struct trainer *t) {
     struct checkpoint_value values[] = {
         {"updates", CHECKPOINT_INT, {.i = t->state.updates}},
         {"cursor", CHECKPOINT_INT, {.i = t->state.cursor}},
+        {"tokens", CHECKPOINT_INT, {.i = t->state.tokens}},
         {"initial_model", CHECKPOINT_UINT, {.u = t->state.model}},
         {"data", CHECKPOINT_UINT, {.u = t->state.data}},
     };
@@ -95,6 +96,7 @@ status trainer_restore(struct trainer *t) {
                     t->run.dir);
     TRY(checkpoint_get_int(c, "updates", &t->state.updates));
     TRY(checkpoint_get_int(c, "cursor", &t->state.cursor));
+    TRY(checkpoint_get_int(c, "tokens", &t->state.tokens));
     t->state.step = c->step;
     TRY(policy_load_weights(t->policy, c->policy_dir));
     return moments_restore(t, c->optimizer);
