@@ -74,7 +74,7 @@ static int draw(const struct row_draw *r, float u) {
 static void sample_rows(const void *task, int64_t from, int64_t to) {
     const struct sample *p = task;
     struct row_draw r;
-    struct candidate *scratch = NULL; /* [valid], for rows with top-k or top-p */
+    struct candidate *scratch = NULL; /* [3 * valid], for rows with top-k or top-p */
     for (int64_t t = from; t < to; t++) {
         float inv_temp = host_f32(p->inv_temp)[t], top_p = host_f32(p->top_p)[t];
         int top_k = host_i32(p->top_k)[t], id;
@@ -85,7 +85,7 @@ static void sample_rows(const void *task, int64_t from, int64_t to) {
             const struct rng_key *key = (const struct rng_key *)(void *)p->keys.addr + t;
             float u = rng_uniform(rng_at(key, (uint32_t)host_i32(p->position)[t]).word[0]);
             if (top_k > 0 || top_p < 1) {
-                if (!scratch) scratch = memory_new((size_t)p->valid, sizeof *scratch);
+                if (!scratch) scratch = memory_new((size_t)p->valid, 3 * sizeof *scratch);
                 struct nucleus nucleus = {r.logits, r.n,   r.scale, r.m,
                                           r.sum,    top_k, top_p,   scratch};
                 id = ISA(nucleus_draw)(&nucleus, u);

@@ -1,30 +1,18 @@
 /* The allowed ids are a prefix of all ids sorted by likelihood, and nearly always a short one: only ids
- * within reach of the largest logit are sorted, and the reach grows until the prefix is inside. */
+ * within reach of the largest logit are looked at, and the reach grows until the prefix is inside. */
 #include "kernels/cpu/nucleus.h"
 
 #include "kernels/cpu/vocabulary.h"
 
-#include <stdlib.h>
+/* The candidates twice: ascending by id, as sums want them, and most likely first. */
+struct lists {
+    struct candidate *by_id, *by_rank;
+    int count;
+};
 
-/* Most likely first; ties: lower ids first. */
-static int by_likelihood(const void *left, const void *right) {
-    const struct candidate *a = left, *b = right;
-    if (a->z != b->z) return a->z > b->z ? -1 : 1;
-    return a->id < b->id ? -1 : 1;
-}
-
-static int by_id(const void *left, const void *right) {
-    const struct candidate *a = left, *b = right;
-    return a->id < b->id ? -1 : 1;
-}
-
-static void sort(struct candidate *c, int n, int (*order)(const void *, const void *)) {
-    qsort(c, (size_t)n, sizeof *c, order);
-}
-
-/* All ids with z >= cut, ascending, in the scratch; their number. */
-static int collect(const struct nucleus *q, float cut) {
-    int count = 0;
+/* All ids with z >= cut, ascending. */
+static void collect(const struct nucleus *q, float cut, struct lists *l) {
+    l->count = 0;
     for (int i = 0; i < q->n; i += LANES) {
         vf z = vf_mul(vf_load_n(q->logits + i, q->n - i), vf_set1(q->scale));
         unsigned below = vmask_bits(vf_lt(z, vf_set1(cut)));
@@ -32,10 +20,42 @@ static int collect(const struct nucleus *q, float cut) {
         for (; near; near &= near - 1) {
             int id = i + __builtin_ctz(near);
             float zi = q->logits[id] * q->scale;
-            q->scratch[count++] = (struct candidate){zi, fmath_exp(zi - q->m), id};
+            l->by_id[l->count++] = (struct candidate){zi, fmath_exp(zi - q->m), id};
         }
     }
-    return count;
+}
+
+/* Integers in the order of floats, larger ones first; both zeros are one. */
+static uint32_t rank_key(float z) {
+    uint32_t bits = fmath_bits(z + 0.0f);
+    return bits & 0x80000000u ? bits : 0x7fffffffu - bits;
+}
+
+/* Fills by_rank: a radix sort, byte by byte, that keeps the order of equals, which is that of ids. */
+static void rank(struct lists *l, struct candidate *spare) {
+    struct candidate *from = l->by_id, *to = spare, *other = l->by_rank;
+    for (int shift = 0; shift < 32; shift += 8) {
+        int start[257] = {0};
+        for (int i = 0; i < l->count; i++) start[(rank_key(from[i].z) >> shift & 255) + 1]++;
+        for (int b = 0; b < 256; b++) start[b + 1] += start[b];
+        for (int i = 0; i < l->count; i++)
+            to[start[rank_key(from[i].z) >> shift & 255]++] = from[i];
+        from = to;
+        to = other;
+        other = from;
+    }
+}
+
+/* Drops all but the `keep` most likely candidates from the list by id. */
+static void keep_first(struct lists *l, int keep) {
+    if (keep >= l->count) return;
+    const struct candidate *last = &l->by_rank[keep - 1];
+    int count = 0;
+    for (int i = 0; i < l->count; i++) {
+        const struct candidate *c = &l->by_id[i];
+        if (c->z > last->z || (c->z == last->z && c->id <= last->id)) l->by_id[count++] = *c;
+    }
+    l->count = count;
 }
 
 /* The end of the chunk that candidate i, of n sorted by id, lies in; *sum gets the chunk's lane tree.
@@ -69,32 +89,28 @@ static int prefix_reaching(const struct candidate *c, int count, float wanted) {
     return 0;
 }
 
-/* Leaves the allowed ids at the front of the scratch; their number. */
-static int select_allowed(const struct nucleus *q) {
+/* Leaves the allowed ids in the list by id. */
+static void select_allowed(const struct nucleus *q, struct lists *l) {
     int keep = q->top_k > 0 && q->top_k < q->n ? q->top_k : q->n;
-    for (float reach = 4;; reach *= 4) {
-        int count = collect(q, reach < 1e6f ? q->m - reach : -INFINITY);
-        bool all = count == q->n;
-        if (keep < q->n && count < keep && !all) continue;
-        sort(q->scratch, count, by_likelihood);
-        int considered = count < keep ? count : keep;
-        if (q->top_p >= 1) return considered;
-        float sum = q->sum;
-        if (keep < q->n) {
-            sort(q->scratch, keep, by_id);
-            sum = sum_of(q->scratch, keep);
-            sort(q->scratch, keep, by_likelihood);
-        }
-        int kept = prefix_reaching(q->scratch, considered, q->top_p * sum);
-        if (kept) return kept;
-        if (considered == keep) return keep;
+    for (float reach = 2;; reach *= 2) {
+        collect(q, reach < 1e6f ? q->m - reach : -INFINITY, l);
+        bool all = l->count == q->n;
+        if (keep < q->n && l->count < keep && !all) continue;
+        rank(l, q->scratch + 2 * q->n);
+        if (keep < q->n) keep_first(l, keep);
+        if (q->top_p >= 1) return;
+        float sum = keep < q->n ? sum_of(l->by_id, l->count) : q->sum;
+        int kept = prefix_reaching(l->by_rank, l->count, q->top_p * sum);
+        if (kept) keep_first(l, kept);
+        if (kept || keep < q->n || all) return;
     }
 }
 
 int ISA(nucleus_draw)(const struct nucleus *q, float u) {
-    struct candidate *c = q->scratch;
-    int n = select_allowed(q), id = 0;
-    sort(c, n, by_id);
+    struct lists l = {q->scratch, q->scratch + q->n, 0};
+    select_allowed(q, &l);
+    const struct candidate *c = l.by_id;
+    int n = l.count, id = 0;
     float target = u * sum_of(c, n), run = 0, sum;
     for (int i = 0, end; i < n; i = end) {
         end = chunk_end(c, i, n, &sum);

@@ -14,7 +14,7 @@ struct nucleus {
     float scale, m, sum; /* z = logits * scale, its maximum, the sum of exp(z - m) over all ids */
     int top_k;           /* 0 = all */
     float top_p;         /* 1 = all */
-    struct candidate *scratch; /* [n] */
+    struct candidate *scratch; /* [3n] */
 };
 
 /* The id that u in [0, 1) draws. */
