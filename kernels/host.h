@@ -3,12 +3,8 @@
 
 #include "kernels/ops.h"
 
-static inline float *host_f32(buf b) {
-    return (float *)(void *)b.addr;
-}
-static inline int32_t *host_i32(buf b) {
-    return (int32_t *)(void *)b.addr;
-}
+static inline float *host_f32(buf b) { return (float *)(void *)b.addr; }
+static inline int32_t *host_i32(buf b) { return (int32_t *)(void *)b.addr; }
 
 /* How many of T rows count: all of them, or rows[0] of them when `rows` is given. */
 static inline int host_rows(buf rows, int T) {

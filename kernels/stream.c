@@ -14,6 +14,7 @@ struct host_stream {
 };
 
 static void stream_close(struct stream *s) {
+    pool_close(((struct cpu_stream *)s)->pool);
     free(s);
 }
 
@@ -45,9 +46,7 @@ static status fill_cpu_table(struct ops *table, const char *isa) {
 
 /* Denormals count as zero in the calling thread from now on: the reference's functions rely on it,
  * and it is never put back, because ops.h makes it a property of the arithmetic. */
-static void flush_denormals(void) {
-    _mm_setcsr(MXCSR_KERNEL);
-}
+static void flush_denormals(void) { _mm_setcsr(MXCSR_KERNEL); }
 
 status stream_open(struct stream **out, const struct stream_config *config) {
     *out = NULL;
@@ -70,6 +69,7 @@ status stream_open(struct stream **out, const struct stream_config *config) {
         free(h);
         return failed;
     }
+    if (h->cpu.threads > 1) h->cpu.pool = pool_open(h->cpu.threads, MXCSR_KERNEL);
     flush_denormals();
     *out = &h->cpu.stream;
     return NULL;

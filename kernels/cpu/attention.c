@@ -210,7 +210,7 @@ static void attention(struct stream *s, const struct attention *a) {
     struct task task = {a, rows < PIECE_ROWS ? rows : PIECE_ROWS};
     if (threads == 1) task.piece_rows = PIECE_ROWS;
     int pieces = (a->T + task.piece_rows - 1) / task.piece_rows;
-    parallel_pieces(threads, pieces * a->kv.G, attend_piece, &task);
+    parallel_pieces(s, threads, pieces * a->kv.G, attend_piece, &task);
 }
 
 void ISA(cpu_attention)(struct ops *table) { table->attention = attention; }

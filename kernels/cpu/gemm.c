@@ -144,7 +144,7 @@ static void run_gemm(struct stream *s, const struct gemm *g, product_of *make) {
         cut.first[m + 1] = cut.first[m] + pieces_of(&p, stream_threads(s));
     }
     int threads = work < 2 * PIECE_WORK ? 1 : stream_threads(s);
-    parallel_pieces(threads, cut.first[g->M], run_piece, &cut);
+    parallel_pieces(s, threads, cut.first[g->M], run_piece, &cut);
 }
 
 static void gemm_nt(struct stream *s, const struct gemm *g) {
@@ -191,7 +191,7 @@ static void pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64
     REQUIRE(M >= 0 && N >= 1 && K >= 1);
     struct pack p = {host_f32(w), host_f32(packed), hw_raw, N, K, (int)units(N, LANES)};
     int64_t elements = (int64_t)M * N * K;
-    parallel_pieces(elements < PIECE_WORK ? 1 : stream_threads(s), M * p.panels, pack_panel, &p);
+    parallel_pieces(s, elements < PIECE_WORK ? 1 : stream_threads(s), M * p.panels, pack_panel, &p);
 }
 
 void ISA(cpu_gemm)(struct ops *table) {

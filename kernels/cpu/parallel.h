@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/ops.h"
+#include "kernels/pool.h"
 
 #include <xmmintrin.h>
 
@@ -10,6 +11,7 @@
 struct cpu_stream {
     struct stream stream; /* first member: see ops.h */
     int threads;          /* >= 1 */
+    struct pool *pool;    /* of as many threads; owned */
 };
 
 static inline int stream_threads(const struct stream *s) {
@@ -20,28 +22,21 @@ static inline int stream_threads(const struct stream *s) {
  */
 enum { MXCSR_KERNEL = 0x9fc0 };
 
-/* Calls run(task, piece) for piece = 0..n-1, in any order, on up to `threads` threads. Pieces are
- * handed out one by one: the larger ones should come first. One piece or one thread stays on the
- * calling thread, whose floating-point mode is put back afterwards. */
-static inline void parallel_pieces(int threads, int n, void (*run)(const void *task, int piece),
-                                   const void *task) {
+/* Calls run(task, piece) for piece = 0..n-1, in any order: on the calling thread if `threads` is 1, on
+ * all threads of the stream otherwise. Pieces are handed out one by one, ascending: the larger ones
+ * should come first. The caller's floating-point mode is put back afterwards. */
+static inline void parallel_pieces(struct stream *s, int threads, int n,
+                                   void (*run)(const void *task, int piece), const void *task) {
     unsigned saved = _mm_getcsr();
-    if (threads <= 1 || n <= 1) {
-        _mm_setcsr(MXCSR_KERNEL);
+    _mm_setcsr(MXCSR_KERNEL);
+    if (threads > 1 && n > 1) pool_run(((const struct cpu_stream *)s)->pool, n, run, task);
+    else
         for (int i = 0; i < n; i++) run(task, i);
-    } else {
-#pragma omp parallel num_threads(threads < n ? threads : n)
-        {
-            _mm_setcsr(MXCSR_KERNEL);
-#pragma omp for schedule(dynamic, 1)
-            for (int i = 0; i < n; i++) run(task, i);
-        }
-    }
     _mm_setcsr(saved);
 }
 
 /* The same on all threads of the stream. */
 static inline void parallel_for(struct stream *s, int n, void (*run)(const void *task, int piece),
                                 const void *task) {
-    parallel_pieces(stream_threads(s), n, run, task);
+    parallel_pieces(s, stream_threads(s), n, run, task);
 }

@@ -82,7 +82,7 @@ static void rope(struct stream *s, buf y, int ldy, int hy, buf x, int ldx, int h
                      interleaved,
                      inverse ? -1.0f : 1.0f};
     int threads = (int64_t)T * H * d < PIECE_FLOATS ? 1 : stream_threads(s);
-    parallel_pieces(threads, (T + PIECE_ROWS - 1) / PIECE_ROWS, rope_piece, &r);
+    parallel_pieces(s, threads, (T + PIECE_ROWS - 1) / PIECE_ROWS, rope_piece, &r);
 }
 
 struct store {
@@ -124,7 +124,7 @@ static void kv_store(struct stream *s, const struct kv_view *kv, buf k, int ldk,
                      int T) {
     struct store w = {kv, host_f32(k), host_f32(v), ldk, ldv, T};
     int threads = (int64_t)T * kv->G * (kv->Dk + kv->Dv) < PIECE_FLOATS ? 1 : stream_threads(s);
-    parallel_pieces(threads, (T + PIECE_ROWS - 1) / PIECE_ROWS, store_piece, &w);
+    parallel_pieces(s, threads, (T + PIECE_ROWS - 1) / PIECE_ROWS, store_piece, &w);
 }
 
 void ISA(cpu_rope)(struct ops *table) {

@@ -26,5 +26,5 @@ static inline void spread(struct stream *s, int64_t n, int64_t cost,
     bool alone = stream_threads(s) == 1 || n * cost < 2 * SPREAD_PIECE;
     int64_t units = alone ? n : SPREAD_PIECE / cost + 1;
     struct spread p = {run, task, n, units};
-    parallel_pieces(stream_threads(s), (int)((n + units - 1) / units), spread_piece, &p);
+    parallel_pieces(s, stream_threads(s), (int)((n + units - 1) / units), spread_piece, &p);
 }

@@ -113,6 +113,4 @@ static void sample_rows(struct stream *s, const struct sample *p) {
     free(sorted);
 }
 
-void ref_draw(struct ops *table) {
-    table->sample = sample_rows;
-}
+void ref_draw(struct ops *table) { table->sample = sample_rows; }

@@ -6,9 +6,7 @@
 #include "kernels/ref/ref.h"
 
 /* inv_temp = 0 is greedy decoding, whose log-probabilities are those at temperature 1. */
-static float scale_of(float inv_temp) {
-    return inv_temp == 0 ? 1 : inv_temp;
-}
+static float scale_of(float inv_temp) { return inv_temp == 0 ? 1 : inv_temp; }
 
 static void head_logsoftmax(struct stream *s, const struct logsoftmax *l) {
     (void)s;

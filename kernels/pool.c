@@ -1,0 +1,139 @@
+#include "kernels/pool.h"
+
+#include "base/arena.h"
+#include "base/status.h"
+
+#include <immintrin.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+enum { LOOKS = 1000 }; /* for work or for the end, tens of microseconds, before a thread sleeps */
+
+typedef void piece_function(const void *task, int piece);
+
+struct pool {
+    /* Which job this is, and how many of its pieces nobody has claimed: job << 32 | unclaimed. A claim is
+     * a compare and swap, so it succeeds only while the job lasts, and then what was read of it is its
+     * own: the next job is written when nothing is left to claim. */
+    _Atomic uint64_t turn;
+    _Atomic(piece_function *) run;
+    _Atomic(const void *) task;
+    atomic_int n;
+    atomic_int unfinished; /* pieces of the job that have not returned */
+
+    pthread_mutex_t lock; /* for sleeping only */
+    pthread_cond_t work, finished;
+    atomic_int sleeping; /* helpers that wait for `work` */
+    atomic_bool caller_sleeps, closing;
+
+    unsigned mxcsr;
+    int helpers;
+    pthread_t helper[]; /* [helpers] */
+};
+
+/* Runs pieces of the current job until none is left to claim. */
+static void run_pieces(struct pool *p) {
+    uint64_t turn = atomic_load(&p->turn);
+    for (;;) {
+        piece_function *run = atomic_load(&p->run);
+        const void *task = atomic_load(&p->task);
+        int unclaimed = (int)(uint32_t)turn, piece = atomic_load(&p->n) - unclaimed;
+        if (unclaimed == 0) return;
+        if (!atomic_compare_exchange_weak(&p->turn, &turn, turn - 1)) continue;
+        run(task, piece);
+        if (atomic_fetch_sub(&p->unfinished, 1) == 1 && atomic_load(&p->caller_sleeps)) {
+            pthread_mutex_lock(&p->lock);
+            pthread_cond_signal(&p->finished);
+            pthread_mutex_unlock(&p->lock);
+        }
+        turn = atomic_load(&p->turn);
+    }
+}
+
+static uint32_t job_of(struct pool *p) { return (uint32_t)(atomic_load(&p->turn) >> 32); }
+
+/* Returns when there is a job after `seen`, or the pool closes. A helper counts itself as sleeping
+ * before it looks for the last time, and the caller looks at that count after it has posted a job: one
+ * of them sees the other. */
+static void wait_for_work(struct pool *p, uint32_t seen) {
+    for (int i = 0; i < LOOKS; i++) {
+        if (job_of(p) != seen || atomic_load(&p->closing)) return;
+        _mm_pause();
+    }
+    pthread_mutex_lock(&p->lock);
+    atomic_fetch_add(&p->sleeping, 1);
+    while (job_of(p) == seen && !atomic_load(&p->closing)) pthread_cond_wait(&p->work, &p->lock);
+    atomic_fetch_sub(&p->sleeping, 1);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void *helper_main(void *pool) {
+    struct pool *p = pool;
+    _mm_setcsr(p->mxcsr);
+    for (uint32_t seen = 0;;) {
+        wait_for_work(p, seen);
+        if (atomic_load(&p->closing)) return NULL;
+        seen = job_of(p);
+        run_pieces(p);
+    }
+}
+
+struct pool *pool_open(int threads, unsigned mxcsr) {
+    REQUIRE(threads >= 1);
+    struct pool *p = memory_new(1, sizeof *p + (size_t)threads * sizeof *p->helper);
+    p->mxcsr = mxcsr;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->work, NULL);
+    pthread_cond_init(&p->finished, NULL);
+    while (p->helpers < threads - 1 &&
+           pthread_create(&p->helper[p->helpers], NULL, helper_main, p) == 0)
+        p->helpers++;
+    return p;
+}
+
+void pool_close(struct pool *p) {
+    if (!p) return;
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->closing, true);
+    pthread_cond_broadcast(&p->work);
+    pthread_mutex_unlock(&p->lock);
+    for (int i = 0; i < p->helpers; i++) pthread_join(p->helper[i], NULL);
+    pthread_cond_destroy(&p->work);
+    pthread_cond_destroy(&p->finished);
+    pthread_mutex_destroy(&p->lock);
+    free(p);
+}
+
+static void wake_helpers(struct pool *p, int wanted) {
+    if (atomic_load(&p->sleeping) == 0) return;
+    pthread_mutex_lock(&p->lock);
+    for (int i = 0; i < wanted && i < p->helpers; i++) pthread_cond_signal(&p->work);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static void wait_for_end(struct pool *p) {
+    for (int i = 0; i < LOOKS; i++) {
+        if (atomic_load(&p->unfinished) == 0) return;
+        _mm_pause();
+    }
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&p->caller_sleeps, true);
+    while (atomic_load(&p->unfinished) > 0) pthread_cond_wait(&p->finished, &p->lock);
+    atomic_store(&p->caller_sleeps, false);
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pool_run(struct pool *p, int n, piece_function *run, const void *task) {
+    if (n <= 0) return;
+    uint64_t job = (uint64_t)job_of(p) + 1;
+    atomic_store(&p->run, run);
+    atomic_store(&p->task, task);
+    atomic_store(&p->unfinished, n);
+    atomic_store(&p->n, n);
+    atomic_store(&p->turn, job << 32 | (uint32_t)n);
+    wake_helpers(p, n - 1);
+    run_pieces(p);
+    wait_for_end(p);
+}

@@ -1,0 +1,19 @@
+/* A pool of threads for the pieces of one operation at a time.
+ *
+ * Operations last microseconds, and other programs want the processor too. So nobody waits for a thread
+ * that has not begun: pieces are claimed one by one, and a caller whose helpers are late (asleep, or
+ * displaced by another program) does all of them itself. Idle helpers look for work for some
+ * microseconds, then sleep. A barrier that all threads must reach, as OpenMP's regions end with, costs a
+ * scheduler's time slice an operation as soon as there are more busy threads than processors. */
+#pragma once
+
+struct pool;
+
+/* Starts threads - 1 helpers; the caller of pool_run is the last thread. Fewer when the system gives no
+ * more. Helpers run with `mxcsr` as their floating-point mode. Never NULL; pool_close ends it. */
+struct pool *pool_open(int threads, unsigned mxcsr);
+void pool_close(struct pool *p); /* NULL is fine */
+
+/* Calls run(task, piece) once for each piece in 0..n-1, in any order and on any thread, the caller's
+ * included; returns when all have returned. One caller at a time. */
+void pool_run(struct pool *p, int n, void (*run)(const void *task, int piece), const void *task);
