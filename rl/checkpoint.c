@@ -42,6 +42,7 @@ static status write_state(const char *dir, const struct checkpoint *c, struct ar
         json_object_set_new(values, c->values[i].name, value_json(&c->values[i]));
     }
     json_object_set_new(state, "step", json_integer(c->step));
+    json_object_set_new(state, "recorded", json_integer(c->recorded));
     json_object_set_new(state, "semantic", json_text(span_of(c->semantic)));
     json_object_set_new(state, "values", values);
     char *text = json_dumps(state, JSON_SORT_KEYS | JSON_INDENT(2) | JSON_REAL_PRECISION(17));

@@ -2,7 +2,7 @@
  *
  *     hf/                     the policy, loadable as a model directory
  *     optimizer.safetensors   moments and whatever tensors else the learner needs
- *     trainer_state.json      step, semantic config, named numbers
+ *     trainer_state.json      step, last recorded step, semantic config, named numbers
  *     SHA256SUMS              of every file, as sha256sum(1) writes and checks it
  *
  * Nothing in them depends on time, host or path: equal runs leave equal bytes (law 5). Beside them
@@ -32,6 +32,7 @@ struct checkpoint_value {
 /* What is to be saved. Everything is borrowed for the call. */
 struct checkpoint {
     int64_t step;
+    int64_t recorded;     /* the store's last step at that time: not every step is recorded */
     const char *semantic; /* config_semantic() */
     const struct tensor_source *tensors;
     int n_tensors;
@@ -51,6 +52,7 @@ status checkpoint_save(const char *root, const struct checkpoint *c, int64_t kee
 /* A checkpoint that was found. Texts live in the arena. */
 struct checkpoint_found {
     int64_t step; /* -1: there is none */
+    int64_t recorded;
     const char *dir;
     const char *policy_dir; /* dir/hf */
     const char *optimizer;  /* dir/optimizer.safetensors */

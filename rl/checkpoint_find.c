@@ -46,6 +46,7 @@ static status read_members(struct checkpoint_found *out, const json_t *state, in
     struct span semantic;
     const json_t *values;
     TRY(json_get_int(state, where, "step", step, step, &out->step));
+    TRY(json_get_int(state, where, "recorded", 0, step, &out->recorded));
     TRY(json_get_string(state, where, "semantic", &semantic));
     TRY(json_get_object(state, where, "values", &values));
     out->semantic = arena_string(arena, semantic);

@@ -73,11 +73,11 @@ static status find_start(struct run *r, struct arena *arena) {
     }
     const char *difference = config_difference(c->semantic, r->semantic, arena);
     if (difference) return refuse(r, difference);
-    if (last < c->step)
+    if (last < c->recorded)
         return fail(EXIT_BAD_DATA,
-                    "%s/run.sqlite ends at step %" PRId64 ", before the checkpoint of step %" PRId64
-                    ": restore it, or choose another out=",
-                    r->dir, last, c->step);
+                    "%s/run.sqlite ends at step %" PRId64 ", that of the checkpoint of step %" PRId64
+                    " reached step %" PRId64 ": restore it, or choose another out=",
+                    r->dir, last, c->step, c->recorded);
     r->start = c->step >= r->steps ? RUN_FINISHED : RUN_RESUMED;
     r->step = c->step;
     const char *what = r->start == RUN_FINISHED ? "is finished at" : "goes on after";
@@ -154,6 +154,8 @@ bool run_checkpoint_due(const struct run *r, int64_t step) {
 
 status run_save(struct run *r, struct checkpoint *c) {
     struct arena arena = {0};
+    TRY(store_last_step(r->store, &c->recorded));
+    REQUIRE(c->recorded >= 0 && c->recorded <= c->step); /* law 6: the store first */
     c->semantic = r->semantic;
     status s = checkpoint_save(in_dir(r, "checkpoints", &arena), c, r->keep);
     arena_free(&arena);

@@ -57,8 +57,8 @@ status run_record(struct run *r, const struct step_record *record);
 /* Whether a checkpoint is due after `step`: every checkpoint.every steps and after the last. */
 bool run_checkpoint_due(const struct run *r, int64_t step);
 
-/* Saves a checkpoint; its semantic text is filled in. To be called after run_record of the same
- * step. */
+/* Saves a checkpoint; `semantic` and `recorded` are filled in. When its step is recorded at all, run_record
+ * comes first. */
 status run_save(struct run *r, struct checkpoint *c);
 
 /* Gives the directory back. A run that was never opened ({0}) is fine. */

@@ -79,8 +79,9 @@ static void test_fresh_resumed_finished(void **state) {
     assert_false(run_checkpoint_due(&r, 1));
     assert_true(run_checkpoint_due(&r, 2));
     assert_true(run_checkpoint_due(&r, STEPS));
-    record(w, &r, 0, 3);
+    record(w, &r, 0, 2);
     save(w, &r, 2);
+    record(w, &r, 3, 3);
     run_close(&r);
 
     r = open_run(w); /* step 3 has no checkpoint and is forgotten */
@@ -186,7 +187,23 @@ static void test_checkpoints_without_their_store(void **state) {
     run_close(&r);
     expect_ok(file_remove_tree(in_run(w, "run.sqlite")));
     expect_failure(run_open(&r, &w->plan, &w->arena), EXIT_BAD_DATA,
-                   "before the checkpoint of step 2");
+                   "that of the checkpoint of step 2 reached step 2");
+}
+
+/* Not every step is recorded: a checkpoint may be newer than the store's last row. */
+static void test_a_checkpoint_after_the_last_recorded_step(void **state) {
+    struct world *w = *state;
+    struct run r = open_run(w);
+    record(w, &r, 0, 2);
+    save(w, &r, 4);
+    run_close(&r);
+    r = open_run(w);
+    assert_int_equal(r.start, RUN_RESUMED);
+    assert_int_equal(r.step, 4);
+    expect_ok(store_rewind(r.store, 1)); /* a row that the checkpoint's run had written is lost */
+    run_close(&r);
+    expect_failure(run_open(&r, &w->plan, &w->arena), EXIT_BAD_DATA,
+                   "run.sqlite ends at step 1, that of the checkpoint of step 4 reached step 2");
 }
 
 static void test_damaged_checkpoints(void **state) {
@@ -402,6 +419,7 @@ int main(void) {
         TEST(test_another_config_is_refused),
         TEST(test_two_trainers),
         TEST(test_checkpoints_without_their_store),
+        TEST(test_a_checkpoint_after_the_last_recorded_step),
         TEST(test_damaged_checkpoints),
         TEST(test_killed_anywhere),
         TEST(test_metrics_lines),
