@@ -97,14 +97,14 @@ demo: ## install what is missing, build, and run the whole story (SEED=1): runs/
 
 test: ## install what is missing; every check: unit, end to end, fuzz corpora, clang, sanitizers
 	@tools/setup.sh test
-	+@tests/run.sh all
+	@tests/run.sh all
 
 check: ## the unit and end-to-end tests of the gcc build only
-	+@tests/run.sh gcc
+	@tests/run.sh gcc
 
 asan: ## the unit tests and the fuzz corpora under the address and undefined-behaviour sanitizers
 	@tools/setup.sh test
-	+@tests/run.sh asan
+	@tests/run.sh asan
 
 bench: $(BENCHES) ## print what the kernels and the loop reach on this machine; build/bench.json too
 	@rm -f $(BUILD)/bench.json

@@ -8,6 +8,7 @@
 # Contracts: a cmocka program prints its summary to stderr; a script tests/e2e_NAME.sh sources
 # tests/e2e.sh (or ends with its own line `N passed, N failed`); both exit 0 exactly when all is well.
 set -u
+unset MAKEFLAGS MFLAGS # each build below is what it says, whatever the outer make was told
 cd "$(dirname "$0")/.." || exit 74
 mode=${1:-}
 jobs=$(nproc)
