@@ -2,19 +2,44 @@
 
 #include "base/utf8.h"
 
-static const size_t NONE = (size_t)-1;
+static const struct span TEXTS[TAGS] = {
+    {"<think>", 7}, {"</think>", 8}, {"<answer>", 8}, {"</answer>", 9}};
+
+struct span extract_tag_text(enum tag tag) {
+    return TEXTS[tag];
+}
+
+bool extract_tag(struct span text, size_t *at, size_t *begin, enum tag *tag) {
+    const char *end = text.p + text.n, *p = text.p + *at;
+    while (p < end && (p = memchr(p, '<', (size_t)(end - p)))) {
+        struct span rest = {p, (size_t)(end - p)};
+        for (int i = 0; i < TAGS; i++) {
+            if (!span_starts(rest, TEXTS[i])) continue;
+            *begin = (size_t)(p - text.p);
+            *at = *begin + TEXTS[i].n;
+            *tag = (enum tag)i;
+            return true;
+        }
+        p++;
+    }
+    return false;
+}
 
 bool extract_answer(struct span completion, struct span *answer) {
-    const struct span open = SPAN("<answer>"), close = SPAN("</answer>");
-    bool found = false;
-    for (size_t at = 0;;) {
-        size_t begin = span_find(completion, open, at);
-        size_t end = begin == NONE ? NONE : span_find(completion, close, begin + open.n);
-        if (end == NONE) return found;
-        *answer = span_slice(completion, begin + open.n, end);
-        found = true;
-        at = end + close.n;
+    bool found = false, is_open = false;
+    size_t at = 0, begin, opened = 0;
+    enum tag tag;
+    while (extract_tag(completion, &at, &begin, &tag)) {
+        if (tag == TAG_ANSWER && !is_open) {
+            is_open = true;
+            opened = at;
+        } else if (tag == TAG_END_ANSWER && is_open) {
+            is_open = false;
+            found = true;
+            *answer = span_slice(completion, opened, begin);
+        }
     }
+    return found;
 }
 
 static bool is_blank(int32_t c) {

@@ -3,6 +3,15 @@
 
 #include "base/span.h"
 
+/* The tags of the format, written exactly so, in lower case. */
+enum tag { TAG_THINK, TAG_END_THINK, TAG_ANSWER, TAG_END_ANSWER, TAGS };
+
+struct span extract_tag_text(enum tag tag); /* "<think>", "</think>", "<answer>", "</answer>" */
+
+/* The first tag that begins at or after *at. *at moves past it, *begin is where it begins. False when there
+ * is none. */
+bool extract_tag(struct span text, size_t *at, size_t *begin, enum tag *tag);
+
 /* The last complete <answer>...</answer>. Tags pair up from the left: an answer begins at the first
  * <answer> after the end of the one before and ends at the next </answer>, so it may itself contain
  * <answer>. What follows the last complete one, such as an <answer> that was cut off, is ignored. False

@@ -11,7 +11,7 @@
 const char *countdown_verdict_name(enum countdown_verdict verdict) {
     static const char *const names[] = {
         "equal",    "different", "wrong_numbers", "division_by_zero",
-        "unparsed", "too_deep",  "too_long",      "too_large"};
+        "unparsed", "too_deep",  "too_long"};
     return names[verdict];
 }
 
@@ -198,24 +198,17 @@ static bool run_small(const struct parser *p, int64_t target, struct rational *s
     return true;
 }
 
-static bool too_large(mpq_srcptr v) {
-    return mpz_sizeinbase(mpq_numref(v), 2) > COUNTDOWN_BITS_MAX ||
-           mpz_sizeinbase(mpq_denref(v), 2) > COUNTDOWN_BITS_MAX;
-}
-
-/* One instruction; what ends the run early, or COUNTDOWN_EQUAL. `top` is where the result goes, top + 1 the
- * right operand. */
-static enum countdown_verdict step_large(char op, mpq_ptr top, mpq_srcptr right) {
-    if (op == '/' && mpq_sgn(right) == 0) return COUNTDOWN_DIVISION_BY_ZERO;
+/* top = top op right, or -top. */
+static void step_large(char op, mpq_ptr top, mpq_srcptr right) {
     if (op == '~') mpq_neg(top, top);
     if (op == '+') mpq_add(top, top, right);
     if (op == '-') mpq_sub(top, top, right);
     if (op == '*') mpq_mul(top, top, right);
     if (op == '/') mpq_div(top, top, right);
-    return too_large(top) ? COUNTDOWN_TOO_LARGE : COUNTDOWN_EQUAL;
 }
 
-/* The same with GMP, for the rare answer whose values outgrow 64 bits. */
+/* The same with GMP, for the rare answer whose values outgrow 64 bits. Each number is used once and there
+ * are no powers, so no value has many more bits than the answer's digits. */
 static enum countdown_verdict run_large(const struct parser *p, int64_t target) {
     enum countdown_verdict verdict = COUNTDOWN_EQUAL;
     mpq_t *stack = memory_new((size_t)p->height_max, sizeof *stack);
@@ -228,7 +221,9 @@ static enum countdown_verdict run_large(const struct parser *p, int64_t target) 
             continue;
         }
         if (in->op != '~') top--;
-        verdict = step_large(in->op, stack[top], in->op == '~' ? stack[top] : stack[top + 1]);
+        mpq_srcptr right = in->op == '~' ? stack[top] : stack[top + 1];
+        if (in->op == '/' && mpq_sgn(right) == 0) verdict = COUNTDOWN_DIVISION_BY_ZERO;
+        else step_large(in->op, stack[top], right);
     }
     if (verdict == COUNTDOWN_EQUAL && mpq_cmp_si(stack[0], target, 1) != 0)
         verdict = COUNTDOWN_DIFFERENT;

@@ -15,7 +15,7 @@
  * given ones as a multiset. Dividing by zero has no value.
  *
  * Bounds: COUNTDOWN_ANSWER_MAX bytes, COUNTDOWN_DEPTH_MAX nested parentheses, COUNTDOWN_SIGNS_MAX signs in a
- * row, COUNTDOWN_BITS_MAX bits in a numerator or denominator. Beyond them an answer counts as wrong. */
+ * row. Beyond them an answer counts as wrong. */
 #pragma once
 
 #include "base/span.h"
@@ -26,7 +26,6 @@ enum {
     COUNTDOWN_ANSWER_MAX = 16 * 1024,
     COUNTDOWN_DEPTH_MAX = 200,
     COUNTDOWN_SIGNS_MAX = 2000,
-    COUNTDOWN_BITS_MAX = 1 << 16,
 };
 
 enum countdown_verdict {
@@ -37,7 +36,6 @@ enum countdown_verdict {
     COUNTDOWN_UNPARSED,
     COUNTDOWN_TOO_DEEP,
     COUNTDOWN_TOO_LONG,
-    COUNTDOWN_TOO_LARGE, /* a value of too many bits */
 };
 
 const char *countdown_verdict_name(enum countdown_verdict verdict); /* "equal", "different", ... */

@@ -2,42 +2,50 @@
 
 #include "reward/extract.h"
 
-static const size_t NONE = (size_t)-1;
+/* How often each tag stands in a text, and where first. */
+struct tag_count {
+    int n[TAGS];
+    size_t begin[TAGS], end[TAGS];
+};
 
-/* Whether `tag` occurs exactly once; *at is where. */
-static bool only_one(struct span text, struct span tag, size_t *at) {
-    *at = span_find(text, tag, 0);
-    return *at != NONE && span_find(text, tag, *at + tag.n) == NONE;
+static struct tag_count count_tags(struct span text) {
+    struct tag_count count = {0};
+    size_t at = 0, begin;
+    enum tag tag;
+    while (extract_tag(text, &at, &begin, &tag)) {
+        if (count.n[tag]++ > 0) continue;
+        count.begin[tag] = begin;
+        count.end[tag] = at;
+    }
+    return count;
 }
 
-static bool is_blank(struct span s) { return extract_trim(s).n == 0; }
+static bool opens_thinking(struct span prompt) {
+    return span_ends(extract_trim(prompt), extract_tag_text(TAG_THINK));
+}
+
+static bool is_blank(struct span text, size_t from, size_t to) {
+    return from <= to && extract_trim(span_slice(text, from, to)).n == 0;
+}
 
 bool judge_format(struct span prompt, struct span completion, enum finish_reason finish) {
-    const struct span think = SPAN("<think>"), end_think = SPAN("</think>"),
-                      answer = SPAN("<answer>"), end_answer = SPAN("</answer>");
-    size_t at_think, at_end_think, at_answer, at_end_answer, body = 0;
     if (finish != FINISH_STOP) return false;
-    if (span_ends(extract_trim(prompt), think)) {
-        if (span_find(completion, think, 0) != NONE) return false;
-    } else {
-        if (!only_one(completion, think, &at_think)) return false;
-        if (!is_blank(span_slice(completion, 0, at_think))) return false;
-        body = at_think + think.n;
-    }
-    if (!only_one(completion, end_think, &at_end_think) ||
-        !only_one(completion, answer, &at_answer) ||
-        !only_one(completion, end_answer, &at_end_answer))
-        return false;
-    return body <= at_end_think && at_end_think < at_answer && at_answer < at_end_answer &&
-           is_blank(span_slice(completion, at_end_think + end_think.n, at_answer)) &&
-           !is_blank(span_slice(completion, at_answer + answer.n, at_end_answer)) &&
-           is_blank(span_slice(completion, at_end_answer + end_answer.n, completion.n));
+    const struct tag_count c = count_tags(completion);
+    bool is_open = opens_thinking(prompt);
+    if (c.n[TAG_THINK] != !is_open) return false;
+    for (int tag = TAG_END_THINK; tag < TAGS; tag++)
+        if (c.n[tag] != 1) return false;
+    return is_blank(completion, 0, c.begin[TAG_THINK]) &&
+           c.end[TAG_THINK] <= c.begin[TAG_END_THINK] &&
+           is_blank(completion, c.end[TAG_END_THINK], c.begin[TAG_ANSWER]) &&
+           c.end[TAG_ANSWER] <= c.begin[TAG_END_ANSWER] &&
+           !is_blank(completion, c.end[TAG_ANSWER], c.begin[TAG_END_ANSWER]) &&
+           is_blank(completion, c.end[TAG_END_ANSWER], completion.n);
 }
 
 double judge_tags(struct span prompt, struct span completion) {
-    const struct span tags[] = {SPAN("<think>"), SPAN("</think>"), SPAN("<answer>"), SPAN("</answer>")};
-    int first = span_ends(extract_trim(prompt), tags[0]), found = 0;
-    size_t at;
-    for (int i = first; i < 4; i++) found += only_one(completion, tags[i], &at);
-    return (double)found / (4 - first);
+    const struct tag_count c = count_tags(completion);
+    int first = opens_thinking(prompt) ? TAG_END_THINK : TAG_THINK, found = 0;
+    for (int tag = first; tag < TAGS; tag++) found += c.n[tag] == 1;
+    return (double)found / (TAGS - first);
 }
