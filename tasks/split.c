@@ -23,6 +23,7 @@ enum split_part split_of(const struct split *split, struct span name) {
                                                .draw = (uint32_t)hash,
                                                .stage = RNG_TASK});
     double u = rng_unit(&rng);
+    /* From both ends, so that changing one share leaves the other part as it is. */
     if (u < split->heldout) return SPLIT_HELDOUT;
-    return u < split->heldout + split->validation ? SPLIT_VALIDATION : SPLIT_TRAIN;
+    return u >= 1 - split->validation ? SPLIT_VALIDATION : SPLIT_TRAIN;
 }

@@ -1,5 +1,6 @@
 /* A task: the problems of a config in three parts that share no multiset of numbers (Countdown), no
- * pair of operands (addition, multiplication) and no question (files). */
+ * pair of operands (addition, multiplication) and no question (files). A part that the config reads
+ * from a file of its own is taken as it is. */
 #pragma once
 
 #include "tasks/problem.h"
