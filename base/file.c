@@ -61,7 +61,8 @@ status file_read(struct span *out, const char *path, size_t max_bytes, struct ar
         if (got <= 0) break;
         n += (size_t)got;
         if (n > max_bytes) {
-            s = fail(EXIT_BAD_DATA, "%s is larger than the %zu bytes allowed for it", path, max_bytes);
+            s = fail(EXIT_BAD_DATA, "%s is larger than the %zu bytes allowed for it", path,
+                     max_bytes);
             break;
         }
     }
@@ -82,10 +83,8 @@ status file_map(struct span *out, const char *path) {
         *out = SPAN("");
     } else {
         void *p = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
-        if (p == MAP_FAILED)
-            s = read_failed(path, errno);
-        else
-            *out = (struct span){p, (size_t)info.st_size};
+        if (p == MAP_FAILED) s = read_failed(path, errno);
+        else *out = (struct span){p, (size_t)info.st_size};
     }
     close(fd);
     return s;
@@ -216,7 +215,8 @@ static status remove_at(int at, const char *name, const char *path, int depth) {
     if (errno != EISDIR && errno != EPERM)
         return fail_errno(EXIT_IO, errno, "cannot remove %s in %s", name, path);
     if (depth == TREE_DEPTH_MAX)
-        return fail(EXIT_IO, "cannot remove %s: more than %d directories deep", path, TREE_DEPTH_MAX);
+        return fail(EXIT_IO, "cannot remove %s: more than %d directories deep", path,
+                    TREE_DEPTH_MAX);
     int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     if (!dir) {

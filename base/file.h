@@ -36,7 +36,7 @@ struct file_writer {
 
 status file_writer_open(struct file_writer *w, const char *path); /* creates or truncates */
 status file_writer_put(struct file_writer *w, const void *data, size_t n);
-status file_writer_close(struct file_writer *w); /* syncs, closes; when either fails, removes the file */
+status file_writer_close(struct file_writer *w); /* syncs, closes; on failure removes the file */
 void file_writer_abandon(struct file_writer *w); /* closes and removes the file; closed: nothing */
 
 /* Copies a regular file's bytes to a new file, synced. EXIT_NO_INPUT, EXIT_IO. */
@@ -56,10 +56,10 @@ status file_make_dirs(const char *path);
  * followed. Refuses "/", "." and ".." in any spelling. EXIT_IO. */
 status file_remove_tree(const char *path);
 
-bool file_exists(const char *path);   /* anything of that name, links followed */
+bool file_exists(const char *path); /* anything of that name, links followed */
 bool file_is_dir(const char *path);
 
 enum { SHA256_TEXT = 65 }; /* 64 hexadecimal digits and a NUL */
 void file_sha256_bytes(struct span bytes, char hex[static SHA256_TEXT]);
-uint64_t file_sha256_head(const char hex[static SHA256_TEXT]); /* its first 64 bits */
+uint64_t file_sha256_head(const char hex[static SHA256_TEXT]);      /* its first 64 bits */
 status file_sha256(const char *path, char hex[static SHA256_TEXT]); /* EXIT_NO_INPUT */

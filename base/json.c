@@ -48,22 +48,22 @@ struct span json_span(const json_t *string) {
 
 /* A value as a sentence may quote it: at most a few dozen characters. */
 static void quote(const json_t *value, char out[static 48]) {
-    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT) : NULL;
-    if (!text)
-        strcpy(out, "missing");
-    else if (snprintf(out, 48, "%s", text) >= 48)
-        strcpy(out + 44, "...");
+    char *text =
+        value ? json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT) : NULL;
+    if (!text) strcpy(out, "missing");
+    else if (snprintf(out, 48, "%s", text) >= 48) strcpy(out + 44, "...");
     free(text);
 }
 
-static status wrong(const json_t *object, const char *where, const char *key, const char *expected) {
+static status wrong(const json_t *object, const char *where, const char *key,
+                    const char *expected) {
     char found[48];
     quote(json_object_get(object, key), found);
     return fail(EXIT_BAD_DATA, "%s: \"%s\" must be %s, not %s", where, key, expected, found);
 }
 
-status json_get_int(const json_t *object, const char *where, const char *key, int64_t low, int64_t high,
-                    int64_t *out) {
+status json_get_int(const json_t *object, const char *where, const char *key, int64_t low,
+                    int64_t high, int64_t *out) {
     const json_t *value = json_object_get(object, key);
     json_int_t x = json_integer_value(value);
     if (json_is_integer(value) && x >= low && x <= high) {
@@ -71,7 +71,8 @@ status json_get_int(const json_t *object, const char *where, const char *key, in
         return NULL;
     }
     char expected[80];
-    snprintf(expected, sizeof expected, "an integer in [%lld, %lld]", (long long)low, (long long)high);
+    snprintf(expected, sizeof expected, "an integer in [%lld, %lld]", (long long)low,
+             (long long)high);
     return wrong(object, where, key, expected);
 }
 
@@ -102,14 +103,16 @@ status json_get_string(const json_t *object, const char *where, const char *key,
     return NULL;
 }
 
-status json_get_array(const json_t *object, const char *where, const char *key, const json_t **out) {
+status json_get_array(const json_t *object, const char *where, const char *key,
+                      const json_t **out) {
     const json_t *value = json_object_get(object, key);
     if (!json_is_array(value)) return wrong(object, where, key, "a list");
     *out = value;
     return NULL;
 }
 
-status json_get_object(const json_t *object, const char *where, const char *key, const json_t **out) {
+status json_get_object(const json_t *object, const char *where, const char *key,
+                       const json_t **out) {
     const json_t *value = json_object_get(object, key);
     if (!json_is_object(value)) return wrong(object, where, key, "an object");
     *out = value;
@@ -130,15 +133,18 @@ status json_maybe_bool(const json_t *object, const char *where, const char *key,
     return json_has(object, key) ? json_get_bool(object, where, key, out) : NULL;
 }
 
-status json_maybe_string(const json_t *object, const char *where, const char *key, struct span *out) {
+status json_maybe_string(const json_t *object, const char *where, const char *key,
+                         struct span *out) {
     return json_has(object, key) ? json_get_string(object, where, key, out) : NULL;
 }
 
-status json_maybe_array(const json_t *object, const char *where, const char *key, const json_t **out) {
+status json_maybe_array(const json_t *object, const char *where, const char *key,
+                        const json_t **out) {
     return json_has(object, key) ? json_get_array(object, where, key, out) : NULL;
 }
 
-status json_maybe_object(const json_t *object, const char *where, const char *key, const json_t **out) {
+status json_maybe_object(const json_t *object, const char *where, const char *key,
+                         const json_t **out) {
     return json_has(object, key) ? json_get_object(object, where, key, out) : NULL;
 }
 
@@ -177,7 +183,8 @@ struct span json_pretty(const json_t *value, struct arena *arena) {
 
 status json_lines_open(struct json_lines *r, const char *path, size_t line_max) {
     bool standard_input = strcmp(path, "-") == 0;
-    *r = (struct json_lines){.path = standard_input ? "standard input" : path, .line_max = line_max};
+    *r =
+        (struct json_lines){.path = standard_input ? "standard input" : path, .line_max = line_max};
     r->fd = standard_input ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (r->fd < 0) return fail_errno(EXIT_NO_INPUT, errno, "cannot read %s", path);
     r->capacity = LINE_FIRST;
@@ -194,8 +201,9 @@ static status lines_fill(struct json_lines *r) {
     }
     if (r->end == r->capacity) {
         if (r->end > r->line_max)
-            return fail(EXIT_BAD_DATA, "%s:%zu: the line is longer than the %zu bytes allowed for it",
-                        r->path, r->line + 1, r->line_max);
+            return fail(EXIT_BAD_DATA,
+                        "%s:%zu: the line is longer than the %zu bytes allowed for it", r->path,
+                        r->line + 1, r->line_max);
         r->buffer = memory_grow(r->buffer, r->capacity *= 2, 1);
     }
     ssize_t got;
@@ -211,9 +219,8 @@ status json_lines_next(struct json_lines *r, struct span *line, bool *more) {
     size_t searched = 0; /* bytes after begin without a newline */
     for (;;) {
         size_t held = r->end - r->begin;
-        const char *newline = held > searched ? memchr(r->buffer + r->begin + searched, '\n',
-                                                       held - searched)
-                                              : NULL;
+        const char *newline =
+            held > searched ? memchr(r->buffer + r->begin + searched, '\n', held - searched) : NULL;
         if (!newline && !r->at_end) {
             searched = held;
             TRY(lines_fill(r));
@@ -226,8 +233,9 @@ status json_lines_next(struct json_lines *r, struct span *line, bool *more) {
         r->begin += n + (newline ? 1 : 0);
         r->line++;
         if (n > r->line_max)
-            return fail(EXIT_BAD_DATA, "%s:%zu: the line is longer than the %zu bytes allowed for it",
-                        r->path, r->line, r->line_max);
+            return fail(EXIT_BAD_DATA,
+                        "%s:%zu: the line is longer than the %zu bytes allowed for it", r->path,
+                        r->line, r->line_max);
         if (span_trim(*line).n > 0) return NULL;
         searched = 0;
     }

@@ -19,23 +19,27 @@ status json_parse_file(json_t **out, const char *path, size_t max_bytes);
 /* Typed members of an object. json_get_X demands the key; json_maybe_X leaves *out as it is when the
  * key is missing or null. EXIT_BAD_DATA: "WHERE: "KEY" must be an integer in [1, 512], not 0". Strings
  * are borrowed from the object. */
-status json_get_int(const json_t *object, const char *where, const char *key, int64_t low, int64_t high,
-                    int64_t *out);
+status json_get_int(const json_t *object, const char *where, const char *key, int64_t low,
+                    int64_t high, int64_t *out);
 status json_get_number(const json_t *object, const char *where, const char *key, double low,
                        double high, double *out); /* integers are numbers too */
 status json_get_bool(const json_t *object, const char *where, const char *key, bool *out);
 status json_get_string(const json_t *object, const char *where, const char *key, struct span *out);
 status json_get_array(const json_t *object, const char *where, const char *key, const json_t **out);
-status json_get_object(const json_t *object, const char *where, const char *key, const json_t **out);
+status json_get_object(const json_t *object, const char *where, const char *key,
+                       const json_t **out);
 
 status json_maybe_int(const json_t *object, const char *where, const char *key, int64_t low,
                       int64_t high, int64_t *out);
 status json_maybe_number(const json_t *object, const char *where, const char *key, double low,
                          double high, double *out);
 status json_maybe_bool(const json_t *object, const char *where, const char *key, bool *out);
-status json_maybe_string(const json_t *object, const char *where, const char *key, struct span *out);
-status json_maybe_array(const json_t *object, const char *where, const char *key, const json_t **out);
-status json_maybe_object(const json_t *object, const char *where, const char *key, const json_t **out);
+status json_maybe_string(const json_t *object, const char *where, const char *key,
+                         struct span *out);
+status json_maybe_array(const json_t *object, const char *where, const char *key,
+                        const json_t **out);
+status json_maybe_object(const json_t *object, const char *where, const char *key,
+                         const json_t **out);
 
 bool json_has(const json_t *object, const char *key); /* present and not null */
 

@@ -15,7 +15,11 @@ static const struct family {
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 /* Which families a key belongs to. */
-enum { QWEN = 1 << POLICY_QWEN3, QWEN_MOE = 1 << POLICY_QWEN3_MOE, DEEPSEEK = 1 << POLICY_DEEPSEEK_V3 };
+enum {
+    QWEN = 1 << POLICY_QWEN3,
+    QWEN_MOE = 1 << POLICY_QWEN3_MOE,
+    DEEPSEEK = 1 << POLICY_DEEPSEEK_V3
+};
 enum { GQA = QWEN | QWEN_MOE, MOE = QWEN_MOE | DEEPSEEK, ALL = GQA | DEEPSEEK };
 
 /* The integers of a config.json, in the spelling we write. */
@@ -26,7 +30,7 @@ static const struct int_key {
     const char *other_name; /* what to read where the first is missing */
 } int_keys[] = {
 #define KEY(name, field, families, low, high, other)                                               \
-    {name, offsetof(struct policy_config, field), families, low, high, other}
+    { name, offsetof(struct policy_config, field), families, low, high, other }
     KEY("vocab_size", vocab, ALL, 1, POLICY_VOCAB_MAX, NULL),
     KEY("hidden_size", hidden, ALL, 1, POLICY_WIDTH_MAX, NULL),
     KEY("num_hidden_layers", layers, ALL, 1, POLICY_LAYERS_MAX, NULL),
@@ -68,10 +72,12 @@ enum { N_REAL_KEYS = sizeof real_keys / sizeof *real_keys };
 static const struct only_key {
     const char *name, *only; /* JSON */
 } only_keys[] = {
-    {"hidden_act", "\"silu\""},       {"use_sliding_window", "false"}, {"attention_bias", "false"},
-    {"mlp_bias", "false"},            {"attention_dropout", "0.0"},    {"partial_rotary_factor", "1.0"},
-    {"scoring_func", "\"sigmoid\""},  {"topk_method", "\"noaux_tc\""}, {"moe_layer_freq", "1"},
-    {"quantization_config", "null"},  {"per_layer_config", "null"},
+    {"hidden_act", "\"silu\""},      {"use_sliding_window", "false"},
+    {"attention_bias", "false"},     {"mlp_bias", "false"},
+    {"attention_dropout", "0.0"},    {"partial_rotary_factor", "1.0"},
+    {"scoring_func", "\"sigmoid\""}, {"topk_method", "\"noaux_tc\""},
+    {"moe_layer_freq", "1"},         {"quantization_config", "null"},
+    {"per_layer_config", "null"},
 };
 enum { N_ONLY_KEYS = sizeof only_keys / sizeof *only_keys };
 
@@ -111,7 +117,8 @@ static status read_family(struct policy_config *c, const json_t *config, const c
     while (family < N_FAMILIES && !span_eq(type, span_of(families[family].model_type))) family++;
     if (family == N_FAMILIES)
         return fail(EXIT_BAD_DATA,
-                    "%s: the \"model_type\" \"%.*s\" is not supported, only qwen3, qwen3_moe and deepseek_v3 are",
+                    "%s: the \"model_type\" \"%.*s\" is not supported, only qwen3, qwen3_moe and "
+                    "deepseek_v3 are",
                     where, type.n < 64 ? (int)type.n : 64, type.p);
     c->family = (enum policy_family)family;
     const json_t *architectures = NULL, *architecture;
@@ -122,8 +129,9 @@ static status read_family(struct policy_config *c, const json_t *config, const c
         found |= span_eq(json_span(architecture), span_of(families[family].architecture));
     }
     if (!found)
-        return fail(EXIT_BAD_DATA, "%s: \"architectures\" does not name %s, the only one supported for %s",
-                    where, families[family].architecture, families[family].model_type);
+        return fail(EXIT_BAD_DATA,
+                    "%s: \"architectures\" does not name %s, the only one supported for %s", where,
+                    families[family].architecture, families[family].model_type);
     return NULL;
 }
 
@@ -131,9 +139,11 @@ static status read_ints(struct policy_config *c, const json_t *config, const cha
     for (int i = 0; i < N_INT_KEYS; i++) {
         const struct int_key *key = &int_keys[i];
         if (!in_family(c, key->families)) continue;
-        bool other = key->other_name && !json_has(config, key->name) && json_has(config, key->other_name);
+        bool other =
+            key->other_name && !json_has(config, key->name) && json_has(config, key->other_name);
         int64_t x = 0;
-        TRY(json_get_int(config, where, other ? key->other_name : key->name, key->low, key->high, &x));
+        TRY(json_get_int(config, where, other ? key->other_name : key->name, key->low, key->high,
+                         &x));
         *int_field(c, key) = (int)x;
     }
     return NULL;
@@ -153,19 +163,21 @@ static status read_reals(struct policy_config *c, const json_t *config, const ch
     return NULL;
 }
 
-static status read_layer_types(const struct policy_config *c, const json_t *config, const char *where) {
+static status read_layer_types(const struct policy_config *c, const json_t *config,
+                               const char *where) {
     const json_t *types = NULL, *type;
     TRY(json_maybe_array(config, where, "layer_types", &types));
     if (!types) return NULL;
     size_t i;
     json_array_foreach((json_t *)types, i, type) {
         if (!span_eq(json_span(type), SPAN("full_attention")))
-            return fail(EXIT_BAD_DATA, "%s: \"layer_types\" of layer %zu is not supported, only full_attention is",
+            return fail(EXIT_BAD_DATA,
+                        "%s: \"layer_types\" of layer %zu is not supported, only full_attention is",
                         where, i);
     }
     if (i != (size_t)c->layers)
-        return fail(EXIT_BAD_DATA, "%s: \"layer_types\" has %zu entries, %d were expected", where, i,
-                    c->layers);
+        return fail(EXIT_BAD_DATA, "%s: \"layer_types\" has %zu entries, %d were expected", where,
+                    i, c->layers);
     return NULL;
 }
 
@@ -174,8 +186,8 @@ static status check_rope_type(const json_t *rope, const char *where, const char 
     TRY(json_maybe_string(rope, where, "type", &type));
     TRY(json_maybe_string(rope, where, "rope_type", &type));
     if (span_eq(type, SPAN("default"))) return NULL;
-    return fail(EXIT_BAD_DATA, "%s: \"%s\" of type \"%.*s\" is not supported, only \"default\" is", where,
-                key, type.n < 64 ? (int)type.n : 64, type.p ? type.p : "");
+    return fail(EXIT_BAD_DATA, "%s: \"%s\" of type \"%.*s\" is not supported, only \"default\" is",
+                where, key, type.n < 64 ? (int)type.n : 64, type.p ? type.p : "");
 }
 
 /* transformers 4 keeps rope_theta at the top and scaling in rope_scaling, 5 all in rope_parameters. */
@@ -223,7 +235,8 @@ static status read_moe(struct policy_config *c, const json_t *config, const char
 static status read_mla(struct policy_config *c, const json_t *config, const char *where) {
     int64_t q_lora = 0;
     if (!json_object_get(config, "q_lora_rank"))
-        return fail(EXIT_BAD_DATA, "%s: \"q_lora_rank\" is missing, a number or null was expected", where);
+        return fail(EXIT_BAD_DATA, "%s: \"q_lora_rank\" is missing, a number or null was expected",
+                    where);
     TRY(json_maybe_int(config, where, "q_lora_rank", 1, POLICY_WIDTH_MAX, &q_lora));
     c->q_lora = (int)q_lora;
     c->rope_interleaved = true;
@@ -236,8 +249,8 @@ static status read_eos(struct policy_config *c, const json_t *config, const char
     if (!value || json_is_null(value)) return NULL;
     size_t n = json_is_array(value) ? json_array_size(value) : 1;
     if (n > POLICY_EOS_MAX)
-        return fail(EXIT_BAD_DATA, "%s: \"eos_token_id\" lists %zu ids, at most %d were expected", where, n,
-                    POLICY_EOS_MAX);
+        return fail(EXIT_BAD_DATA, "%s: \"eos_token_id\" lists %zu ids, at most %d were expected",
+                    where, n, POLICY_EOS_MAX);
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_is_array(value) ? json_array_get(value, i) : value;
         json_int_t x = json_integer_value(id);
@@ -259,7 +272,7 @@ static status read_tokens(struct policy_config *c, const json_t *config, const c
     return read_eos(c, config, where);
 }
 
-static status config_parse(struct policy_config *c, const json_t *config, const char *where) {
+static status read_config(struct policy_config *c, const json_t *config, const char *where) {
     memset(c, 0, sizeof *c); /* padding too: two configs compare as bytes */
     if (!json_is_object(config)) return fail(EXIT_BAD_DATA, "%s: not a JSON object", where);
     TRY(read_family(c, config, where));
@@ -288,21 +301,25 @@ static status check_ranges(const struct policy_config *c, const char *where) {
         const struct real_key *key = &real_keys[i];
         double x = *real_field(&copy, key);
         if (in_family(c, key->families) && !(x >= key->low && x <= key->high))
-            return fail(EXIT_BAD_DATA, "%s: \"%s\" must be a number in [%g, %g], not %g", where, key->name,
-                        key->low, key->high, x);
+            return fail(EXIT_BAD_DATA, "%s: \"%s\" must be a number in [%g, %g], not %g", where,
+                        key->name, key->low, key->high, x);
     }
     return NULL;
 }
 
 static status check_router(const struct policy_config *c, const char *where) {
     if (c->top_k > c->experts)
-        return fail(EXIT_BAD_DATA, "%s: \"num_experts_per_tok\" is %d, more than the %d experts", where,
-                    c->top_k, c->experts);
-    if (c->n_group < 1 || c->experts % c->n_group != 0 || (c->router_sigmoid && c->experts / c->n_group < 2))
-        return fail(EXIT_BAD_DATA, "%s: \"n_group\" is %d, which does not cut %d experts into groups of two or more",
-                    where, c->n_group, c->experts);
+        return fail(EXIT_BAD_DATA, "%s: \"num_experts_per_tok\" is %d, more than the %d experts",
+                    where, c->top_k, c->experts);
+    if (c->n_group < 1 || c->experts % c->n_group != 0 ||
+        (c->router_sigmoid && c->experts / c->n_group < 2))
+        return fail(
+            EXIT_BAD_DATA,
+            "%s: \"n_group\" is %d, which does not cut %d experts into groups of two or more",
+            where, c->n_group, c->experts);
     if (c->topk_group > c->n_group || c->topk_group * (c->experts / c->n_group) < c->top_k)
-        return fail(EXIT_BAD_DATA, "%s: \"topk_group\" is %d, %d experts must come out of at most %d groups of %d",
+        return fail(EXIT_BAD_DATA,
+                    "%s: \"topk_group\" is %d, %d experts must come out of at most %d groups of %d",
                     where, c->topk_group, c->top_k, c->n_group, c->experts / c->n_group);
     for (int i = 0; c->sparse_step > 0 && i < c->layers; i++)
         if (policy_layer_is_moe(c, i)) return NULL;
@@ -314,33 +331,48 @@ status policy_config_check(const struct policy_config *c, const char *where) {
     TRY(check_ranges(c, where));
     bool mla = in_family(c, DEEPSEEK);
     if (mla ? c->kv_heads != c->heads : c->heads % c->kv_heads != 0)
-        return fail(EXIT_BAD_DATA, "%s: \"num_key_value_heads\" is %d, which does not %s %d attention heads",
+        return fail(EXIT_BAD_DATA,
+                    "%s: \"num_key_value_heads\" is %d, which does not %s %d attention heads",
                     where, c->kv_heads, mla ? "equal the" : "divide the", c->heads);
     const char *rotated = mla ? "qk_rope_head_dim" : "head_dim";
     if ((mla ? c->rope_dim : c->head_dim) % 2 != 0)
-        return fail(EXIT_BAD_DATA, "%s: \"%s\" must be even, because positions rotate pairs", where, rotated);
+        return fail(EXIT_BAD_DATA, "%s: \"%s\" must be even, because positions rotate pairs", where,
+                    rotated);
     return in_family(c, MOE) ? check_router(c, where) : NULL;
+}
+
+status policy_config_parse(struct policy_config *out, struct span json, const char *where) {
+    json_t *config;
+    TRY(json_parse(&config, json, where, 1));
+    status s = read_config(out, config, where);
+    json_decref(config);
+    return s;
+}
+
+/* generation_config.json need not be there; where it is, it knows the end tokens better. */
+static status read_generation(struct policy_config *out, const char *path) {
+    if (!file_exists(path)) return NULL;
+    json_t *generation;
+    TRY(json_parse_file(&generation, path, CONFIG_BYTES_MAX));
+    status s = read_eos(out, generation, path);
+    json_decref(generation);
+    return s;
 }
 
 status policy_config_read(struct policy_config *out, const char *dir) {
     struct arena arena = {0};
+    struct span json;
     const char *path = arena_print(&arena, "%s/config.json", dir);
-    const char *generation_path = arena_print(&arena, "%s/generation_config.json", dir);
-    json_t *config = NULL, *generation = NULL;
-    status s = json_parse_file(&config, path, CONFIG_BYTES_MAX);
-    if (!s) s = config_parse(out, config, path);
-    if (!s && file_exists(generation_path)) {
-        s = json_parse_file(&generation, generation_path, CONFIG_BYTES_MAX);
-        if (!s) s = read_eos(out, generation, generation_path);
-    }
-    json_decref(config);
-    json_decref(generation);
+    status s = file_read(&json, path, CONFIG_BYTES_MAX, &arena);
+    if (!s) s = policy_config_parse(out, json, path);
+    if (!s) s = read_generation(out, arena_print(&arena, "%s/generation_config.json", dir));
     arena_free(&arena);
     return s;
 }
 
 bool policy_layer_is_moe(const struct policy_config *c, int layer) {
-    if (c->experts == 0 || layer < c->first_dense || (layer + 1) % c->sparse_step != 0) return false;
+    if (c->experts == 0 || layer < c->first_dense || (layer + 1) % c->sparse_step != 0)
+        return false;
     for (int i = 0; i < c->n_mlp_only; i++)
         if (c->mlp_only[i] == layer) return false;
     return true;
@@ -359,7 +391,8 @@ static void put_moe(const struct policy_config *c, json_t *config) {
     json_object_set_new(config, "norm_topk_prob", json_boolean(c->norm_topk));
     if (c->family == POLICY_DEEPSEEK_V3) return;
     json_t *dense = json_array();
-    for (int i = 0; i < c->n_mlp_only; i++) json_array_append_new(dense, json_integer(c->mlp_only[i]));
+    for (int i = 0; i < c->n_mlp_only; i++)
+        json_array_append_new(dense, json_integer(c->mlp_only[i]));
     json_object_set_new(config, "mlp_only_layers", dense);
     json_object_set_new(config, "decoder_sparse_step", json_integer(c->sparse_step));
 }
@@ -377,17 +410,20 @@ static void put_mla(const struct policy_config *c, json_t *config) {
 const char *policy_config_json(const struct policy_config *c, struct arena *arena) {
     struct policy_config copy = *c;
     const struct family *family = &families[c->family];
-    json_t *config = json_pack("{s:[s], s:s, s:s, s:s, s:b, s:b, s:f, s:n}", "architectures",
-                               family->architecture, "model_type", family->model_type, "hidden_act",
-                               "silu", "torch_dtype", "float32", "tie_word_embeddings", (int)c->tied,
-                               "attention_bias", 0, "attention_dropout", 0.0, "rope_scaling");
+    json_t *config =
+        json_pack("{s:[s], s:s, s:s, s:s, s:b, s:b, s:f, s:n}", "architectures",
+                  family->architecture, "model_type", family->model_type, "hidden_act", "silu",
+                  "torch_dtype", "float32", "tie_word_embeddings", (int)c->tied, "attention_bias",
+                  0, "attention_dropout", 0.0, "rope_scaling");
     REQUIRE(config);
     for (int i = 0; i < N_INT_KEYS; i++)
         if (in_family(c, int_keys[i].families))
-            json_object_set_new(config, int_keys[i].name, json_integer(*int_field(&copy, &int_keys[i])));
+            json_object_set_new(config, int_keys[i].name,
+                                json_integer(*int_field(&copy, &int_keys[i])));
     for (int i = 0; i < N_REAL_KEYS; i++)
         if (in_family(c, real_keys[i].families))
-            json_object_set_new(config, real_keys[i].name, json_real(*real_field(&copy, &real_keys[i])));
+            json_object_set_new(config, real_keys[i].name,
+                                json_real(*real_field(&copy, &real_keys[i])));
     if (in_family(c, MOE)) put_moe(c, config);
     if (in_family(c, DEEPSEEK)) put_mla(c, config);
     json_object_set_new(config, "bos_token_id", token_json(c->bos));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/span.h"
 #include "base/status.h"
 
 #include <stdint.h>
@@ -12,13 +13,13 @@ enum policy_family { POLICY_QWEN3, POLICY_QWEN3_MOE, POLICY_DEEPSEEK_V3 };
 
 struct policy_config {
     enum policy_family family;
-    int vocab;    /* rows of the embedding, padding included */
-    int hidden;   /* D */
+    int vocab;  /* rows of the embedding, padding included */
+    int hidden; /* D */
     int layers;
-    int heads;    /* H */
-    int kv_heads; /* G; deepseek_v3: equal to heads in the file, 1 in the latent attention */
-    int head_dim; /* per-head width of q, k, v; 0 in MLA, which has its own widths below */
-    int dense_ffn;    /* intermediate_size */
+    int heads;     /* H */
+    int kv_heads;  /* G; deepseek_v3: equal to heads in the file, 1 in the latent attention */
+    int head_dim;  /* per-head width of q, k, v; 0 in MLA, which has its own widths below */
+    int dense_ffn; /* intermediate_size */
     double rms_eps;
     double rope_theta;
     int max_positions; /* max_position_embeddings */
@@ -26,9 +27,9 @@ struct policy_config {
 
     /* Mixture of experts. experts = 0: dense, and the rest of the block is 0. */
     int experts, top_k, expert_ffn; /* E, A, moe_intermediate_size */
-    int shared_experts;             /* n_shared_experts: one MLP of width shared_experts * expert_ffn */
-    int first_dense;                /* first_k_dense_replace: leading dense layers */
-    int sparse_step;                /* decoder_sparse_step */
+    int shared_experts; /* n_shared_experts: one MLP of width shared_experts * expert_ffn */
+    int first_dense;    /* first_k_dense_replace: leading dense layers */
+    int sparse_step;    /* decoder_sparse_step */
     int n_mlp_only;
     int mlp_only[POLICY_LAYERS_MAX]; /* mlp_only_layers */
     bool router_sigmoid, norm_topk;
@@ -39,7 +40,8 @@ struct policy_config {
     int q_lora, kv_lora, nope_dim, rope_dim, v_dim;
     bool rope_interleaved;
 
-    int32_t eos[POLICY_EOS_MAX]; /* eos_token_id, one or several; generation_config.json's if present */
+    /* eos_token_id, one or several; generation_config.json's if present. */
+    int32_t eos[POLICY_EOS_MAX];
     int n_eos;
     int32_t bos, pad; /* -1: none */
     double init_std;  /* initializer_range */
@@ -58,6 +60,9 @@ enum {
  * windows, other activations, biases, scaled rotary embeddings, quantized weights, dropout, ...) is
  * refused by name. */
 status policy_config_read(struct policy_config *out, const char *dir);
+
+/* The same from the text of a config.json; `where` begins the sentences. */
+status policy_config_parse(struct policy_config *out, struct span json, const char *where);
 
 /* Whether the numbers of a config agree with each other and lie in their ranges: what reading checks,
  * for configs made otherwise. `where` begins the sentence. EXIT_BAD_DATA. */

@@ -18,13 +18,27 @@ static const struct dtype {
     enum tensor_dtype dtype;
 } dtypes[] = {
     /* In the reference writer's order: the last come first in a file. */
-    {"BOOL", 8, DTYPE_OTHER},        {"F4", 4, DTYPE_OTHER},          {"F6_E2M3", 6, DTYPE_OTHER},
-    {"F6_E3M2", 6, DTYPE_OTHER},     {"U8", 8, DTYPE_U8},             {"I8", 8, DTYPE_OTHER},
-    {"F8_E5M2", 8, DTYPE_OTHER},     {"F8_E4M3", 8, DTYPE_OTHER},     {"F8_E8M0", 8, DTYPE_OTHER},
-    {"F8_E4M3FNUZ", 8, DTYPE_OTHER}, {"F8_E5M2FNUZ", 8, DTYPE_OTHER}, {"I16", 16, DTYPE_OTHER},
-    {"U16", 16, DTYPE_OTHER},        {"F16", 16, DTYPE_F16},          {"BF16", 16, DTYPE_BF16},
-    {"I32", 32, DTYPE_I32},          {"U32", 32, DTYPE_OTHER},        {"F32", 32, DTYPE_F32},
-    {"C64", 64, DTYPE_OTHER},        {"F64", 64, DTYPE_OTHER},        {"I64", 64, DTYPE_I64},
+    {"BOOL", 8, DTYPE_OTHER},
+    {"F4", 4, DTYPE_OTHER},
+    {"F6_E2M3", 6, DTYPE_OTHER},
+    {"F6_E3M2", 6, DTYPE_OTHER},
+    {"U8", 8, DTYPE_U8},
+    {"I8", 8, DTYPE_OTHER},
+    {"F8_E5M2", 8, DTYPE_OTHER},
+    {"F8_E4M3", 8, DTYPE_OTHER},
+    {"F8_E8M0", 8, DTYPE_OTHER},
+    {"F8_E4M3FNUZ", 8, DTYPE_OTHER},
+    {"F8_E5M2FNUZ", 8, DTYPE_OTHER},
+    {"I16", 16, DTYPE_OTHER},
+    {"U16", 16, DTYPE_OTHER},
+    {"F16", 16, DTYPE_F16},
+    {"BF16", 16, DTYPE_BF16},
+    {"I32", 32, DTYPE_I32},
+    {"U32", 32, DTYPE_OTHER},
+    {"F32", 32, DTYPE_F32},
+    {"C64", 64, DTYPE_OTHER},
+    {"F64", 64, DTYPE_OTHER},
+    {"I64", 64, DTYPE_I64},
     {"U64", 64, DTYPE_OTHER},
 };
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
@@ -47,8 +61,8 @@ static status entry_dims(struct tensor_entry *e, const json_t *value, const char
     const json_t *shape, *size;
     TRY(status_context(json_get_array(value, e->name, "shape", &shape), "%s", path));
     if (json_array_size(shape) > TENSOR_DIMS_MAX)
-        return fail(EXIT_BAD_DATA, "%s: tensor %s has %zu dimensions, at most %d were expected", path,
-                    e->name, json_array_size(shape), TENSOR_DIMS_MAX);
+        return fail(EXIT_BAD_DATA, "%s: tensor %s has %zu dimensions, at most %d were expected",
+                    path, e->name, json_array_size(shape), TENSOR_DIMS_MAX);
     e->n_dims = (int)json_array_size(shape);
     e->elements = 1;
     size_t i;
@@ -59,7 +73,8 @@ static status entry_dims(struct tensor_entry *e, const json_t *value, const char
                         path, e->name);
         e->dims[i] = n;
         if (__builtin_mul_overflow(e->elements, e->dims[i], &e->elements))
-            return fail(EXIT_BAD_DATA, "%s: tensor %s has too many elements to count", path, e->name);
+            return fail(EXIT_BAD_DATA, "%s: tensor %s has too many elements to count", path,
+                        e->name);
     }
     int64_t total;
     if (__builtin_mul_overflow(e->elements, (int64_t)bits, &total) || total % 8 != 0)
@@ -73,7 +88,8 @@ static status entry_parse(struct tensor_entry *e, const char *name, const json_t
     const char *path = shard->path;
     e->name = arena_string(arena, span_of(name));
     if (!json_is_object(value))
-        return fail(EXIT_BAD_DATA, "%s: the header's entry for tensor %s is not an object", path, name);
+        return fail(EXIT_BAD_DATA, "%s: the header's entry for tensor %s is not an object", path,
+                    name);
     struct span dtype = {0};
     TRY(status_context(json_get_string(value, name, "dtype", &dtype), "%s", path));
     int k = 0;
@@ -89,16 +105,19 @@ static status entry_parse(struct tensor_entry *e, const char *name, const json_t
     TRY(status_context(json_get_array(value, name, "data_offsets", &offsets), "%s", path));
     const json_t *from = json_array_get(offsets, 0), *to = json_array_get(offsets, 1);
     json_int_t begin = json_integer_value(from), end = json_integer_value(to);
-    if (json_array_size(offsets) != 2 || !json_is_integer(from) || !json_is_integer(to) || begin < 0 ||
-        end < begin)
-        return fail(EXIT_BAD_DATA, "%s: tensor %s needs \"data_offsets\": [begin, end]", path, name);
+    if (json_array_size(offsets) != 2 || !json_is_integer(from) || !json_is_integer(to) ||
+        begin < 0 || end < begin)
+        return fail(EXIT_BAD_DATA, "%s: tensor %s needs \"data_offsets\": [begin, end]", path,
+                    name);
     if ((uint64_t)end > shard->data.n)
         return fail(EXIT_BAD_DATA,
-                    "%s: tensor %s ends at byte %lld of the data, but the file holds only %zu: it is cut off",
+                    "%s: tensor %s ends at byte %lld of the data, but the file holds only %zu: it "
+                    "is cut off",
                     path, name, (long long)end, shard->data.n);
     if ((uint64_t)(end - begin) != e->bytes)
-        return fail(EXIT_BAD_DATA, "%s: tensor %s has %lld bytes of data, its shape and dtype need %zu",
-                    path, name, (long long)(end - begin), e->bytes);
+        return fail(EXIT_BAD_DATA,
+                    "%s: tensor %s has %lld bytes of data, its shape and dtype need %zu", path,
+                    name, (long long)(end - begin), e->bytes);
     e->data = shard->data.p + begin;
     return NULL;
 }
@@ -169,10 +188,12 @@ static status shard_parse(struct shard *shard, struct span file, struct arena *a
     uint64_t n = 0;
     for (int i = LENGTH_BYTES - 1; i >= 0; i--) n = n << 8 | (uint8_t)file.p[i];
     if (n > HEADER_MAX)
-        return fail(EXIT_BAD_DATA, "%s: not a safetensors file: a header of %llu bytes, at most %d were expected",
+        return fail(EXIT_BAD_DATA,
+                    "%s: not a safetensors file: a header of %llu bytes, at most %d were expected",
                     shard->path, (unsigned long long)n, HEADER_MAX);
     if (n > file.n - LENGTH_BYTES)
-        return fail(EXIT_BAD_DATA, "%s: the header of %llu bytes does not fit into the file of %zu: it is cut off",
+        return fail(EXIT_BAD_DATA,
+                    "%s: the header of %llu bytes does not fit into the file of %zu: it is cut off",
                     shard->path, (unsigned long long)n, file.n);
     struct span text = span_slice(file, LENGTH_BYTES, LENGTH_BYTES + n);
     shard->data = span_slice(file, LENGTH_BYTES + n, file.n);
@@ -187,8 +208,8 @@ static status shard_parse(struct shard *shard, struct span file, struct arena *a
 }
 
 /* Maps and reads the files; their mappings are registered before anything can fail. */
-static status open_files(struct safetensors *out, const char *const *paths, int n, struct arena *arena,
-                         struct shard *shards) {
+static status open_files(struct safetensors *out, const char *const *paths, int n,
+                         struct arena *arena, struct shard *shards) {
     out->files = ARENA_NEW(arena, struct safetensors_files);
     out->files->mappings = ARENA_ARRAY(arena, (size_t)n, struct span);
     size_t total = 0;
@@ -206,7 +227,8 @@ static status open_files(struct safetensors *out, const char *const *paths, int 
     qsort(out->entries, (size_t)out->n, sizeof *out->entries, compare_names);
     for (int i = 1; i < out->n; i++)
         if (strcmp(out->entries[i - 1].name, out->entries[i].name) == 0)
-            return fail(EXIT_BAD_DATA, "%s: tensor %s is in two files", paths[0], out->entries[i].name);
+            return fail(EXIT_BAD_DATA, "%s: tensor %s is in two files", paths[0],
+                        out->entries[i].name);
     return NULL;
 }
 
@@ -221,8 +243,8 @@ static int compare_paths(const void *a, const void *b) {
 }
 
 /* The distinct files of an index's weight_map, in order of name. */
-static status index_files(const json_t *map, const char *dir, const char *index, struct arena *arena,
-                          const char ***paths, int *n) {
+static status index_files(const json_t *map, const char *dir, const char *index,
+                          struct arena *arena, const char ***paths, int *n) {
     size_t count = json_object_size(map), distinct = 0;
     *paths = ARENA_ARRAY(arena, count, const char *);
     const char *name;
@@ -230,7 +252,8 @@ static status index_files(const json_t *map, const char *dir, const char *index,
     size_t i = 0;
     json_object_foreach((json_t *)map, name, file) {
         if (!is_plain_name(json_span(file)))
-            return fail(EXIT_BAD_DATA, "%s: the file of tensor %s is not a plain file name", index, name);
+            return fail(EXIT_BAD_DATA, "%s: the file of tensor %s is not a plain file name", index,
+                        name);
         (*paths)[i++] = arena_print(arena, "%s/%s", dir, json_string_value(file));
     }
     qsort(*paths, count, sizeof **paths, compare_paths);
@@ -266,11 +289,13 @@ static status open_index(struct safetensors *out, const char *dir, const char *i
 static status open_dir(struct safetensors *out, const char *dir, struct arena *arena) {
     const char *single = arena_print(arena, "%s/model.safetensors", dir);
     const char *index = arena_print(arena, "%s/model.safetensors.index.json", dir);
-    if (file_exists(single)) return open_files(out, &single, 1, arena, ARENA_NEW(arena, struct shard));
+    if (file_exists(single))
+        return open_files(out, &single, 1, arena, ARENA_NEW(arena, struct shard));
     if (!file_exists(index))
-        return fail(EXIT_NO_INPUT,
-                    "%s holds no weights: model.safetensors or model.safetensors.index.json was expected",
-                    dir);
+        return fail(
+            EXIT_NO_INPUT,
+            "%s holds no weights: model.safetensors or model.safetensors.index.json was expected",
+            dir);
     json_t *root;
     TRY(json_parse_file(&root, index, HEADER_MAX));
     status s = open_index(out, dir, index, root, arena);
@@ -376,8 +401,9 @@ static struct span header_text(const struct tensor_source *const *order, int n,
         for (int k = 0; k < t->n_dims; k++) json_array_append_new(shape, json_integer(t->dims[k]));
         size_t end = at + source_bytes(t);
         json_object_set_new(header, t->name,
-                            json_pack("{s:s, s:o, s:[I, I]}", "dtype", dtypes[dtype_rank(t->dtype)].name,
-                                      "shape", shape, "data_offsets", (json_int_t)at, (json_int_t)end));
+                            json_pack("{s:s, s:o, s:[I, I]}", "dtype",
+                                      dtypes[dtype_rank(t->dtype)].name, "shape", shape,
+                                      "data_offsets", (json_int_t)at, (json_int_t)end));
         at = end;
     }
     char *text = json_dumps(header, JSON_COMPACT);
@@ -395,7 +421,8 @@ static struct span header_text(const struct tensor_source *const *order, int n,
 status safetensors_write(const char *path, const struct tensor_source *tensors, int n,
                          const char *const *metadata) {
     struct arena arena = {0};
-    const struct tensor_source **order = ARENA_ARRAY(&arena, (size_t)n, const struct tensor_source *);
+    const struct tensor_source **order =
+        ARENA_ARRAY(&arena, (size_t)n, const struct tensor_source *);
     for (int i = 0; i < n; i++) order[i] = &tensors[i];
     qsort(order, (size_t)n, sizeof *order, compare_sources);
     struct span header = header_text(order, n, metadata, &arena);
@@ -403,7 +430,8 @@ status safetensors_write(const char *path, const struct tensor_source *tensors, 
     struct file_writer w = {.fd = -1};
     status s = file_writer_open(&w, path);
     if (!s) s = file_writer_put(&w, header.p, header.n);
-    for (int i = 0; !s && i < n; i++) s = file_writer_put(&w, order[i]->data, source_bytes(order[i]));
+    for (int i = 0; !s && i < n; i++)
+        s = file_writer_put(&w, order[i]->data, source_bytes(order[i]));
     if (!s) s = file_writer_close(&w);
     file_writer_abandon(&w);
     arena_free(&arena);

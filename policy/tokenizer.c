@@ -29,10 +29,8 @@ status tokenizer_parse(struct tokenizer **out, struct span json, const char *whe
     struct tokenizer *t = memory_new(1, sizeof *t);
     status s = tokenizer_load(t, root, where);
     json_decref(root);
-    if (s)
-        tokenizer_close(t);
-    else
-        *out = t;
+    if (s) tokenizer_close(t);
+    else *out = t;
     return s;
 }
 
@@ -78,8 +76,8 @@ status tokenizer_encode(const struct tokenizer *t, struct span text, bool parse_
     if (invalid != text.n)
         return fail(EXIT_BAD_DATA, "the text to tokenize is not UTF-8 at byte %zu", invalid);
     if (text.n > TEXT_BYTES_MAX)
-        return fail(EXIT_BAD_DATA, "the text to tokenize has %zu bytes, at most %d were expected", text.n,
-                    TEXT_BYTES_MAX);
+        return fail(EXIT_BAD_DATA, "the text to tokenize has %zu bytes, at most %d were expected",
+                    text.n, TEXT_BYTES_MAX);
     struct encoder e = {.t = t, .parse_special = parse_special};
     e.match = pcre2_match_data_create(1, NULL);
     REQUIRE(e.match);

@@ -2,8 +2,9 @@
  * SmolLM, OLMoE, ...) and those that fall back to bytes (Llama 2, Mixtral), with the ids the `tokenizers`
  * library gives. Immutable after loading, thread-safe.
  *
- * Known differences from that library: characters assigned after Unicode 14 may be split as unassigned
- * ones; text without a token is refused where the library drops it silently. */
+ * Known differences from that library: characters assigned after Unicode 14 are split as unassigned
+ * ones are; NFC knows the combining marks of Unicode 15, the library those of Unicode 9; text without a
+ * token is refused where the library drops it silently. */
 #pragma once
 
 #include "base/arena.h"
@@ -22,8 +23,9 @@ status tokenizer_parse(struct tokenizer **out, struct span json, const char *whe
 
 void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 
-int tokenizer_size(const struct tokenizer *t);                     /* largest id + 1 */
-int32_t tokenizer_id(const struct tokenizer *t, struct span text); /* of a whole token, by its text; -1 */
+int tokenizer_size(const struct tokenizer *t); /* largest id + 1 */
+int32_t tokenizer_id(const struct tokenizer *t,
+                     struct span text); /* of a whole token, by its text; -1 */
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 
 /* Text to ids, in the arena. Added tokens in the text are recognised; special ones only when
@@ -34,5 +36,5 @@ status tokenizer_encode(const struct tokenizer *t, struct span text, bool parse_
 
 /* Ids to text, in the arena: always valid UTF-8, because bytes that form no character become U+FFFD.
  * Special tokens are left out when skip_special. Unknown ids give nothing. */
-struct span tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
-                             struct arena *arena);
+struct span tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n,
+                             bool skip_special, struct arena *arena);

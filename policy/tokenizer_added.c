@@ -56,15 +56,16 @@ static bool trie_search(const struct added_trie *trie, struct span text, size_t 
 /* Unicode's White_Space property. */
 static bool is_space(int32_t c) {
     return (c >= '\t' && c <= '\r') || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F ||
-           c == 0x3000;
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
 }
 
 /* \w of UTS #18: alphabetic, marks, decimal digits, connectors, join controls. The ranges are the symbols
  * with Other_Alphabetic. */
 static bool is_word(int32_t c) {
-    if (c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
-        (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189))
+    if (c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) ||
+        (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) ||
+        (c >= 0x1F170 && c <= 0x1F189))
         return true;
     switch (utf8proc_category(c)) {
     case UTF8PROC_CATEGORY_LU:
@@ -77,8 +78,10 @@ static bool is_word(int32_t c) {
     case UTF8PROC_CATEGORY_ME:
     case UTF8PROC_CATEGORY_ND:
     case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC: return true;
-    default: return false;
+    case UTF8PROC_CATEGORY_PC:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -115,13 +118,14 @@ static status encode_around(struct encoder *e, const struct added_trie *trie, st
         if (token->special && !e->parse_special) continue;
         if (token->single_word && !stands_alone(text, start, stop)) continue;
         if (token->lstrip)
-            while (start > done && (n = character_before(text, start, &code)) && is_space(code)) start -= n;
+            while (start > done && (n = character_before(text, start, &code)) && is_space(code))
+                start -= n;
         if (token->rstrip)
             while ((n = character_at(text, stop, &code)) && is_space(code)) stop += n;
         if (done < start) TRY(next(e, span_slice(text, done, start)));
         encode_put(e, token->id);
-        /* White space taken from the right may hold whole tokens, which are found all the same; from the
-         * library we also have that the text goes on after the last one. */
+        /* A token of white space inside what rstrip took is found all the same, and then the text goes on
+         * after it, not after what was taken: so does the library. */
         done = stop;
     }
     return done < text.n ? next(e, span_slice(text, done, text.n)) : NULL;
@@ -143,8 +147,8 @@ static status added_read(struct added_token *a, const json_t *value, struct aren
         return fail(EXIT_BAD_DATA, "%s: an entry of \"added_tokens\" is not an object", where);
     TRY(json_get_string(value, where, "content", &content));
     if (content.n == 0 || content.n > CONTENT_MAX)
-        return fail(EXIT_BAD_DATA, "%s: an added token is %zu bytes long, 1 to %d were expected", where,
-                    content.n, CONTENT_MAX);
+        return fail(EXIT_BAD_DATA, "%s: an added token is %zu bytes long, 1 to %d were expected",
+                    where, content.n, CONTENT_MAX);
     a->content = arena_copy(arena, content);
     TRY(json_maybe_bool(value, where, "single_word", &a->single_word));
     TRY(json_maybe_bool(value, where, "lstrip", &a->lstrip));
@@ -166,8 +170,9 @@ static status added_number(struct tokenizer *t, const json_t *list, size_t vocab
         int64_t written = a->id;
         TRY(json_maybe_int(json_array_get(list, (size_t)i), where, "id", 0, INT32_MAX, &written));
         if (written != a->id)
-            return fail(EXIT_BAD_DATA, "%s: the added token \"%.*s\" has id %lld, by its place it is %d",
-                        where, SPAN_FMT(a->content), (long long)written, a->id);
+            return fail(EXIT_BAD_DATA,
+                        "%s: the added token \"%.*s\" has id %lld, by its place it is %d", where,
+                        SPAN_FMT(a->content), (long long)written, a->id);
     }
     return NULL;
 }
@@ -180,16 +185,16 @@ static void trie_new(struct added_trie *trie, size_t bytes, struct arena *arena)
 
 static void added_tries(struct tokenizer *t) {
     size_t bytes[2] = {0, 0};
-    struct span *searched = ARENA_ARRAY(&t->arena, (size_t)t->n_added, struct span);
     for (int i = 0; i < t->n_added; i++) {
-        const struct added_token *a = &t->added[i];
-        searched[i] = a->normalized ? normalize_text(t, a->content, &t->arena) : a->content;
-        bytes[a->normalized] += searched[i].n;
+        struct added_token *a = &t->added[i];
+        a->sought = a->normalized ? normalize_text(t, a->content, &t->arena) : a->content;
+        bytes[a->normalized] += a->sought.n;
     }
     trie_new(&t->raw_trie, bytes[0], &t->arena);
     trie_new(&t->normalized_trie, bytes[1], &t->arena);
     for (int i = 0; i < t->n_added; i++)
-        trie_add(t->added[i].normalized ? &t->normalized_trie : &t->raw_trie, searched[i], i);
+        trie_add(t->added[i].normalized ? &t->normalized_trie : &t->raw_trie, t->added[i].sought,
+                 i);
 }
 
 status added_load(struct tokenizer *t, const json_t *root, const char *where) {
@@ -197,7 +202,8 @@ status added_load(struct tokenizer *t, const json_t *root, const char *where) {
     TRY(json_maybe_array(root, where, "added_tokens", &list));
     size_t n = json_array_size(list);
     if (n > ADDED_MAX)
-        return fail(EXIT_BAD_DATA, "%s: %zu added tokens, at most %d were expected", where, n, ADDED_MAX);
+        return fail(EXIT_BAD_DATA, "%s: %zu added tokens, at most %d were expected", where, n,
+                    ADDED_MAX);
     t->n_added = (int)n;
     t->added = ARENA_ARRAY(&t->arena, n, struct added_token);
     struct text_entry *entries = ARENA_ARRAY(&t->arena, n, struct text_entry);

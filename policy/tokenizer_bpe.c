@@ -22,7 +22,8 @@ static void symbol_add(struct encoder *e, size_t *n, int32_t id) {
 }
 
 static int32_t character_id(const struct tokenizer *t, struct span character, int32_t code) {
-    return code < CHARACTERS_CACHED ? t->character_id[code] : text_map_find(&t->vocabulary, character);
+    return code < CHARACTERS_CACHED ? t->character_id[code]
+                                    : text_map_find(&t->vocabulary, character);
 }
 
 /* The piece's first symbols: characters, or bytes or the unknown token in their place. */
@@ -59,7 +60,8 @@ static bool comes_before(const struct pending_merge *a, const struct pending_mer
 
 static void heap_push(struct pending_merge *heap, size_t *n, struct pending_merge m) {
     size_t i = (*n)++;
-    for (; i > 0 && comes_before(&m, &heap[(i - 1) / 2]); i = (i - 1) / 2) heap[i] = heap[(i - 1) / 2];
+    for (; i > 0 && comes_before(&m, &heap[(i - 1) / 2]); i = (i - 1) / 2)
+        heap[i] = heap[(i - 1) / 2];
     heap[i] = m;
 }
 
@@ -136,7 +138,8 @@ static status vocabulary_read(struct tokenizer *t, const json_t *vocabulary, con
     bool *used = ARENA_ARRAY(&t->arena, (size_t)t->size, bool);
     for (i = 0; i < n; i++) {
         if (used[entries[i].id])
-            return fail(EXIT_BAD_DATA, "%s: the id %d is given to two tokens", where, entries[i].id);
+            return fail(EXIT_BAD_DATA, "%s: the id %d is given to two tokens", where,
+                        entries[i].id);
         used[entries[i].id] = true;
     }
     return status_context(text_map_build(&t->vocabulary, entries, n, &t->arena), "%s", where);
@@ -166,16 +169,16 @@ static int32_t joined_id(const struct tokenizer *t, struct span left, struct spa
     return text_map_find(&t->vocabulary, (struct span){both, left.n + right.n});
 }
 
-static status merge_read(const struct tokenizer *t, const json_t *value, int32_t rank, const char *where,
-                         struct arena *scratch, struct merge *out) {
+static status merge_read(const struct tokenizer *t, const json_t *value, int32_t rank,
+                         const char *where, struct arena *scratch, struct merge *out) {
     struct span left, right;
     if (!merge_sides(value, &left, &right))
         return fail(EXIT_BAD_DATA, "%s: merge %d is not a pair of tokens", where, rank);
-    *out = (struct merge){text_map_find(&t->vocabulary, left), text_map_find(&t->vocabulary, right), rank,
-                          joined_id(t, left, right, scratch)};
+    *out = (struct merge){text_map_find(&t->vocabulary, left), text_map_find(&t->vocabulary, right),
+                          rank, joined_id(t, left, right, scratch)};
     if (out->left >= 0 && out->right >= 0 && out->id >= 0) return NULL;
-    return fail(EXIT_BAD_DATA, "%s: merge %d has a side or a result that is not in the vocabulary", where,
-                rank);
+    return fail(EXIT_BAD_DATA, "%s: merge %d has a side or a result that is not in the vocabulary",
+                where, rank);
 }
 
 static status merges_read(struct tokenizer *t, const json_t *list, const char *where) {
@@ -206,8 +209,9 @@ static status characters_cache(struct tokenizer *t, const char *where) {
         found += t->byte_id[byte] >= 0;
     }
     if (!t->byte_fallback || found == 256) return NULL;
-    return fail(EXIT_BAD_DATA, "%s: \"byte_fallback\" needs tokens for 256 bytes, the vocabulary has %d",
-                where, found);
+    return fail(EXIT_BAD_DATA,
+                "%s: \"byte_fallback\" needs tokens for 256 bytes, the vocabulary has %d", where,
+                found);
 }
 
 static status model_flags(struct tokenizer *t, const json_t *model, const char *where) {
@@ -228,7 +232,9 @@ static status model_flags(struct tokenizer *t, const json_t *model, const char *
     if (!json_has(model, "unk_token")) return NULL;
     TRY(json_get_string(model, where, "unk_token", &unk));
     t->unk = text_map_find(&t->vocabulary, unk);
-    return t->unk >= 0 ? NULL : fail(EXIT_BAD_DATA, "%s: the \"unk_token\" is not in the vocabulary", where);
+    return t->unk >= 0
+               ? NULL
+               : fail(EXIT_BAD_DATA, "%s: the \"unk_token\" is not in the vocabulary", where);
 }
 
 status bpe_load(struct tokenizer *t, const json_t *root, const char *where) {

@@ -25,7 +25,8 @@ static int16_t fallback_byte(struct span text) {
     if (text.n != 6 || !span_starts(text, SPAN("<0x")) || text.p[5] != '>') return -1;
     char digits[3] = {text.p[3], text.p[4], 0}, *end;
     long byte = strtol(digits, &end, 16);
-    return *end == 0 && digits[0] != '-' && digits[0] != '+' && digits[0] != ' ' ? (int16_t)byte : -1;
+    return *end == 0 && digits[0] != '-' && digits[0] != '+' && digits[0] != ' ' ? (int16_t)byte
+                                                                                 : -1;
 }
 
 static void token_prepare(struct tokenizer *t, struct token *token) {
@@ -74,8 +75,8 @@ static struct span strip(const struct decoder *d, struct span text) {
     return text;
 }
 
-struct span tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
-                             struct arena *arena) {
+struct span tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n,
+                             bool skip_special, struct arena *arena) {
     struct text out = {0};
     size_t run = 0; /* where the run of byte tokens began; out.n outside of one */
     for (size_t i = 0; i < n; i++) {
@@ -100,7 +101,8 @@ struct span tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size
 
 /* ---- loading ---- */
 
-static status strip_read(struct decoder *d, const json_t *value, const char *where, struct arena *arena) {
+static status strip_read(struct decoder *d, const json_t *value, const char *where,
+                         struct arena *arena) {
     struct span content;
     int64_t start = 0, stop = 0;
     TRY(json_get_string(value, where, "content", &content));
@@ -129,7 +131,8 @@ static status chain_read(struct tokenizer *t, const json_t *list, const char *wh
         if (step == STEPS) return unsupported(where, "decoder", type);
         if (i >= STEPS_MAX || step < last || (step == STRIP && last < FUSE))
             return fail(EXIT_BAD_DATA,
-                        "%s: the order of \"decoder\" is not supported, only Replace, ByteFallback, Fuse, Strip is",
+                        "%s: the order of \"decoder\" is not supported, only Replace, "
+                        "ByteFallback, Fuse, Strip is",
                         where);
         last = step;
         if (step == REPLACE) {
@@ -169,8 +172,9 @@ status decoder_load(struct tokenizer *t, const json_t *root, const char *where) 
     for (int i = 0; i < t->n_added; i++) {
         struct token *token = &t->tokens[t->added[i].id];
         if (token->text.p && !span_eq(token->text, t->added[i].content))
-            return fail(EXIT_BAD_DATA, "%s: the id %d is given to two tokens", where, t->added[i].id);
-        token->text = t->added[i].content;
+            return fail(EXIT_BAD_DATA, "%s: the id %d is given to two tokens", where,
+                        t->added[i].id);
+        token->text = t->added[i].sought;
         token->special = t->added[i].special;
     }
     for (int i = 0; i < t->size; i++)

@@ -14,7 +14,8 @@ static size_t capacity_for(size_t n) {
 }
 
 static status too_many_collisions(void) {
-    return fail(EXIT_BAD_DATA, "the vocabulary is built to be slow: its entries collide in every table");
+    return fail(EXIT_BAD_DATA,
+                "the vocabulary is built to be slow: its entries collide in every table");
 }
 
 /* The slot that holds `text`, or the free one where it belongs. */

@@ -43,8 +43,8 @@ static struct span compose(struct span text, struct arena *arena) {
     for (size_t i = 0, length; i < text.n; i += length) {
         length = utf8_next(text, i, &code);
         int boundary = 0;
-        utf8proc_ssize_t made = utf8proc_decompose_char(code, codes + n, (utf8proc_ssize_t)(capacity - n),
-                                                        nfc_options, &boundary);
+        utf8proc_ssize_t made = utf8proc_decompose_char(
+            code, codes + n, (utf8proc_ssize_t)(capacity - n), nfc_options, &boundary);
         REQUIRE(made >= 0 && (size_t)made <= capacity - n);
         n += (size_t)made;
     }
@@ -67,7 +67,8 @@ static struct span join(struct span a, struct span b, struct arena *arena) {
 struct span text_replace(struct span text, struct span pattern, struct span content,
                          struct arena *arena) {
     size_t count = 0, at = 0, n = 0;
-    for (size_t hit; (hit = span_find(text, pattern, at)) != (size_t)-1; at = hit + pattern.n) count++;
+    for (size_t hit; (hit = span_find(text, pattern, at)) != (size_t)-1; at = hit + pattern.n)
+        count++;
     if (count == 0) return text;
     char *out = arena_alloc(arena, text.n + count * content.n);
     at = 0;
@@ -85,8 +86,12 @@ struct span normalize_text(const struct tokenizer *t, struct span text, struct a
     for (int i = 0; i < t->n_normalize && text.n > 0; i++) {
         const struct normalize_step *step = &t->normalize[i];
         switch (step->kind) {
-        case NORMALIZE_NFC: text = compose(text, arena); break;
-        case NORMALIZE_PREPEND: text = join(step->content, text, arena); break;
+        case NORMALIZE_NFC:
+            text = compose(text, arena);
+            break;
+        case NORMALIZE_PREPEND:
+            text = join(step->content, text, arena);
+            break;
         case NORMALIZE_REPLACE:
             text = text_replace(text, step->pattern, step->content, arena);
             break;
@@ -95,29 +100,32 @@ struct span normalize_text(const struct tokenizer *t, struct span text, struct a
     return text;
 }
 
-status replace_read(const json_t *value, const char *where, struct span *pattern, struct span *content,
-                    struct arena *arena) {
+status replace_read(const json_t *value, const char *where, struct span *pattern,
+                    struct span *content, struct arena *arena) {
     const json_t *holder;
     TRY(json_get_object(value, where, "pattern", &holder));
     if (!json_is_string(json_object_get(holder, "String")))
-        return fail(EXIT_BAD_DATA, "%s: a Replace of anything but a String is not supported", where);
+        return fail(EXIT_BAD_DATA, "%s: a Replace of anything but a String is not supported",
+                    where);
     TRY(json_get_string(holder, where, "String", pattern));
     TRY(json_get_string(value, where, "content", content));
     if (pattern->n == 0 || pattern->n > 64 || content->n > 64)
-        return fail(EXIT_BAD_DATA, "%s: a Replace needs a pattern of 1 to 64 bytes and at most 64 for it",
-                    where);
+        return fail(EXIT_BAD_DATA,
+                    "%s: a Replace needs a pattern of 1 to 64 bytes and at most 64 for it", where);
     *pattern = arena_copy(arena, *pattern);
     *content = arena_copy(arena, *content);
     return NULL;
 }
 
-static status normalizer_read(struct tokenizer *t, const json_t *value, const char *where, int depth) {
+static status normalizer_read(struct tokenizer *t, const json_t *value, const char *where,
+                              int depth) {
     struct span type;
     TRY(json_get_string(value, where, "type", &type));
     if (span_eq(type, SPAN("Sequence"))) {
         const json_t *list, *item;
         TRY(json_get_array(value, where, "normalizers", &list));
-        if (depth > STEPS_MAX) return fail(EXIT_BAD_DATA, "%s: \"normalizer\" is nested too deeply", where);
+        if (depth > STEPS_MAX)
+            return fail(EXIT_BAD_DATA, "%s: \"normalizer\" is nested too deeply", where);
         size_t i;
         json_array_foreach((json_t *)list, i, item) TRY(normalizer_read(t, item, where, depth + 1));
         return NULL;
@@ -133,8 +141,9 @@ static status normalizer_read(struct tokenizer *t, const json_t *value, const ch
         step->kind = NORMALIZE_PREPEND;
         TRY(json_get_string(value, where, "prepend", &step->content));
         step->content = arena_copy(&t->arena, step->content);
-        return step->content.n <= 64 ? NULL
-                                     : fail(EXIT_BAD_DATA, "%s: a Prepend of more than 64 bytes", where);
+        return step->content.n <= 64
+                   ? NULL
+                   : fail(EXIT_BAD_DATA, "%s: a Prepend of more than 64 bytes", where);
     }
     if (span_eq(type, SPAN("Replace"))) {
         step->kind = NORMALIZE_REPLACE;

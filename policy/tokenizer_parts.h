@@ -16,7 +16,9 @@
 enum { STEPS_MAX = 32, CHARACTERS_CACHED = 512 };
 
 struct added_token {
-    struct span content;
+    struct span content; /* as the file has it */
+    struct span
+        sought; /* what is searched for, and what decoding gives: normalized, if the token is */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
 };
@@ -54,8 +56,13 @@ enum decoder_kind { DECODER_BYTE_LEVEL, DECODER_CHAIN };
 /* Replace, byte fallback, fuse, strip: in this order, each at most where it is. */
 struct decoder {
     enum decoder_kind kind;
-    struct { struct span pattern, content; } replace[STEPS_MAX];
-    struct { struct span content; size_t start, stop; } strip[STEPS_MAX];
+    struct {
+        struct span pattern, content;
+    } replace[STEPS_MAX];
+    struct {
+        struct span content;
+        size_t start, stop;
+    } strip[STEPS_MAX];
     int n_replace, n_strip;
     bool byte_fallback;
 };
@@ -68,7 +75,7 @@ struct token {
 };
 
 struct tokenizer {
-    struct arena arena; /* holds all that follows */
+    struct arena arena;   /* holds all that follows */
     struct token *tokens; /* [size] */
     int size;
 
@@ -104,9 +111,9 @@ struct pending_merge {
 struct encoder {
     const struct tokenizer *t;
     bool parse_special;
-    struct arena scratch;       /* texts made on the way */
-    pcre2_match_data *match;    /* owned */
-    int32_t *ids;               /* [capacity], owned: the result so far */
+    struct arena scratch;    /* texts made on the way */
+    pcre2_match_data *match; /* owned */
+    int32_t *ids;            /* [capacity], owned: the result so far */
     size_t n, capacity;
     struct symbol *symbols;     /* [symbols_capacity], owned */
     struct pending_merge *heap; /* [3 * symbols_capacity], owned */
@@ -133,8 +140,8 @@ void encode_put(struct encoder *e, int32_t id);
  * Replace step read from the file. */
 struct span text_replace(struct span text, struct span pattern, struct span content,
                          struct arena *arena);
-status replace_read(const json_t *value, const char *where, struct span *pattern, struct span *content,
-                    struct arena *arena);
+status replace_read(const json_t *value, const char *where, struct span *pattern,
+                    struct span *content, struct arena *arena);
 
 /* The normalized text: `text` itself, or a copy in the arena. */
 struct span normalize_text(const struct tokenizer *t, struct span text, struct arena *arena);

@@ -11,7 +11,8 @@ static const char GPT2_PATTERN[] =
 
 /* Unicode's White_Space: PCRE2's \s has U+180E too, which has not been white space since Unicode 6.3. */
 #define WHITE_SPACE                                                                                \
-    "\\t-\\r \\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+    "\\t-\\r "                                                                                     \
+    "\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 
 int32_t byte_character(uint8_t byte) {
     /* Printable Latin-1 characters stand for themselves, the other 68 bytes for U+0100 on, in order. */
@@ -24,7 +25,8 @@ int character_byte(int32_t character) {
     if (character >= 256 && character <= 288) return character - 256;
     if (character >= 289 && character <= 322) return character - 289 + 127;
     if (character == 323) return 173;
-    bool itself = character >= 0 && character < 256 && byte_character((uint8_t)character) == character;
+    bool itself =
+        character >= 0 && character < 256 && byte_character((uint8_t)character) == character;
     return itself ? character : -1;
 }
 
@@ -51,7 +53,8 @@ static status split_prefix_space(struct encoder *e, int step, struct span text) 
 static status split_find(struct encoder *e, pcre2_code *code, struct span text, size_t from,
                          size_t last_end, size_t *start, size_t *end) {
     while (from <= text.n) {
-        int rc = pcre2_match(code, (PCRE2_SPTR)text.p, text.n, from, PCRE2_NO_UTF_CHECK, e->match, NULL);
+        int rc =
+            pcre2_match(code, (PCRE2_SPTR)text.p, text.n, from, PCRE2_NO_UTF_CHECK, e->match, NULL);
         if (rc == PCRE2_ERROR_NOMATCH) break;
         const size_t *found = pcre2_get_ovector_pointer(e->match);
         if (rc < 0 || found[0] < from || found[1] < found[0]) {
@@ -76,7 +79,8 @@ static status split_pattern(struct encoder *e, int step, struct span text) {
         size_t rest = start <= text.n ? start : text.n;
         if (rest > done && s->keep_rest) TRY(split_run(e, step + 1, span_slice(text, done, rest)));
         if (start > text.n) return NULL;
-        if (end > start && s->keep_matches) TRY(split_run(e, step + 1, span_slice(text, start, end)));
+        if (end > start && s->keep_matches)
+            TRY(split_run(e, step + 1, span_slice(text, start, end)));
         done = last_end = end;
     }
 }
@@ -86,9 +90,12 @@ static status split_run(struct encoder *e, int step, struct span text) {
     if (text.n == 0) return NULL;
     if (step == e->t->n_split) return encode_bpe(e, text);
     switch (e->t->split[step].kind) {
-    case SPLIT_BYTES: return split_bytes(e, step, text);
-    case SPLIT_PREFIX_SPACE: return split_prefix_space(e, step, text);
-    case SPLIT_PATTERN: return split_pattern(e, step, text);
+    case SPLIT_BYTES:
+        return split_bytes(e, step, text);
+    case SPLIT_PREFIX_SPACE:
+        return split_prefix_space(e, step, text);
+    case SPLIT_PATTERN:
+        return split_pattern(e, step, text);
     }
     REQUIRE(!"a step of a known kind");
     return NULL;
@@ -115,7 +122,8 @@ static status pattern_translate(struct span in, char *out, const char *where) {
             *out++ = c;
             if (i + 1 < in.n) *out++ = in.p[++i];
         } else if (in_set && (c == '[' || (c == '&' && next == '&'))) {
-            return fail(EXIT_BAD_DATA, "%s: a pattern with a set inside of a set is not supported", where);
+            return fail(EXIT_BAD_DATA, "%s: a pattern with a set inside of a set is not supported",
+                        where);
         } else {
             if (c == '[' && !in_set) {
                 in_set = true;
@@ -134,12 +142,13 @@ static status pattern_compile(struct split_step *step, struct span pattern, uint
                               const char *where) {
     int error;
     size_t offset;
-    step->code = pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n,
-                               options | PCRE2_UTF, &error, &offset, NULL);
+    step->code =
+        pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n, options | PCRE2_UTF, &error, &offset, NULL);
     if (!step->code) {
         PCRE2_UCHAR message[128];
         pcre2_get_error_message(error, message, sizeof message);
-        return fail(EXIT_BAD_DATA, "%s: a pattern of \"pre_tokenizer\" is not valid: %s", where, message);
+        return fail(EXIT_BAD_DATA, "%s: a pattern of \"pre_tokenizer\" is not valid: %s", where,
+                    message);
     }
     /* Where there is no just-in-time compiler, the interpreter finds the same matches. */
     pcre2_jit_compile(step->code, PCRE2_JIT_COMPLETE);
@@ -148,7 +157,8 @@ static status pattern_compile(struct split_step *step, struct span pattern, uint
 
 static status step_new(struct tokenizer *t, const char *where, struct split_step **out) {
     if (t->n_split == STEPS_MAX)
-        return fail(EXIT_BAD_DATA, "%s: \"pre_tokenizer\" has more than %d steps", where, STEPS_MAX);
+        return fail(EXIT_BAD_DATA, "%s: \"pre_tokenizer\" has more than %d steps", where,
+                    STEPS_MAX);
     *out = &t->split[t->n_split++];
     **out = (struct split_step){.kind = SPLIT_PATTERN, .keep_matches = true, .keep_rest = true};
     return NULL;
@@ -160,12 +170,14 @@ static status add_regex(struct tokenizer *t, struct span pattern, bool keep_matc
     TRY(step_new(t, where, &step));
     step->keep_matches = keep_matches, step->keep_rest = keep_rest;
     if (pattern.n > PATTERN_MAX || memchr(pattern.p, 0, pattern.n))
-        return fail(EXIT_BAD_DATA, "%s: a pattern of \"pre_tokenizer\" is longer than %d bytes or holds a NUL",
+        return fail(EXIT_BAD_DATA,
+                    "%s: a pattern of \"pre_tokenizer\" is longer than %d bytes or holds a NUL",
                     where, PATTERN_MAX);
     char *text = arena_array(&t->arena, pattern.n + 1, sizeof WHITE_SPACE + 3);
     TRY(pattern_translate(pattern, text, where));
     /* In the file's dialect ^ and $ always match at lines. */
-    return pattern_compile(step, span_of(text), PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, where);
+    return pattern_compile(step, span_of(text),
+                           PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, where);
 }
 
 static status split_read(struct tokenizer *t, const json_t *value, const char *where) {
@@ -185,7 +197,8 @@ static status split_read(struct tokenizer *t, const json_t *value, const char *w
     }
     TRY(json_get_string(holder, where, "String", &pattern));
     if (pattern.n == 0 || pattern.n > PATTERN_MAX)
-        return fail(EXIT_BAD_DATA, "%s: a Split needs a pattern of 1 to %d bytes", where, PATTERN_MAX);
+        return fail(EXIT_BAD_DATA, "%s: a Split needs a pattern of 1 to %d bytes", where,
+                    PATTERN_MAX);
     struct split_step *step;
     TRY(step_new(t, where, &step));
     step->keep_matches = keep_matches, step->keep_rest = keep_rest;
@@ -207,7 +220,8 @@ static status byte_level_read(struct tokenizer *t, const json_t *value, const ch
     return NULL;
 }
 
-static status pretokenizer_read(struct tokenizer *t, const json_t *value, const char *where, int depth) {
+static status pretokenizer_read(struct tokenizer *t, const json_t *value, const char *where,
+                                int depth) {
     struct span type;
     TRY(json_get_string(value, where, "type", &type));
     if (span_eq(type, SPAN("Split"))) return split_read(t, value, where);

@@ -179,7 +179,8 @@ static void test_json(void **state) {
     expect_failure(json_parse(&value, SPAN("\"\xff\""), "f", 1), EXIT_BAD_DATA, "f:1: ");
     expect_failure(json_parse(&value, SPAN(""), "f", 1), EXIT_BAD_DATA, "f:1: ");
 
-    struct span text = SPAN("{\"z\": 0.1, \"n\": 3, \"s\": \"a\\u0000b\", \"x\": null, \"b\": true}");
+    struct span text =
+        SPAN("{\"z\": 0.1, \"n\": 3, \"s\": \"a\\u0000b\", \"x\": null, \"b\": true}");
     expect_ok(json_parse(&value, text, "f", 1));
     int64_t i = 7;
     double d = 7;
@@ -195,8 +196,7 @@ static void test_json(void **state) {
     expect_failure(json_get_int(value, "f", "none", 0, 9, &i), EXIT_BAD_DATA, "not missing");
     expect_ok(json_get_number(value, "f", "n", 0, 9, &d));
     assert_true(d == 3);
-    expect_failure(json_get_number(value, "f", "s", 0, 9, &d), EXIT_BAD_DATA,
-                   "a number in [0, 9]");
+    expect_failure(json_get_number(value, "f", "s", 0, 9, &d), EXIT_BAD_DATA, "a number in [0, 9]");
     expect_ok(json_get_bool(value, "f", "b", &b));
     assert_true(b);
     expect_ok(json_get_string(value, "f", "s", &s));

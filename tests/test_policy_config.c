@@ -8,8 +8,8 @@
 static json_t *golden(const char *name) {
     struct arena arena = {0};
     json_t *config;
-    expect_ok(json_parse_file(&config, arena_print(&arena, "tests/golden/policy/%s/config.json", name),
-                              1 << 20));
+    expect_ok(json_parse_file(
+        &config, arena_print(&arena, "tests/golden/policy/%s/config.json", name), 1 << 20));
     arena_free(&arena);
     return config;
 }
@@ -43,7 +43,8 @@ static void test_golden_fields(void **state) {
     struct policy_config c;
     expect_ok(policy_config_read(&c, "tests/golden/policy/qwen3"));
     assert_true(c.family == POLICY_QWEN3 && c.tied && c.experts == 0 && c.kv_lora == 0);
-    assert_true(c.vocab == 64 && c.hidden == 24 && c.layers == 3 && c.heads == 4 && c.kv_heads == 2);
+    assert_true(c.vocab == 64 && c.hidden == 24 && c.layers == 3 && c.heads == 4 &&
+                c.kv_heads == 2);
     assert_true(c.head_dim == 8 && c.dense_ffn == 40 && c.max_positions == 128);
     assert_true(c.rms_eps == 1e-6 && c.rope_theta == 1e4 && c.init_std == 0.02);
     assert_true(c.n_eos == 2 && c.eos[0] == 1 && c.eos[1] == 2 && c.bos == 0 && c.pad == 3);
@@ -53,17 +54,20 @@ static void test_golden_fields(void **state) {
     assert_true(c.family == POLICY_QWEN3_MOE && !c.tied && c.experts == 8 && c.top_k == 3);
     assert_true(c.expert_ffn == 12 && c.norm_topk && !c.router_sigmoid && c.rope_theta == 1e6);
     assert_true(c.n_group == 1 && c.topk_group == 1 && c.routed_scaling == 1 && c.rms_eps == 1e-5);
-    assert_true(policy_layer_is_moe(&c, 0) && !policy_layer_is_moe(&c, 1) && policy_layer_is_moe(&c, 2));
+    assert_true(policy_layer_is_moe(&c, 0) && !policy_layer_is_moe(&c, 1) &&
+                policy_layer_is_moe(&c, 2));
 
     expect_ok(policy_config_read(&c, "tests/golden/policy/deepseek_v3"));
-    assert_true(c.family == POLICY_DEEPSEEK_V3 && c.q_lora == 0 && c.kv_lora == 12 && c.head_dim == 0);
+    assert_true(c.family == POLICY_DEEPSEEK_V3 && c.q_lora == 0 && c.kv_lora == 12 &&
+                c.head_dim == 0);
     assert_true(c.nope_dim == 8 && c.rope_dim == 4 && c.v_dim == 6 && c.rope_interleaved);
     assert_true(c.router_sigmoid && c.norm_topk && c.n_group == 2 && c.topk_group == 1);
     assert_true(c.shared_experts == 1 && c.first_dense == 1 && c.routed_scaling == 2.5);
     assert_true(!policy_layer_is_moe(&c, 0) && policy_layer_is_moe(&c, 1));
 
     expect_ok(policy_config_read(&c, "tests/golden/policy/deepseek_v3_q_lora"));
-    assert_true(c.q_lora == 10 && c.shared_experts == 2 && !c.norm_topk && c.tied && c.n_group == 4);
+    assert_true(c.q_lora == 10 && c.shared_experts == 2 && !c.norm_topk && c.tied &&
+                c.n_group == 4);
 }
 
 /* Our text reads back as the same config, and says what transformers' own text says wherever both use a
@@ -74,7 +78,8 @@ static void test_json_round_trip(void **state) {
     struct arena arena = {0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct policy_config first, second;
-        expect_ok(policy_config_read(&first, arena_print(&arena, "tests/golden/policy/%s", names[i])));
+        expect_ok(
+            policy_config_read(&first, arena_print(&arena, "tests/golden/policy/%s", names[i])));
         json_t *ours, *theirs = golden(names[i]), *value;
         expect_ok(json_parse(&ours, span_of(policy_config_json(&first, &arena)), "ours", 1));
         expect_ok(read_json(&second, ours));
@@ -111,7 +116,8 @@ static void test_spellings(void **state) {
     json_object_set_new(config, "eos_token_id", json_integer(5));
     expect_ok(read_json(&c, config));
     assert_true(c.rope_theta == 5e5 && c.experts == 16 && c.kv_heads == 4 && c.n_mlp_only == 0);
-    assert_true(!policy_layer_is_moe(&c, 0) && policy_layer_is_moe(&c, 1) && !policy_layer_is_moe(&c, 2));
+    assert_true(!policy_layer_is_moe(&c, 0) && policy_layer_is_moe(&c, 1) &&
+                !policy_layer_is_moe(&c, 2));
     assert_true(c.n_eos == 1 && c.eos[0] == 5);
     json_decref(config);
 
@@ -133,7 +139,8 @@ static void test_refused(void **state) {
     static const struct {
         const char *name, *key, *value, *sentence;
     } cases[] = {
-        {"qwen3", "model_type", "\"llama\"", "\"model_type\" \"llama\" is not supported, only qwen3"},
+        {"qwen3", "model_type", "\"llama\"",
+         "\"model_type\" \"llama\" is not supported, only qwen3"},
         {"qwen3", "model_type", NULL, "\"model_type\" must be a string, not missing"},
         {"qwen3", "architectures", "[\"Qwen3Model\"]", "does not name Qwen3ForCausalLM"},
         {"qwen3", "hidden_act", "\"gelu\"", "\"hidden_act\" is set, only \"silu\" is supported"},
@@ -143,18 +150,22 @@ static void test_refused(void **state) {
         {"qwen3", "layer_types", "[\"full_attention\"]", "has 1 entries, 3 were expected"},
         {"qwen3", "attention_bias", "true", "\"attention_bias\" is set"},
         {"qwen3", "attention_dropout", "0.1", "\"attention_dropout\" is set"},
-        {"qwen3", "quantization_config", "{\"quant_method\": \"fp8\"}", "\"quantization_config\" is set"},
+        {"qwen3", "quantization_config", "{\"quant_method\": \"fp8\"}",
+         "\"quantization_config\" is set"},
         {"qwen3", "partial_rotary_factor", "0.5", "\"partial_rotary_factor\" is set"},
-        {"qwen3", "rope_parameters", "{\"rope_type\": \"yarn\", \"rope_theta\": 1e4, \"factor\": 4}",
+        {"qwen3", "rope_parameters",
+         "{\"rope_type\": \"yarn\", \"rope_theta\": 1e4, \"factor\": 4}",
          "\"rope_parameters\" of type \"yarn\" is not supported"},
         {"qwen3", "rope_parameters",
          "{\"rope_type\": \"default\", \"rope_theta\": 1e4, \"partial_rotary_factor\": 0.5}",
          "\"partial_rotary_factor\" is set"},
-        {"qwen3", "rope_parameters", NULL, "\"rope_theta\" must be a number in [1, 1e+12], not missing"},
+        {"qwen3", "rope_parameters", NULL,
+         "\"rope_theta\" must be a number in [1, 1e+12], not missing"},
         {"qwen3_moe", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}",
          "\"rope_scaling\" of type \"linear\" is not supported"},
         {"qwen3", "vocab_size", "0", "\"vocab_size\" must be an integer in [1, 16777216], not 0"},
-        {"qwen3", "hidden_size", "-8", "\"hidden_size\" must be an integer in [1, 1048576], not -8"},
+        {"qwen3", "hidden_size", "-8",
+         "\"hidden_size\" must be an integer in [1, 1048576], not -8"},
         {"qwen3", "hidden_size", "24.0", "not 24.0"},
         {"qwen3", "hidden_size", "\"24\"", "not \"24\""},
         {"qwen3", "num_hidden_layers", "257", "must be an integer in [1, 256], not 257"},
@@ -164,17 +175,20 @@ static void test_refused(void **state) {
         {"qwen3", "rms_norm_eps", "0", "\"rms_norm_eps\" must be a number in [1e-12, 0.1], not 0"},
         {"qwen3", "eos_token_id", "64", "\"eos_token_id\" must be token ids in [0, 63]"},
         {"qwen3", "eos_token_id", "[0,1,2,3,4,5,6,7,8]", "lists 9 ids, at most 8"},
-        {"qwen3", "tie_word_embeddings", "1", "\"tie_word_embeddings\" must be true or false, not 1"},
+        {"qwen3", "tie_word_embeddings", "1",
+         "\"tie_word_embeddings\" must be true or false, not 1"},
         {"qwen3_moe", "num_experts", "513", "must be an integer in [1, 512], not 513"},
         {"qwen3_moe", "num_experts_per_tok", "9", "is 9, more than the 8 experts"},
         {"qwen3_moe", "num_experts_per_tok", "33", "must be an integer in [1, 32], not 33"},
-        {"qwen3_moe", "norm_topk_prob", NULL, "\"norm_topk_prob\" must be true or false, not missing"},
+        {"qwen3_moe", "norm_topk_prob", NULL,
+         "\"norm_topk_prob\" must be true or false, not missing"},
         {"qwen3_moe", "mlp_only_layers", "[3]", "\"mlp_only_layers\" must list layers in [0, 2]"},
         {"qwen3_moe", "mlp_only_layers", "[0, 1, 2]", "no layer has experts"},
         {"deepseek_v3", "n_group", "3", "does not cut 8 experts into groups"},
         {"deepseek_v3", "n_group", "8", "does not cut 8 experts into groups of two"},
         {"deepseek_v3", "topk_group", "3", "\"topk_group\" is 3"},
-        {"deepseek_v3", "num_experts_per_tok", "5", "5 experts must come out of at most 2 groups of 4"},
+        {"deepseek_v3", "num_experts_per_tok", "5",
+         "5 experts must come out of at most 2 groups of 4"},
         {"deepseek_v3", "q_lora_rank", NULL, "\"q_lora_rank\" is missing"},
         {"deepseek_v3", "num_key_value_heads", "1", "does not equal the 3 attention heads"},
         {"deepseek_v3", "qk_rope_head_dim", "5", "\"qk_rope_head_dim\" must be even"},

@@ -9,7 +9,8 @@
 static const char *const models[] = {"qwen3", "qwen3_moe", "deepseek_v3", "deepseek_v3_q_lora"};
 
 static struct tensor_source source_of(const struct tensor_entry *e) {
-    struct tensor_source s = {.name = e->name, .dtype = e->dtype, .n_dims = e->n_dims, .data = e->data};
+    struct tensor_source s = {
+        .name = e->name, .dtype = e->dtype, .n_dims = e->n_dims, .data = e->data};
     memcpy(s.dims, e->dims, sizeof s.dims);
     return s;
 }
@@ -51,7 +52,8 @@ static void test_golden_types(void **state) {
     const struct tensor_entry *logits = safetensors_find(&st, "logits.3");
     const struct tensor_entry *mask = safetensors_find(&st, "loss_mask.3");
     assert_true(ids && ids->dtype == DTYPE_I64 && ids->n_dims == 1 && ids->dims[0] == 77);
-    assert_true(logits && logits->dtype == DTYPE_F32 && logits->n_dims == 2 && logits->dims[1] == 64);
+    assert_true(logits && logits->dtype == DTYPE_F32 && logits->n_dims == 2 &&
+                logits->dims[1] == 64);
     assert_true(logits->elements == 77 * 64 && logits->bytes == 77 * 64 * 4);
     assert_true(mask && mask->dtype == DTYPE_U8 && mask->bytes == 77);
     assert_null(safetensors_find(&st, "input_ids.4"));
@@ -97,8 +99,8 @@ static void test_metadata_scalars_and_empty(void **state) {
     struct safetensors st;
     expect_ok(safetensors_open(&st, expect_path("mixed"), &arena));
     assert_int_equal(st.n, 3);
-    assert_string_equal(st.metadata,
-                        "{\"a \\\"quoted\\\" name\":\"\xC3\xA9\",\"format\":\"pt\",\"step\":\"12\"}");
+    assert_string_equal(
+        st.metadata, "{\"a \\\"quoted\\\" name\":\"\xC3\xA9\",\"format\":\"pt\",\"step\":\"12\"}");
     assert_string_equal(st.entries[0].name, "empty");
     assert_int_equal(st.entries[0].bytes, 0);
     assert_int_equal(safetensors_find(&st, "scalar")->elements, 1);
@@ -144,7 +146,8 @@ static void test_hostile_headers(void **state) {
         {"{}", 100, 0, "it is cut off"},
         {"[]", -1, 0, "does not begin with '{'"},
         {"{\"a\"", -1, 0, "not valid JSON"},
-        {"{" A("F32", "[1]", "[0,4]") "," A("F32", "[1]", "[4,8]") "}", -1, 8, "duplicate object key"},
+        {"{" A("F32", "[1]", "[0,4]") "," A("F32", "[1]", "[4,8]") "}", -1, 8,
+         "duplicate object key"},
         {"{\"a\":3}", -1, 0, "entry for tensor a is not an object"},
         {"{\"a\":{}}", -1, 0, "\"dtype\" must be a string"},
         {"{" A("F31", "[1]", "[0,4]") "}", -1, 4, "unknown dtype \"F31\""},
@@ -160,7 +163,8 @@ static void test_hostile_headers(void **state) {
         {"{" A("F32", "[1]", "[-4,0]") "}", -1, 4, "needs \"data_offsets\""},
         {"{" A("F32", "[1]", "[0,4.0]") "}", -1, 4, "needs \"data_offsets\""},
         {"{" A("F32", "[2]", "[0,8]") "}", -1, 7, "ends at byte 8 of the data"},
-        {"{" A("F32", "[1]", "[0,8]") "}", -1, 8, "has 8 bytes of data, its shape and dtype need 4"},
+        {"{" A("F32", "[1]", "[0,8]") "}", -1, 8,
+         "has 8 bytes of data, its shape and dtype need 4"},
         {"{" A("F32", "[1]", "[4,8]") "}", -1, 8, "do not follow"},
         {"{" A("F32", "[1]", "[0,4]") "," B("F32", "[1]", "[2,6]") "}", -1, 6, "overlap"},
         {"{" A("F32", "[1]", "[0,4]") "}", -1, 5, "1 bytes at the end belong to no tensor"},
@@ -171,10 +175,8 @@ static void test_hostile_headers(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         status s = open_made(cases[i].header, cases[i].length, cases[i].data);
-        if (cases[i].sentence)
-            expect_failure(s, EXIT_BAD_DATA, cases[i].sentence);
-        else
-            expect_ok(s);
+        if (cases[i].sentence) expect_failure(s, EXIT_BAD_DATA, cases[i].sentence);
+        else expect_ok(s);
     }
     expect_ok(file_write(expect_path("short"), "\2\0\0", 3));
     struct arena arena = {0};
@@ -217,8 +219,8 @@ static void test_shards(void **state) {
                    "/sharded holds no weights");
     expect_ok(safetensors_write(expect_path("sharded/one"), &b, 1, NULL));
     expect_ok(safetensors_write(expect_path("sharded/two"), &a, 1, NULL));
-    expect_ok(open_dir_with_index("{\"metadata\":{},\"weight_map\":{\"a\":\"two\",\"b\":\"one\"}}", &st,
-                                  &arena));
+    expect_ok(open_dir_with_index("{\"metadata\":{},\"weight_map\":{\"a\":\"two\",\"b\":\"one\"}}",
+                                  &st, &arena));
     assert_int_equal(st.n, 2);
     float out = 0;
     expect_ok(tensor_to_f32(safetensors_find(&st, "b"), &out));
@@ -241,8 +243,9 @@ static void test_shards(void **state) {
         expect_failure(open_dir_with_index(cases[i].index, &st, &arena), cases[i].code,
                        cases[i].sentence);
     expect_ok(safetensors_write(expect_path("sharded/two"), &b, 1, NULL));
-    expect_failure(open_dir_with_index("{\"weight_map\":{\"b\":\"two\",\"x\":\"one\"}}", &st, &arena),
-                   EXIT_BAD_DATA, "tensor b is in two files");
+    expect_failure(
+        open_dir_with_index("{\"weight_map\":{\"b\":\"two\",\"x\":\"one\"}}", &st, &arena),
+        EXIT_BAD_DATA, "tensor b is in two files");
     arena_free(&arena);
 }
 
