@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    TILE_ROWS = 28,       /* rows of a tile: scores stay in L1 */
+    TILE_ROWS = 14,       /* rows of a tile: scores stay in L1 */
     PIECE_ROWS = 56,      /* rows of a piece of work at most */
     VALUE_COLUMNS = 256,  /* columns of the values taken at a time */
     PIECE_WORK = 1 << 18, /* multiply-adds worth another thread */
@@ -37,21 +37,33 @@ struct softmax {
     row_numbers keep, take;           /* factors of what was so far, of the latest block */
 };
 
-/* Scores of one row become p = exp(scale * score - max) in place, +0 from `visible` on. */
-static void softmax_row(float *score, int visible, float scale, float *max, float *sum) {
+/* Scores of one row become p = exp(scale * score - max) in place, +0 from `visible` on to the end of the
+ * last of `vectors` vectors, a constant. */
+INLINE void softmax_vectors(float *score, int visible, float scale, float *max, float *sum,
+                            const int vectors) {
     vf x[BLOCK_VECTORS], largest = vf_set1(-INFINITY), total = vf_zero();
-    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
-        vf scaled = vf_mul(vf_set1(scale), vf_load(score + LANES * v));
-        x[v] = vf_select(vmask_first(visible - LANES * v), scaled, vf_set1(-INFINITY));
+    UNROLL for (int v = 0; v < vectors; v++) {
+        x[v] = vf_mul(vf_set1(scale), vf_load(score + LANES * v));
+        if (v == vectors - 1)
+            x[v] = vf_select(vmask_first(visible - LANES * v), x[v], vf_set1(-INFINITY));
         largest = vf_max(largest, x[v]);
     }
     *max = vf_fold_max(largest);
-    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
+    UNROLL for (int v = 0; v < vectors; v++) {
         vf p = vf_exp(vf_sub(x[v], vf_set1(*max)));
         vf_store(score + LANES * v, p);
         total = vf_add(total, p);
     }
     *sum = vf_fold_add(total);
+}
+
+static void softmax_row(float *score, int visible, float scale, float *max, float *sum) {
+    switch ((visible + LANES - 1) / LANES) {
+    case 1: softmax_vectors(score, visible, scale, max, sum, 1); break;
+    case 2: softmax_vectors(score, visible, scale, max, sum, 2); break;
+    case 3: softmax_vectors(score, visible, scale, max, sum, 3); break;
+    default: softmax_vectors(score, visible, scale, max, sum, BLOCK_VECTORS);
+    }
 }
 
 /* Folds the latest block's maximum and sum into the running ones. */
@@ -132,8 +144,7 @@ static void attend(const struct attention *a, int sequence, int g, const struct 
                            .b_k = KV_BLOCK,
                            .rows = t->rows,
                            .columns = keys,
-                           .depth = kv->Dk,
-                           .b_padded = true});
+                           .depth = kv->Dk});
         for (int i = 0; i < t->rows; i++) {
             int see = t->position[i] + 1 - first;
             visible[i] = see < 0 ? 0 : see < KV_BLOCK ? see : KV_BLOCK;

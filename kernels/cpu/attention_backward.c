@@ -6,6 +6,7 @@
 #include "kernels/cpu/groups.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd_math.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/shape_check.h"
 
 #include <string.h>
@@ -14,7 +15,6 @@ enum {
     TILE_ROWS = 56,   /* (row, query head) pairs of a tile */
     WIDTH_MAX = 1024, /* of a key or value: a block's transposes lie on the stack */
     COLUMNS = 256,    /* of q or dout gathered at a time */
-    BLOCK_VECTORS = KV_BLOCK / LANES,
 };
 
 /* The sequence and head that a piece is about, and its block of keys. */
@@ -34,6 +34,7 @@ struct piece {
 struct tile {
     int row, rows; /* within the sequence */
     int head, heads;
+    int keys; /* of the block that some row sees; the others have no p and ds */
     _Alignas(64) float p[TILE_ROWS * KV_BLOCK];  /* scores, then P; +0 where a key is not seen */
     _Alignas(64) float ds[TILE_ROWS * KV_BLOCK]; /* dP, then dS */
 };
@@ -41,10 +42,8 @@ struct tile {
 static void transpose_block(struct piece *w) {
     const struct kv_view *kv = &w->call->fwd.kv;
     w->key_step = (kv->Dk + LANES - 1) / LANES * LANES;
-    for (int d = 0; d < kv->Dk; d++)
-        for (int j = 0; j < w->count; j++) w->keys[j * w->key_step + d] = w->k[d * KV_BLOCK + j];
-    for (int j = 0; j < w->count; j++)
-        for (int d = 0; d < kv->Dv; d++) w->values[d * KV_BLOCK + j] = w->v[j * kv->Dv + d];
+    transpose(w->keys, w->key_step, w->k, KV_BLOCK, kv->Dk, w->count);
+    transpose(w->values, KV_BLOCK, w->v, kv->Dv, w->count, kv->Dv);
 }
 
 /* How many of the block's keys a row sees. */
@@ -81,8 +80,7 @@ static void tile_scores(const struct piece *w, struct tile *t) {
                         .b_panel = LANES,
                         .b_k = KV_BLOCK,
                         .rows = lines.length,
-                        .columns = visible(w, t->row + t->rows - 1),
-                        .b_padded = true,
+                        .columns = t->keys,
                         .c_row = lines.along_rows ? (ptrdiff_t)t->heads * KV_BLOCK : KV_BLOCK};
     for (int i = 0; i < lines.count; i++) {
         int row = t->row + (lines.along_rows ? 0 : i), head = t->head + (lines.along_rows ? i : 0);
@@ -112,25 +110,31 @@ static float dot(const float *a, const float *b, int n) {
     return vf_fold_add(sum);
 }
 
-/* Scores become P and dP becomes dS, both +0 where a key is not seen. */
-static void tile_gradients(const struct piece *w, struct tile *t) {
+/* A pair's scores become P and its dP becomes dS, both +0 where a key is not seen. */
+static void pair_gradients(const struct piece *w, int row, int head, int keys, float *p,
+                           float *ds) {
     const struct attention *a = &w->call->fwd;
-    vf scale = vf_set1(a->scale);
-    for (int r = 0; r < t->rows * t->heads; r++) {
-        int row = t->row + r / t->heads, head = t->head + r % t->heads, see = visible(w, row);
-        int64_t out = out_at(w, row, head);
-        vf delta = vf_set1(dot(host_f32(w->call->dout) + out, host_f32(a->out) + out, a->kv.Dv));
-        int64_t lse_at = (w->start + row) * a->H + (int64_t)w->g * w->heads + head;
-        vf lse = vf_set1(host_f32(a->lse)[lse_at]);
-        float *p = t->p + r * KV_BLOCK, *ds = t->ds + r * KV_BLOCK;
-        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
-            vmask m = vmask_first(see - LANES * v);
-            vf x = vf_exp(vf_sub(vf_mul(scale, vf_load(p + LANES * v)), lse));
-            vf y = vf_mul(vf_mul(x, vf_sub(vf_load(ds + LANES * v), delta)), scale);
-            vf_store(p + LANES * v, vf_select(m, x, vf_zero()));
-            vf_store(ds + LANES * v, vf_select(m, y, vf_zero()));
-        }
+    int64_t out = out_at(w, row, head);
+    int64_t lse_at = (w->start + row) * a->H + (int64_t)w->g * w->heads + head;
+    vf delta = vf_set1(dot(host_f32(w->call->dout) + out, host_f32(a->out) + out, a->kv.Dv));
+    vf lse = vf_set1(host_f32(a->lse)[lse_at]), scale = vf_set1(a->scale);
+    for (int v = 0; v < keys; v += LANES) {
+        vmask m = vmask_first(visible(w, row) - v);
+        vf x = vf_exp(vf_sub(vf_mul(scale, vf_load(p + v)), lse));
+        vf y = vf_mul(vf_mul(x, vf_sub(vf_load(ds + v), delta)), scale);
+        vf_store(p + v, vf_select(m, x, vf_zero()));
+        vf_store(ds + v, vf_select(m, y, vf_zero()));
     }
+}
+
+static void tile_gradients(const struct piece *w, struct tile *t) {
+    float *p = t->p, *ds = t->ds;
+    for (int row = t->row; row < t->row + t->rows; row++)
+        for (int head = t->head; head < t->head + t->heads; head++) {
+            pair_gradients(w, row, head, t->keys, p, ds);
+            p += KV_BLOCK;
+            ds += KV_BLOCK;
+        }
 }
 
 /* dq += dS k, for what each row sees. */
@@ -144,7 +148,6 @@ static void tile_dq(const struct piece *w, const struct tile *t) {
                         .rows = lines.length,
                         .columns = a->kv.Dk,
                         .add = w->first > 0,
-                        .b_padded = true,
                         .a_row = lines.along_rows ? (ptrdiff_t)t->heads * KV_BLOCK : KV_BLOCK,
                         .c_row = lines.along_rows ? a->ldq : a->kv.Dk};
     for (int i = 0; i < lines.count; i++) {
@@ -158,36 +161,59 @@ static void tile_dq(const struct piece *w, const struct tile *t) {
     }
 }
 
+/* Columns of all pairs' vectors, `width` wide for each head, to rows COLUMNS apart. */
+static void gather(float *to, const float *from, const struct tile *t, ptrdiff_t row_step,
+                   int width, int columns) {
+    for (int row = 0; row < t->rows; row++)
+        for (int head = 0; head < t->heads; head++) {
+            const float *pair = from + row * row_step + (ptrdiff_t)head * width;
+            for (int c = 0; c < columns; c += LANES) {
+                vmask m = vmask_first(columns - c);
+                vf_store_mask(to + c, m, vf_load_mask(pair + c, m));
+            }
+            to += COLUMNS;
+        }
+}
+
 /* Continues the chains of the block's keys: to[j] += sum over pairs r of weight[r][j] * from[r], where a
  * pair's `from` is its q (queries) or its dout. A pair that does not see key j precedes all that do, and
  * has weight +0: its step leaves the chain at the +0 it starts with. */
 static void tile_keys(const struct piece *w, const struct tile *t, float *to, int to_row, int width,
                       const float *weight, bool queries) {
-    _Alignas(64) float from[TILE_ROWS * COLUMNS];
-    int pairs = t->rows * t->heads;
-    const float *source = host_f32(queries ? w->call->fwd.q : w->call->dout);
+    const struct attention *a = &w->call->fwd;
+    _Alignas(64) float copy[TILE_ROWS * COLUMNS];
+    const float *from = queries ? host_f32(a->q) + q_at(w, t->row, t->head)
+                                : host_f32(w->call->dout) + out_at(w, t->row, t->head);
+    ptrdiff_t row_step = queries ? a->ldq : a->ldo;
+    struct product p = {.a = weight,
+                        .c_row = to_row,
+                        .a_row = 1,
+                        .a_k = KV_BLOCK,
+                        .b_panel = LANES,
+                        .rows = t->keys,
+                        .depth = t->rows * t->heads,
+                        .add = true};
     for (int d = 0; d < width; d += COLUMNS) {
-        int columns = width - d < COLUMNS ? width - d : COLUMNS;
-        for (int r = 0; r < pairs; r++) {
-            int row = t->row + r / t->heads, head = t->head + r % t->heads;
-            int64_t at = queries ? q_at(w, row, head) : out_at(w, row, head);
-            memcpy(from + r * COLUMNS, source + at + d, sizeof(float) * (size_t)columns);
+        p.c = to + d;
+        p.columns = width - d < COLUMNS ? width - d : COLUMNS;
+        p.b = from + d;
+        p.b_k = row_step;
+        if (t->heads > 1) { /* pairs are not evenly apart: some heads of a row, then of the next */
+            gather(copy, p.b, t, row_step, width, p.columns);
+            p.b = copy;
+            p.b_k = COLUMNS;
         }
-        ISA(product)
-        (&(struct product){.c = to + d,
-                           .a = weight,
-                           .b = from,
-                           .c_row = to_row,
-                           .a_row = 1,
-                           .a_k = KV_BLOCK,
-                           .b_panel = LANES,
-                           .b_k = COLUMNS,
-                           .rows = w->count,
-                           .columns = columns,
-                           .depth = pairs,
-                           .b_padded = true,
-                           .add = t->row > w->first || t->head > 0});
+        ISA(product)(&p);
     }
+}
+
+/* The block's rows of dk or dv, [T, G*width], begin their chains. */
+static float *keys_begin(const struct piece *w, buf gradient, int width) {
+    int G = w->call->fwd.kv.G;
+    float *rows = host_f32(gradient) + ((w->start + w->first) * G + w->g) * width;
+    for (int j = 0; j < w->count; j++)
+        memset(rows + (ptrdiff_t)j * G * width, 0, sizeof(float) * (size_t)width);
+    return rows;
 }
 
 /* One block of keys against all rows that see some of it. */
@@ -199,8 +225,7 @@ static void backward_block(struct piece *w) {
     w->k = host_f32(kv->k) + block * kv->Dk;
     w->v = host_f32(kv->v) + block * kv->Dv;
     transpose_block(w);
-    int64_t key = (w->start + w->first) * kv->G + w->g;
-    float *dk = host_f32(call->dk) + key * kv->Dk, *dv = host_f32(call->dv) + key * kv->Dv;
+    float *dk = keys_begin(w, call->dk, kv->Dk), *dv = keys_begin(w, call->dv, kv->Dv);
     int heads = w->heads < TILE_ROWS ? w->heads : TILE_ROWS; /* of a tile */
     int rows = TILE_ROWS / heads;
     for (int row = w->first; row < w->rows; row += rows)
@@ -210,6 +235,7 @@ static void backward_block(struct piece *w) {
             t.rows = w->rows - row < rows ? w->rows - row : rows;
             t.head = head;
             t.heads = w->heads - head < heads ? w->heads - head : heads;
+            t.keys = visible(w, row + t.rows - 1);
             tile_scores(w, &t);
             tile_gradients(w, &t);
             tile_dq(w, &t);

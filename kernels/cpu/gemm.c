@@ -3,6 +3,7 @@
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/groups.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/host.h"
 #include "kernels/shape_check.h"
 
@@ -43,8 +44,7 @@ static struct product product_nt(const struct gemm *g, int m) {
                             .rows = rows.count,
                             .columns = g->N,
                             .depth = g->K,
-                            .add = g->add,
-                            .b_padded = true};
+                            .add = g->add};
 }
 
 static struct product product_nn(const struct gemm *g, int m) {
@@ -183,8 +183,7 @@ static void pack_panel(const void *task, int piece) {
     const float *from = p->from + piece / p->panels * p->hw + (int64_t)n * p->K;
     float *to = p->to + (int64_t)piece * LANES * p->K;
     if (rows < LANES) memset(to, 0, sizeof(float) * LANES * (size_t)p->K);
-    for (int64_t k = 0; k < p->K; k++)
-        for (int j = 0; j < rows; j++) to[k * LANES + j] = from[(int64_t)j * p->K + k];
+    transpose(to, LANES, from, p->K, rows, p->K);
 }
 
 static void pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw) {

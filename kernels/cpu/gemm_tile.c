@@ -12,11 +12,9 @@ enum { ROWS_MAX = 14 }; /* 14 x 2 of 32 registers, two for b, one broadcast */
     X(3, 0) X(3, 1) X(3, 2) X(4, 0) X(4, 1) X(4, 2) X(5, 0) X(5, 1) X(5, 2) X(6, 0) X(6, 1) X(6, 2) \
     X(7, 0) X(7, 1) X(8, 0) X(8, 1) X(9, 0) X(9, 1) X(10, 0) X(10, 1)                              \
     X(11, 0) X(11, 1) X(12, 0) X(12, 1) X(13, 0) X(13, 1) X(14, 0) X(14, 1)
-#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 #else
 enum { ROWS_MAX = 6 }; /* 6 x 1 pairs of 16 registers, a pair for b, one broadcast */
 #define SHAPES(X) X(1, 0) X(1, 1) X(1, 2) X(2, 0) X(2, 1) X(3, 0) X(3, 1) X(4, 0) X(5, 0) X(6, 0)
-#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #endif
 /* clang-format on */
 
@@ -41,86 +39,79 @@ struct tile {
     vmask last; /* columns of the last vector that exist */
 };
 
-/* The three constants are known where it is inlined. */
+/* The constants are known where it is inlined. A kernel for a `part` reads of b's last vector only the
+ * columns that exist: beyond them the matrix may end. */
 INLINE void multiply(const struct tile *t, const int rows, const int vectors, const bool part) {
     const ptrdiff_t a_row = t->p.a_row, a_k = t->p.a_k, b_panel = t->p.b_panel, b_k = t->p.b_k;
+    const int end = vectors - 1;
     const vmask last = t->last;
     vf sum[ROWS_MAX][VECTORS_MAX];
     float *c = t->p.c;
     if (t->p.add) {
         UNROLL for (int i = 0; i < rows; i++) {
-            UNROLL for (int v = 0; v + 1 < vectors; v++) sum[i][v] = vf_load(c + LANES * v);
-            sum[i][vectors - 1] = vf_load_mask(c + LANES * (vectors - 1), last);
+            UNROLL for (int v = 0; v < vectors; v++) {
+                const float *at = c + LANES * v;
+                sum[i][v] = v < end ? vf_load(at) : vf_load_mask(at, last);
+                if (vectors > 1) /* the neighbour is next, and a gradient may be in no cache */
+                    _mm_prefetch((const char *)(at + LANES * vectors), _MM_HINT_T0);
+            }
             c += t->p.c_row;
         }
     } else {
-        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int v = 0; v < vectors; v++) sum[i][v] =
-            vf_zero();
-    }
-    if (t->p.add) { /* the neighbours, which come next: a gradient larger than the caches */
-        c = t->p.c;
-        UNROLL for (int i = 0; i < rows && vectors > 1; i++) {
-            UNROLL for (int v = 0; v < vectors; v++)
-                _mm_prefetch((const char *)(c + LANES * (vectors + v)), _MM_HINT_T0);
-            c += t->p.c_row;
+        UNROLL for (int i = 0; i < rows; i++) {
+            UNROLL for (int v = 0; v < vectors; v++) { sum[i][v] = vf_zero(); }
         }
     }
     const float *a = t->p.a, *b = t->p.b;
     for (int k = t->p.depth; k > 0; k--) {
         vf column[VECTORS_MAX];
-        UNROLL for (int v = 0; v < vectors; v++) column[v] =
-            part ? vf_load_mask(b + v * b_panel, last) : vf_load(b + v * b_panel);
+        UNROLL for (int v = 0; v < vectors; v++) {
+            const float *at = b + v * b_panel;
+            column[v] = part && v == end ? vf_load_mask(at, last) : vf_load(at);
+        }
         UNROLL for (int i = 0; i < rows; i++) {
             vf x = vf_set1(a[i * a_row]);
-            UNROLL for (int v = 0; v < vectors; v++) sum[i][v] = vf_fma(x, column[v], sum[i][v]);
+            UNROLL for (int v = 0; v < vectors; v++) {
+                sum[i][v] = vf_fma(x, column[v], sum[i][v]);
+            }
         }
-        UNROLL for (int v = 0; v < vectors && rows > 2; v++)
+        UNROLL for (int v = 0; v < vectors && rows > 2; v++) {
             _mm_prefetch((const char *)(b + v * b_panel + AHEAD * b_k), _MM_HINT_T0);
+        }
         a += a_k;
         b += b_k;
     }
     c = t->p.c;
     UNROLL for (int i = 0; i < rows; i++) {
-        UNROLL for (int v = 0; v + 1 < vectors; v++) vf_store(c + LANES * v, sum[i][v]);
-        vf_store_mask(c + LANES * (vectors - 1), last, sum[i][vectors - 1]);
+        UNROLL for (int v = 0; v < end; v++) { vf_store(c + LANES * v, sum[i][v]); }
+        vf_store_mask(c + LANES * end, last, sum[i][end]);
         c += t->p.c_row;
     }
 }
 
 #define DEFINE(rows, log)                                                                          \
-    static void whole_##rows##_##log(const struct tile *t) { multiply(t, rows, 1 << log, false); }
-#define DEFINE_PART(rows)                                                                          \
-    static void part_##rows(const struct tile *t) { multiply(t, rows, 1, true); }
+    static void whole_##rows##_##log(const struct tile *t) { multiply(t, rows, 1 << log, false); } \
+    static void part_##rows##_##log(const struct tile *t) { multiply(t, rows, 1 << log, true); }
 SHAPES(DEFINE)
-ROWS(DEFINE_PART)
 
-#define ENTRY(rows, log) [rows - 1][log] = whole_##rows##_##log,
-#define ENTRY_PART(rows) [rows - 1] = part_##rows,
+#define WHOLE(rows, log) [rows - 1][log] = whole_##rows##_##log,
+#define PART(rows, log) [rows - 1][log] = part_##rows##_##log,
 typedef void kernel(const struct tile *t);
-static kernel *const whole[ROWS_MAX][4] = {SHAPES(ENTRY)};
-static kernel *const part[ROWS_MAX] = {
-    ROWS(ENTRY_PART)}; /* reads no column of b that is not there */
+static kernel *const whole[ROWS_MAX][4] = {SHAPES(WHOLE)}, *const part[ROWS_MAX][4] = {
+                                                               SHAPES(PART)};
 
-/* All columns of at most ROWS_MAX rows. */
+/* All columns of at most ROWS_MAX rows, the widest kernels first. */
 static void row_tile(const struct product *p) {
     struct tile t = {.p = *p};
-    int left = p->columns;
-    kernel *const *shapes = whole[p->rows - 1];
-    for (int log = 3; left > 0; log--) {
-        if (!shapes[log]) continue;
-        int width = LANES << log; /* a last panel that is not whole counts when b is padded */
-        while (p->b_padded ? left > width - LANES : left >= width) {
+    int left = p->columns, rows = p->rows - 1;
+    for (int log = 3; log >= 0; log--) {
+        int width = LANES << log;
+        for (; whole[rows][log] && left > width - LANES; left -= width) {
             t.last = vmask_first(left - (width - LANES));
-            shapes[log](&t);
+            (left < width ? part : whole)[rows][log](&t);
             t.p.c += width;
             t.p.b += p->b_panel << log;
-            left -= width;
         }
-        if (log == 0) break;
-    }
-    if (left > 0) {
-        t.last = vmask_first(left);
-        part[p->rows - 1](&t);
     }
 }
 
@@ -187,7 +178,6 @@ static __attribute__((noinline)) void depth_block_copied(const struct product *p
     t.b = copy;
     t.b_panel = panel;
     t.b_k = LANES;
-    t.b_padded = true;
     depth_block(&t);
 }
 

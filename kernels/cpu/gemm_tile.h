@@ -15,8 +15,6 @@ struct product {
     ptrdiff_t c_row, a_row, a_k, b_panel, b_k;
     int rows, columns, depth;
     bool add;
-    bool b_padded; /* all LANES columns of the last panel may be read; otherwise only those there
-                      are */
 };
 
 /* Computes it on this thread, the depth cut into stretches that fit the caches (each continues the

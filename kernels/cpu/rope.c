@@ -2,6 +2,7 @@
 #include "kernels/cpu/attention_block.h"
 #include "kernels/cpu/groups.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/transpose.h"
 
 #include <string.h>
 
@@ -101,8 +102,7 @@ static void store_run(const struct store *w, int64_t t, int n) {
         float *values = host_f32(kv->v) + block * kv->Dv + (int64_t)slot * kv->Dv;
         const float *k = w->k + t * w->ldk + (int64_t)g * kv->Dk;
         const float *v = w->v + t * w->ldv + (int64_t)g * kv->Dv;
-        for (int d = 0; d < kv->Dk; d++)
-            for (int i = 0; i < n; i++) keys[d * KV_BLOCK + i] = k[(int64_t)i * w->ldk + d];
+        transpose(keys, KV_BLOCK, k, w->ldk, n, kv->Dk);
         for (int i = 0; i < n; i++)
             memcpy(values + i * kv->Dv, v + (int64_t)i * w->ldv, sizeof(float) * (size_t)kv->Dv);
     }
