@@ -10,12 +10,14 @@
  *     response_length/clip_ratio     share of completions cut at the length cap
  *     actor/loss                     of the warm start (SFT)
  *     actor/entropy, actor/kl_loss, actor/ppo_kl, actor/grad_norm, actor/lr
- *     timing_s/gen, timing_s/reward, timing_s/ref, timing_s/update_actor,
- *     timing_s/testing, timing_s/save_checkpoint
- *                                    seconds of each part of a step
- *     timing_s/step                  seconds since the step before: every part included
+ *     timing_s/step                  seconds of the step, without the two below
+ *     timing_s/gen, timing_s/reward, timing_s/ref, timing_s/update_actor
+ *                                    seconds of the step's parts
+ *     timing_s/testing               seconds of the evaluation after the step
+ *     timing_s/save_checkpoint       seconds of the checkpoints before the step
+ *     timing_s/run                   seconds the run has worked so far, everything included
+ *     training/num_tokens            tokens sampled or read so far, prompts included
  *     perf/throughput                tokens a second
- *     perf/total_num_tokens          tokens of the step, prompts and completions
  *
  * Names under timing_s/ and perf/ tell how fast a run was, not what it computed: the store keeps
  * them in a table of their own, and equal runs may differ in them (law 5). */

@@ -1,5 +1,6 @@
 #include "rl/run.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -75,8 +76,9 @@ static status find_start(struct run *r, struct arena *arena) {
     if (difference) return refuse(r, difference);
     if (last < c->recorded)
         return fail(EXIT_BAD_DATA,
-                    "%s/run.sqlite ends at step %" PRId64 ", that of the checkpoint of step %" PRId64
-                    " reached step %" PRId64 ": restore it, or choose another out=",
+                    "%s/run.sqlite ends at step %" PRId64
+                    ", that of the checkpoint of step %" PRId64 " reached step %" PRId64
+                    ": restore it, or choose another out=",
                     r->dir, last, c->step, c->recorded);
     r->start = c->step >= r->steps ? RUN_FINISHED : RUN_RESUMED;
     r->step = c->step;
@@ -113,6 +115,7 @@ static status begin(struct run *r, const struct run_plan *plan, struct arena *ar
                                                     .config = yaml.p,
                                                     .semantic = r->semantic,
                                                     .version = plan->version}));
+    TRY(store_last_timing(r->store, "timing_s/run", &r->worked));
     return file_write(in_dir(r, "config.yaml", arena), yaml.p, yaml.n);
 }
 
@@ -133,6 +136,7 @@ status run_open(struct run *out, const struct run_plan *plan, struct arena *aren
         .steps = plan->steps,
         .every = plan->checkpoint->every,
         .keep = plan->checkpoint->keep,
+        .opened = clock_seconds(),
         .lock = -1,
     };
     status s = open_all(out, plan, arena);
@@ -147,6 +151,8 @@ status run_record(struct run *r, const struct step_record *record) {
     arena_free(&arena);
     return s;
 }
+
+double run_seconds(const struct run *r) { return r->worked + clock_seconds() - r->opened; }
 
 bool run_checkpoint_due(const struct run *r, int64_t step) {
     return step % r->every == 0 || step == r->steps;

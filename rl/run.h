@@ -41,7 +41,9 @@ struct run {
         *notice; /* one sentence for the user ("goes on after step 30"); NULL: nothing to say */
     struct store *store;
     int64_t steps, every, keep;
-    int lock; /* file descriptor */
+    double opened; /* when, on the clock of base/clock.h */
+    double worked; /* seconds until the checkpoint it goes on from */
+    int lock;      /* file descriptor */
 };
 
 /* Opens (creates, locks) the directory and brings store, metrics.jsonl and checkpoints to the same
@@ -53,6 +55,10 @@ status run_open(struct run *out, const struct run_plan *plan, struct arena *aren
 
 /* Records a step: the store, then metrics.jsonl. */
 status run_record(struct run *r, const struct step_record *record);
+
+/* Seconds the run has worked: timing_s/run of the step it goes on from, and since it was opened. What was
+ * lost between a checkpoint and a kill does not count. */
+double run_seconds(const struct run *r);
 
 /* Whether a checkpoint is due after `step`: every checkpoint.every steps and after the last. */
 bool run_checkpoint_due(const struct run *r, int64_t step);

@@ -101,6 +101,9 @@ status store_rewind(struct store *s, int64_t step);
 /* The last recorded step; -1 when there is none. */
 status store_last_step(struct store *s, int64_t *step);
 
+/* The newest value of a name under timing_s/ or perf/; 0 when there is none. */
+status store_last_timing(struct store *s, const char *name, double *value);
+
 /* Every step's metrics, timings included, by step; names sorted. In the arena. */
 status store_read_metrics(struct store *s, struct arena *arena, struct metrics_line **lines,
                           size_t *n);

@@ -57,6 +57,18 @@ status store_read_metrics(struct store *s, struct arena *arena, struct metrics_l
     return result;
 }
 
+status store_last_timing(struct store *s, const char *name, double *value) {
+    struct query q;
+    bool row = false;
+    *value = 0;
+    TRY(query_open(&q, s, "SELECT value FROM timing WHERE name = ? ORDER BY step DESC LIMIT 1"));
+    query_bind_text(&q, span_of(name));
+    status result = query_next(&q, &row);
+    if (!result && row) *value = query_real(&q);
+    query_close(&q);
+    return result;
+}
+
 /* Problems: the columns that PROBLEM_COLUMNS names, from the query's current column on. */
 
 #define PROBLEM_COLUMNS                                                                            \

@@ -236,7 +236,8 @@ struct evaluation_watch {
 static bool evaluation_poll(void *ctx, double done) {
     struct evaluation_watch *w = ctx;
     console_progress(&w->t->console, w->step, "evaluation", done);
-    return !interrupt_requested();
+    /* After an update the step is finished: its weights are not yet those of any checkpoint. */
+    return w->step > 0 || !interrupt_requested();
 }
 
 static bool evaluation_due(const struct trainer *t, int64_t step) {
@@ -285,6 +286,7 @@ static status step_finish(struct trainer *t, int64_t step, struct step_outcome *
         for (size_t i = 0; i < s->n; i++)
             metrics_set_named(&out->metrics, s->items[i].value, "val-core/%s/%s", evaluation.name, s->items[i].name);
     }
+    metrics_set(&out->metrics, "timing_s/run", run_seconds(&t->run));
     struct step_record record = {.step = step,
                                  .metrics = &out->metrics,
                                  .batch = out->batch.n ? &out->batch : NULL,
@@ -324,6 +326,8 @@ static status step_run(struct trainer *t, int64_t step) {
         console_progress(&t->console, step, "warm start", 1);
         return NULL;
     }
+    if (t->save_s > 0) metrics_set(&out.metrics, "timing_s/save_checkpoint", t->save_s);
+    t->save_s = 0;
     TRY(step_finish(t, step, &out));
     console_step(&t->console, step, &out.metrics);
     return NULL;
@@ -345,7 +349,11 @@ static status loop(struct trainer *t) {
             return interrupted(t);
         }
         TRY(failed);
-        if (run_checkpoint_due(&t->run, step)) TRY(trainer_save(t));
+        if (run_checkpoint_due(&t->run, step)) {
+            double begin = clock_seconds();
+            TRY(trainer_save(t));
+            t->save_s += clock_seconds() - begin;
+        }
         if (interrupt_requested() && step < steps) return interrupted(t);
     }
     return NULL;

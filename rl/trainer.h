@@ -66,6 +66,7 @@ struct trainer {
     struct run run;
     struct console console;
     struct trainer_state state;
+    double save_s; /* of the checkpoints since the last recorded step */
     uint32_t *order; /* [training problems] a permutation, of epoch order_epoch */
     int64_t order_epoch;
 };

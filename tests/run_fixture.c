@@ -148,7 +148,8 @@ struct step_record fixture_step(int64_t step, double noise, struct arena *arena)
     metrics_set(m, "actor/grad_norm", 1.0 / (double)(step + 3));
     metrics_set(m, "actor/kl_loss", NAN);
     metrics_set(m, "timing_s/step", 60 + noise);
-    metrics_set(m, "perf/total_num_tokens", 1000);
+    metrics_set(m, "timing_s/run", 60 * (double)(step + 1) + noise);
+    metrics_set(m, "training/num_tokens", 1000 * (double)(step + 1));
     bool evaluated = step % 3 == 0;
     return (struct step_record){
         .step = step,

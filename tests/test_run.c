@@ -76,6 +76,7 @@ static void test_fresh_resumed_finished(void **state) {
     assert_int_equal(r.start, RUN_FRESH);
     assert_int_equal(r.step, 0);
     assert_null(r.notice);
+    assert_true(run_seconds(&r) >= 0 && run_seconds(&r) < 20);
     assert_false(run_checkpoint_due(&r, 1));
     assert_true(run_checkpoint_due(&r, 2));
     assert_true(run_checkpoint_due(&r, STEPS));
@@ -88,6 +89,7 @@ static void test_fresh_resumed_finished(void **state) {
     assert_int_equal(r.start, RUN_RESUMED);
     assert_int_equal(r.step, 2);
     assert_int_equal(r.checkpoint.step, 2);
+    assert_true(run_seconds(&r) >= 180 && run_seconds(&r) < 200); /* a minute a recorded step */
     assert_non_null(strstr(r.notice, "goes on after step 2"));
     int64_t last;
     expect_ok(store_last_step(r.store, &last));
