@@ -95,6 +95,11 @@ status store_open_reader(struct store **out, const char *path) {
 
 void store_close(struct store *s) {
     if (!s) return;
+    /* A closed store is one plain file, which readers leave alone; while one reads, it stays as it is. */
+    if (s->db && sqlite3_db_readonly(s->db, "main") == 0) {
+        sqlite3_busy_timeout(s->db, 0);
+        status_free(store_execute(s, "PRAGMA journal_mode = DELETE", "close"));
+    }
     int result = sqlite3_close(s->db);
     REQUIRE(result == SQLITE_OK); /* every statement is finalized where it was prepared */
     free(s->path);
