@@ -48,3 +48,6 @@ extern const struct command_option cli_tasks_options[];
 
 status cli_score(int argc, char **argv);
 extern const struct command_option cli_score_options[];
+
+status cli_report(int argc, char **argv);
+extern const struct command_option cli_report_options[];

@@ -31,6 +31,8 @@ const struct command commands[] = {
      "grpo tasks countdown --n 1000 split=heldout", cli_tasks_options},
     {"score", "judge completions: JSON lines in, JSON lines out", cli_score, "", "reward.",
      "grpo score --rule countdown <completions.jsonl", cli_score_options},
+    {"report", "show what a run did: a summary, and a page to read", cli_report, "RUN", NULL,
+     "grpo report runs/demo-1", cli_report_options},
     {"config", "print the resolved config, or the schema in several forms", cli_config, "[PREFIX]",
      "*", "grpo config seed=2 threads=1", cli_config_options},
     {0},
