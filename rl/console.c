@@ -72,54 +72,63 @@ struct column {
 static const struct column step_columns[] = {
     {"actor/loss", "loss", "%.4f", 1},
     {"critic/score/mean", "reward", "%.3f", 1},
-    {"critic/acc/mean", "accuracy", "%.1f%%", 100},
+    {"critic/acc/mean", "right", "%4.1f%%", 100},
     {"response_length/mean", "length", "%.1f", 1},
-    {"response_length/clip_ratio", "cut", "%.1f%%", 100},
-    {"frac_reward_zero_std", "no signal", "%.0f%%", 100},
+    {"response_length/clip_ratio", "cut", "%4.1f%%", 100},
+    {"frac_reward_zero_std", "no signal", "%2.0f%%", 100},
     {"actor/entropy", "entropy", "%.3f", 1},
     {"actor/kl_loss", "kl", "%.4f", 1},
-    {"actor/grad_norm", "grad norm", "%.4f", 1},
-    {"actor/lr", "lr", "%.2e", 1},
+    {"actor/grad_norm", "grad", "%.3f", 1},
+    {"actor/lr", "lr", "%.1e", 1},
 };
 
-static const struct column time_columns[] = {
+/* Parts of timing_s/step, and what comes beside it. */
+static const struct column part_columns[] = {
     {"timing_s/gen", "rollout", "%.2f", 1},
     {"timing_s/reward", "reward", "%.2f", 1},
     {"timing_s/ref", "reference", "%.2f", 1},
     {"timing_s/update_actor", "update", "%.2f", 1},
+};
+static const struct column beside_columns[] = {
     {"timing_s/testing", "evaluation", "%.2f", 1},
     {"timing_s/save_checkpoint", "checkpoint", "%.2f", 1},
 };
+#define COLUMNS(table) (table), sizeof(table) / sizeof *(table)
 
-static bool print_column(const struct console *c, const struct column *column,
-                         const struct metrics *m, const char *separator) {
-    double value = metrics_get(m, column->name);
-    if (isnan(value)) return false;
-    fprintf(c->out, "%s%s%s%s ", separator, dim(c), column->label, plain(c));
-    fprintf(c->out, column->format, column->scale * value);
-    return true;
+/* Prints the columns that are there and not NaN, at least `least`, each after a separator that is `first`
+ * the first time. Returns whether there were any. */
+static bool print_columns(const struct console *c, const struct metrics *m, double least,
+                          const struct column *columns, size_t n, const char *first,
+                          const char *separator) {
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        double value = metrics_get(m, columns[i].name);
+        if (isnan(value) || value < least) continue;
+        fprintf(c->out, "%s%s%s%s ", any ? separator : first, dim(c), columns[i].label, plain(c));
+        fprintf(c->out, columns[i].format, columns[i].scale * value);
+        any = true;
+    }
+    return any;
 }
 
 static void print_time(const struct console *c, const struct metrics *m) {
+    const double shown = 0.005; /* what "%.2f" does not round to nothing */
     double throughput = metrics_get(m, "perf/throughput"),
            seconds = metrics_get(m, "timing_s/step");
     if (!isnan(throughput))
-        fprintf(c->out, throughput < 1e4 ? " | %.0f tok/s" : " | %.1fk tok/s",
+        fprintf(c->out, throughput < 1e4 ? "  %.0f tok/s" : "  %.1fk tok/s",
                 throughput < 1e4 ? throughput : throughput / 1000);
     if (isnan(seconds)) return;
-    fprintf(c->out, " | %s%.2f s%s", bold(c), seconds, plain(c));
-    const char *separator = " (";
-    for (size_t i = 0; i < sizeof time_columns / sizeof *time_columns; i++)
-        if (print_column(c, &time_columns[i], m, separator)) separator = ", ";
-    if (separator[0] == ',') fputc(')', c->out);
+    fprintf(c->out, "  %s%.2f s%s", bold(c), seconds, plain(c));
+    if (print_columns(c, m, shown, COLUMNS(part_columns), " (", ", ")) fputc(')', c->out);
+    print_columns(c, m, shown, COLUMNS(beside_columns), " + ", " + ");
 }
 
 static void print_line(const struct console *c, int64_t step, const struct metrics *m) {
     int width = snprintf(NULL, 0, "%lld", (long long)c->steps);
     fprintf(c->out, "%sstep %*lld/%lld%s", bold(c), width, (long long)step, (long long)c->steps,
             plain(c));
-    for (size_t i = 0; i < sizeof step_columns / sizeof *step_columns; i++)
-        print_column(c, &step_columns[i], m, " | ");
+    print_columns(c, m, -INFINITY, COLUMNS(step_columns), "  ", "  ");
     print_time(c, m);
     fputc('\n', c->out);
 }
@@ -146,18 +155,16 @@ void console_evaluation(struct console *c, int64_t step, const char *name,
     if (c->style != CONSOLE_LINE) return;
     clear_bar(c);
     fprintf(c->out, "%s%s after step %lld%s", bold(c), name, (long long)step, plain(c));
-    const char *separator = ": ";
     for (size_t i = 0; i < summary->n; i++) {
         const struct metric *x = &summary->items[i];
         struct span key = span_of(x->name);
         if (strcmp(x->name, "stderr") == 0 || isnan(x->value)) continue;
         bool share = span_starts(key, SPAN("pass@")) || span_starts(key, SPAN("maj@"));
-        fprintf(c->out, "%s%s%s%s ", separator, dim(c), x->name, plain(c));
+        fprintf(c->out, "  %s%s%s ", dim(c), x->name, plain(c));
         fprintf(c->out, share ? "%.1f%%" : "%.4g", share ? 100 * x->value : x->value);
         double error = metrics_get(summary, "stderr");
         if (strcmp(x->name, "pass@1") == 0 && !isnan(error))
             fprintf(c->out, " +-%.1f", 100 * error);
-        separator = " | ";
     }
     fputc('\n', c->out);
     fflush(c->out);

@@ -77,7 +77,8 @@ static void print_time(const struct report *r, FILE *out) {
     report_times(r, times);
     for (size_t i = 0; i < REPORT_TIMES; i++) sum += times[i].seconds;
     print_label(out, "time");
-    fprintf(out, "%.1f minutes", r->minutes);
+    fprintf(out, r->minutes < 1 ? "%.1f seconds" : "%.1f minutes",
+            r->minutes < 1 ? 60 * r->minutes : r->minutes);
     const char *separator = r->tokens_sft >= 0 ? "; this run: " : ": ";
     for (size_t i = 0; i < REPORT_TIMES; i++) {
         if (times[i].seconds < 0.005 * sum) continue;

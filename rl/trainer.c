@@ -273,7 +273,7 @@ static status evaluation_run(struct trainer *t, int64_t step, struct evaluation 
                            evaluation_poll, &watch);
 }
 
-/* Evaluates if due, then commits the step to the store and to metrics.jsonl. */
+/* Evaluates if due, commits the step to the store and to metrics.jsonl, then shows it. */
 static status step_finish(struct trainer *t, int64_t step, struct step_outcome *out) {
     struct evaluation evaluation;
     size_t n_evaluations = 0;
@@ -292,7 +292,10 @@ static status step_finish(struct trainer *t, int64_t step, struct step_outcome *
                                  .batch = out->batch.n ? &out->batch : NULL,
                                  .evaluations = &evaluation,
                                  .n_evaluations = n_evaluations};
-    return run_record(&t->run, &record);
+    TRY(run_record(&t->run, &record));
+    console_step(&t->console, step, &out->metrics);
+    if (n_evaluations) console_evaluation(&t->console, step, evaluation.name, &evaluation.summary);
+    return NULL;
 }
 
 /* Supervised steps are many and short: only some are recorded. What is not recorded leaves no trace, so that
@@ -328,9 +331,7 @@ static status step_run(struct trainer *t, int64_t step) {
     }
     if (t->save_s > 0) metrics_set(&out.metrics, "timing_s/save_checkpoint", t->save_s);
     t->save_s = 0;
-    TRY(step_finish(t, step, &out));
-    console_step(&t->console, step, &out.metrics);
-    return NULL;
+    return step_finish(t, step, &out);
 }
 
 /* An interruption is no failure of the run: what the last finished step made is kept. */
