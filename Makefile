@@ -140,8 +140,8 @@ uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grpo
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/grpo
 
-setup: ## install the Debian packages that are missing, those of the tests too
-	@tools/setup.sh test
+setup: ## install the Debian packages that are missing, those of tests and benches too
+	@tools/setup.sh bench
 
 help: ## list the targets
 	@grep -hE '^[a-z -]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 20

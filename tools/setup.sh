@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what is missing to build (`setup.sh build`) or also to test (`setup.sh test`) on Debian 12.
-# Silent when nothing is missing. `setup.sh check` only looks, and says what to run.
+# Installs what is missing to build (`setup.sh build`), also to test (`setup.sh test`), or also to compare
+# with other libraries (`setup.sh bench`) on Debian 12. Silent when nothing is missing. `setup.sh check` only
+# looks for what building needs, and says what to run.
 #
 # What counts as there is what works (a command, a header the compiler finds, a library the linker
 # finds), not what dpkg lists, so libraries installed by other means are fine too.
@@ -35,6 +36,9 @@ libclang-rt-14-dev  clang   -fsanitize=address,undefined,fuzzer-no-link
 libomp-14-dev       clang   -fopenmp
 sqlite3             command sqlite3
 '
+BENCH_PACKAGES='
+libopenblas0-pthread  library :libopenblas.so.0
+'
 
 is_there() { # is_there KIND WHAT
     case $1 in
@@ -56,8 +60,9 @@ mode=${1:-build}
 case $mode in
 build | check) table=$BUILD_PACKAGES ;;
 test) table=$BUILD_PACKAGES$TEST_PACKAGES ;;
+bench) table=$BUILD_PACKAGES$TEST_PACKAGES$BENCH_PACKAGES ;;
 *)
-    echo "usage: tools/setup.sh [build|test|check]" >&2
+    echo "usage: tools/setup.sh [build|test|bench|check]" >&2
     exit 64
     ;;
 esac
