@@ -39,7 +39,7 @@ counted() { # counted NAME LAST_LINE EXIT_CODE
 }
 pretend test_good 'echo "[  PASSED  ] 2 test(s)." >&2'
 counted "two passed tests and the build" "3 passed, 0 failed" 0
-pretend test_mixed 'echo "[  PASSED  ] 4 test(s)." >&2; echo "[  FAILED  ] 1 test(s), listed below:" >&2; exit 1'
+pretend test_mixed 'printf "[  PASSED  ] 4 test(s).\n[  FAILED  ] 1 test(s), listed below:\n" >&2; exit 1'
 counted "a failed test" "7 passed, 1 failed" 1
 pretend test_mixed 'echo "what broke"; kill -SEGV $$'
 counted "a crash" "3 passed, 1 failed" 1
