@@ -30,7 +30,7 @@ COMPILE = $(Q)mkdir -p $(@D) && $(FLAGS) -MMD -MP -c -o $@ $<
 LINK = $(Q)$(CC) $(STD) $(CFLAGS) $(SAN) -o $@ $(filter %.o %.a,$^) $(LDFLAGS)
 LINK_LIBS = $(PKG_LIBS) $(MATH_LIBS) -ldl -lm
 
-FOLDERS := base kernels kernels/ref policy tasks rollout reward rl
+FOLDERS := base kernels kernels/ref policy tasks rollout reward reward/math rl
 SOURCES := $(foreach f,$(FOLDERS),$(wildcard $(f)/*.c))
 CPU_SOURCES := $(wildcard kernels/cpu/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(CPU_SOURCES:%.c=$(BUILD)/%.avx2.o) \
