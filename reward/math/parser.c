@@ -1,0 +1,350 @@
+#include "reward/math/parser.h"
+
+#include "reward/math/grammar.h"
+
+const struct tree *grammar_fail(struct grammar *g) {
+    g->failed = true;
+    g->lexer.at = g->lexer.text.n;
+    g->token = (struct token){.start = g->lexer.at};
+    return tree_leaf(g->work, TREE_UNDEFINED);
+}
+
+void grammar_advance(struct grammar *g) {
+    if (g->failed) return;
+    bool after_number = g->token.kind == TOKEN_NUMBER;
+    g->taken++;
+    g->token = lexer_next(&g->lexer);
+    if (after_number && g->token.kind == TOKEN_COMMA && !g->token.spaced) {
+        size_t next = g->token.start + 1;
+        g->notes.tight_comma |=
+            next < g->lexer.text.n && g->lexer.text.p[next] >= '0' && g->lexer.text.p[next] <= '9';
+    }
+    if (g->token.kind == TOKEN_BAD) grammar_fail(g);
+}
+
+void grammar_jump(struct grammar *g, size_t at) {
+    if (g->failed) return;
+    g->lexer.at = at;
+    g->token = lexer_next(&g->lexer);
+    if (g->token.kind == TOKEN_BAD) grammar_fail(g);
+}
+
+bool grammar_enter(struct grammar *g) {
+    if (++g->depth > PARSER_DEPTH_MAX) grammar_fail(g);
+    return !g->failed;
+}
+
+void trees_push(struct grammar *g, struct trees *t, const struct tree *item) {
+    if (t->n == t->room) {
+        int room = t->room ? 2 * t->room : 4;
+        const struct tree **wider = ARENA_ARRAY(g->work->arena, (size_t)room, const struct tree *);
+        if (t->n) memcpy(wider, t->items, (size_t)t->n * sizeof *wider);
+        t->items = wider;
+        t->room = room;
+    }
+    t->items[t->n++] = item;
+}
+
+static bool is_region(const struct tree *t) {
+    return t->kind == TREE_PAIR || t->kind == TREE_SET || t->kind == TREE_REALS ||
+           (t->kind >= TREE_UNION && t->kind <= TREE_DIFFERENCE);
+}
+
+/* What cannot be added or multiplied: anything beyond values, percentages and plus-minus. */
+static bool is_shape(const struct tree *t) { return t->kind > TREE_PERCENT; }
+
+static const struct tree *join(struct grammar *g, enum tree_kind kind, const struct tree *a,
+                               const struct tree *b) {
+    return tree_seal(tree_node(g->work, kind, (const struct tree *[]){a, b}, 2));
+}
+
+/* ---- products ---- */
+
+static const struct tree *multiply(struct grammar *g, const struct tree *a, const struct tree *b) {
+    if (b->kind == TREE_MATRIX && !is_shape(a)) { /* a scalar times a matrix, entry by entry */
+        const struct tree **entry = ARENA_ARRAY(g->work->arena, (size_t)b->n, const struct tree *);
+        for (int i = 0; i < b->n; i++) {
+            if (is_shape(b->child[i])) return grammar_fail(g);
+            entry[i] = tree_multiply(g->work, a, b->child[i]);
+        }
+        struct tree *t = tree_node(g->work, TREE_MATRIX, entry, b->n);
+        if (t->kind == TREE_MATRIX) t->columns = b->columns;
+        return tree_seal(t);
+    }
+    return is_shape(a) || is_shape(b) ? grammar_fail(g) : tree_multiply(g->work, a, b);
+}
+
+bool grammar_starts_factor(const struct grammar *g) {
+    switch (g->token.kind) {
+    case TOKEN_NUMBER:
+    case TOKEN_NUMERAL:
+    case TOKEN_LETTERS:
+    case TOKEN_SYMBOL:
+    case TOKEN_CONSTANT:
+    case TOKEN_FRACTION:
+    case TOKEN_ROOT:
+    case TOKEN_BINOMIAL:
+    case TOKEN_FUNCTION:
+    case TOKEN_LOG:
+    case TOKEN_SERIES:
+    case TOKEN_ACCENT:
+    case TOKEN_GROUP:
+    case TOKEN_BEGIN:
+        return true;
+    case TOKEN_OPEN:
+        return g->token.value != '[' || g->squares == 0;
+    case TOKEN_BAR:
+        return g->bars == 0 && g->sets == 0;
+    default:
+        return false;
+    }
+}
+
+/* One more factor by juxtaposition. A whole number in front of a proper fraction is a mixed number;
+ * two numbers side by side mean nothing. */
+static const struct tree *beside(struct grammar *g, const struct tree *left, bool literal) {
+    if (g->token.kind == TOKEN_NUMBER && literal) {
+        const struct tree *top = g->token.number;
+        grammar_advance(g);
+        if (g->token.kind != TOKEN_DIVIDE) return grammar_fail(g);
+        grammar_advance(g);
+        const struct tree *bottom = g->token.number;
+        if (g->token.kind != TOKEN_NUMBER || fmpq_cmp(top->value, bottom->value) >= 0)
+            return grammar_fail(g);
+        grammar_advance(g);
+        return tree_add(g->work, left, tree_divide(g->work, top, bottom));
+    }
+    bool fraction = g->token.kind == TOKEN_FRACTION;
+    const struct tree *right = grammar_power(g);
+    bool mixed = literal && fraction && right->kind == TREE_NUMBER && right->places < 0 &&
+                 fmpq_sgn(right->value) > 0 && fmpz_cmp(&right->value->num, &right->value->den) < 0;
+    if (mixed) return tree_add(g->work, left, right);
+    return multiply(g, left, right);
+}
+
+/* Reads a signed factor; *literal: it was one whole number and nothing else. */
+static const struct tree *factor(struct grammar *g, bool *literal) {
+    bool number = g->token.kind == TOKEN_NUMBER;
+    int taken = g->taken;
+    const struct tree *t = grammar_signed(g);
+    *literal = number && g->taken == taken + 1 && t->places < 0 && fmpz_is_one(&t->value->den);
+    return t;
+}
+
+const struct tree *grammar_term(struct grammar *g) {
+    bool literal;
+    const struct tree *left = factor(g, &literal);
+    for (;;) {
+        enum token_kind operation = g->token.kind;
+        if (operation == TOKEN_TIMES || operation == TOKEN_DIVIDE || operation == TOKEN_MOD) {
+            grammar_advance(g);
+            const struct tree *right = factor(g, &literal);
+            if (literal && operation == TOKEN_TIMES && g->token.kind == TOKEN_FRACTION)
+                right = beside(g, right, true);
+            literal = false;
+            if (operation == TOKEN_TIMES) left = multiply(g, left, right);
+            else if (is_shape(left) || is_shape(right)) return grammar_fail(g);
+            else if (operation == TOKEN_DIVIDE) left = tree_divide(g->work, left, right);
+            else left = tree_call2(g->work, CALL_MOD, left, right);
+        } else if (grammar_starts_factor(g) && !grammar_at_units(g) && !is_region(left)) {
+            left = beside(g, left, literal);
+            literal = false;
+        } else {
+            return left;
+        }
+        if (g->failed) return left;
+    }
+}
+
+const struct tree *grammar_signed(struct grammar *g) {
+    bool negative = false;
+    while (g->token.kind == TOKEN_PLUS || g->token.kind == TOKEN_MINUS) {
+        negative ^= g->token.kind == TOKEN_MINUS;
+        grammar_advance(g);
+    }
+    if (g->token.kind == TOKEN_PLUS_MINUS || g->token.kind == TOKEN_MINUS_PLUS) {
+        bool inverted = negative ^ (g->token.kind == TOKEN_MINUS_PLUS);
+        grammar_advance(g);
+        const struct tree *child = grammar_signed(g);
+        struct tree *t = tree_node(g->work, TREE_PLUS_MINUS, &child, 1);
+        if (inverted) t->flags |= TREE_NEGATIVE;
+        return tree_seal(t);
+    }
+    const struct tree *t = grammar_power(g);
+    if (negative && is_shape(t)) return grammar_fail(g);
+    return negative ? tree_negate(g->work, t) : t;
+}
+
+/* ---- sums ---- */
+
+static const struct tree *signed_term(struct grammar *g) {
+    bool negative = false;
+    while (g->token.kind == TOKEN_PLUS || g->token.kind == TOKEN_MINUS) {
+        negative ^= g->token.kind == TOKEN_MINUS;
+        grammar_advance(g);
+    }
+    enum token_kind kind = g->token.kind;
+    if (kind == TOKEN_PLUS_MINUS || kind == TOKEN_MINUS_PLUS) {
+        grammar_advance(g);
+        const struct tree *child = grammar_term(g);
+        struct tree *t = tree_node(g->work, TREE_PLUS_MINUS, &child, 1);
+        if (negative ^ (kind == TOKEN_MINUS_PLUS)) t->flags |= TREE_NEGATIVE;
+        return tree_seal(t);
+    }
+    const struct tree *t = grammar_term(g);
+    if (negative && is_shape(t)) return grammar_fail(g);
+    return negative ? tree_negate(g->work, t) : t;
+}
+
+static bool at_sign(const struct grammar *g) {
+    return g->token.kind == TOKEN_PLUS || g->token.kind == TOKEN_MINUS ||
+           g->token.kind == TOKEN_PLUS_MINUS || g->token.kind == TOKEN_MINUS_PLUS;
+}
+
+const struct tree *grammar_expression(struct grammar *g) {
+    const struct tree *first = signed_term(g);
+    if (!at_sign(g)) return first;
+    if (is_region(first) && first->kind != TREE_PAIR &&
+        g->token.kind == TOKEN_MINUS) { /* R - {0} */
+        grammar_advance(g);
+        return join(g, TREE_DIFFERENCE, first, grammar_term(g));
+    }
+    struct trees terms = {0};
+    trees_push(g, &terms, first);
+    while (at_sign(g)) trees_push(g, &terms, signed_term(g));
+    for (int i = 0; i < terms.n; i++)
+        if (is_shape(terms.items[i])) return grammar_fail(g);
+    return tree_sum(g->work, terms.items, terms.n);
+}
+
+/* ---- regions, ratios, relations, lists ---- */
+
+/* (-oo, 1) U (2, oo): the letter joins intervals. */
+static bool at_union_letter(const struct grammar *g, const struct tree *left) {
+    return is_region(left) && g->token.kind == TOKEN_LETTERS && span_eq(g->token.text, SPAN("U"));
+}
+
+static const struct tree *region(struct grammar *g) {
+    const struct tree *left = grammar_expression(g);
+    for (;;) {
+        enum tree_kind kind = TREE_UNION;
+        if (g->token.kind == TOKEN_REGION) kind = (enum tree_kind)g->token.value;
+        else if (!at_union_letter(g, left)) return left;
+        grammar_advance(g);
+        left = join(g, kind, left, grammar_expression(g));
+    }
+}
+
+static const struct tree *ratio(struct grammar *g) {
+    const struct tree *first = grammar_units(g, region(g));
+    if (g->token.kind != TOKEN_COLON || g->sets) return first;
+    if (first->kind == TREE_TEXT) { /* "Answer: 5" */
+        grammar_advance(g);
+        return grammar_units(g, region(g));
+    }
+    struct trees parts = {0};
+    trees_push(g, &parts, first);
+    while (g->token.kind == TOKEN_COLON) {
+        grammar_advance(g);
+        trees_push(g, &parts, grammar_units(g, region(g)));
+    }
+    return tree_seal(tree_node(g->work, TREE_RATIO, parts.items, parts.n));
+}
+
+static const struct tree *residue(struct grammar *g, const struct tree *value) {
+    grammar_advance(g);
+    bool bracket = g->token.kind == TOKEN_OPEN;
+    const struct tree *modulus = bracket ? grammar_bracket(g) : grammar_argument(g);
+    return join(g, TREE_RESIDUE, value, modulus);
+}
+
+const struct tree *grammar_relation(struct grammar *g) {
+    if (!grammar_enter(g)) return grammar_fail(g);
+    if (g->token.kind == TOKEN_RELATION && g->token.value <= REL_APPROX)
+        grammar_advance(g); /* "= 5" */
+    struct trees sides = {0};
+    char relations[PARSER_CHAIN_MAX];
+    trees_push(g, &sides, ratio(g));
+    while (g->token.kind == TOKEN_RELATION && !(g->angles && g->token.value == REL_GREATER)) {
+        if (sides.n == PARSER_CHAIN_MAX) return grammar_fail(g);
+        relations[sides.n - 1] = (char)g->token.value;
+        grammar_advance(g);
+        trees_push(g, &sides, ratio(g));
+    }
+    const struct tree *t = sides.items[0];
+    if (sides.n > 1) {
+        struct tree *chain = tree_node(g->work, TREE_RELATION, sides.items, sides.n);
+        if (chain->kind == TREE_RELATION)
+            chain->name = arena_copy(g->work->arena, (struct span){relations, (size_t)sides.n - 1});
+        t = tree_seal(chain);
+    }
+    if (g->token.kind == TOKEN_PMOD) t = residue(g, t);
+    grammar_leave(g);
+    return t;
+}
+
+static bool at_separator(const struct grammar *g) {
+    switch (g->token.kind) {
+    case TOKEN_COMMA:
+    case TOKEN_SEMICOLON:
+    case TOKEN_AND:
+    case TOKEN_OR:
+    case TOKEN_QUAD:
+    case TOKEN_ROW:
+        return true;
+    case TOKEN_AMPERSAND:
+        return g->aligned > 0;
+    default:
+        return false;
+    }
+}
+
+/* Skips ", and" and the like; whether one of them was "or". */
+static bool separators(struct grammar *g) {
+    bool or = false;
+    while (at_separator(g)) {
+        or |= g->token.kind == TOKEN_OR;
+        grammar_advance(g);
+    }
+    return or ;
+}
+
+static bool at_end(const struct grammar *g) {
+    return g->token.kind == TOKEN_END || g->token.kind == TOKEN_CLOSE ||
+           g->token.kind == TOKEN_GROUP_END || g->token.kind == TOKEN_FINISH;
+}
+
+static const struct tree *item(struct grammar *g) {
+    if (g->token.kind == TOKEN_ELLIPSIS) {
+        grammar_advance(g);
+        return tree_named(g->work, TREE_TEXT, SPAN("..."));
+    }
+    return grammar_relation(g);
+}
+
+const struct tree *grammar_list(struct grammar *g) {
+    struct trees items = {0};
+    separators(g); /* a stray \quad in front */
+    trees_push(g, &items, item(g));
+    bool or = false;
+    while (at_separator(g)) {
+        or |= separators(g);
+        if (at_end(g)) break;
+        if (items.n == PARSER_ITEMS_MAX) return grammar_fail(g);
+        trees_push(g, &items, item(g));
+    }
+    if (items.n == 1) return items.items[0];
+    struct tree *list = tree_node(g->work, TREE_LIST, items.items, items.n);
+    if (or) list->flags |= TREE_OR;
+    return tree_seal(list);
+}
+
+const struct tree *parser_read(struct math_work *w, struct span text, enum lexer_commas commas,
+                               struct parser_notes *notes) {
+    if (text.n == 0 || text.n > PARSER_TEXT_MAX) return NULL;
+    struct grammar g = {.work = w, .lexer = {.work = w, .text = text, .commas = commas}};
+    grammar_advance(&g);
+    const struct tree *t = grammar_list(&g);
+    if (notes) *notes = g.notes;
+    return g.failed || g.token.kind != TOKEN_END || w->nodes_left < 0 ? NULL : t;
+}

@@ -1,0 +1,24 @@
+/* Reads an answer, LaTeX or plain, into a tree. All or nothing: what is not understood to its last
+ * token has no tree, so that a verdict never rests on a part of an answer. */
+#pragma once
+
+#include "reward/math/lexer.h"
+
+enum {
+    PARSER_TEXT_MAX = 16 << 10, /* longer answers are unparsed */
+    PARSER_DEPTH_MAX = 600,     /* levels of the grammar: a bracket takes three */
+    PARSER_CHAIN_MAX = 64,      /* sides of a chain of relations */
+    PARSER_ITEMS_MAX = 1024,    /* members of one list or set */
+    PARSER_CELLS_MAX = 64 * 64, /* entries of one matrix */
+};
+
+/* What was seen on the way. */
+struct parser_notes {
+    int letter_runs;  /* runs of two or more letters taken as products */
+    int words;        /* words dropped as units, or kept as text */
+    bool tight_comma; /* digits with a comma and digits right behind it */
+};
+
+/* The tree of an ASCII text (words_ascii), or NULL. `notes` may be NULL. */
+const struct tree *parser_read(struct math_work *w, struct span text, enum lexer_commas commas,
+                               struct parser_notes *notes);
