@@ -1,0 +1,109 @@
+#include "reward/math/judge.h"
+#include "reward/math/text.h"
+#include "reward/math/words.h"
+
+#include <stdlib.h>
+
+static bool is_outer_mark(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r') || (c && strchr("*`\"$.,;", c));
+}
+
+struct span reading_trim(struct span text) {
+    while (text.n && is_outer_mark(text.p[text.n - 1])) {
+        /* "\," and "\;" at the end are spaces: the backslash goes with the mark. */
+        bool escaped = text.n > 1 && text.p[text.n - 2] == '\\';
+        text.n -= escaped ? 2 : 1;
+    }
+    while (text.n && is_outer_mark(text.p[0]) &&
+           !(text.p[0] == '.' && text.n > 1 && text.p[1] >= '0' && text.p[1] <= '9'))
+        text = span_slice(text, 1, text.n);
+    return text;
+}
+
+/* A comma between two digits: what it means depends on who writes. */
+static bool has_tight_comma(struct span text) {
+    for (size_t i = 1; i + 1 < text.n; i++)
+        if (text.p[i] == ',' && text.p[i - 1] >= '0' && text.p[i - 1] <= '9' &&
+            text.p[i + 1] >= '0' && text.p[i + 1] <= '9')
+            return true;
+    return false;
+}
+
+struct reading reading_of(struct math_work *w, struct span text) {
+    struct reading r = {.text = reading_trim(text)};
+    struct span ascii = words_ascii(r.text, w->arena);
+    r.tree = parser_read(w, ascii, COMMAS_GROUP, &r.notes);
+    if (has_tight_comma(ascii)) {
+        struct parser_notes notes;
+        const struct tree *split = parser_read(w, ascii, COMMAS_SPLIT, &notes);
+        if (split && !(r.tree && tree_same(split, r.tree))) r.split = split;
+    }
+    return r;
+}
+
+struct span reading_join(struct math_work *w, const struct location *e) {
+    struct span all = e->parts[0];
+    for (int i = 1; i < e->n; i++)
+        all = span_of(arena_print(w->arena, "%.*s, %.*s", SPAN_FMT(all), SPAN_FMT(e->parts[i])));
+    return all;
+}
+
+/* Plain words: nothing that only mathematics is written with. */
+static bool looks_like_words(struct span text) {
+    bool letter = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (c && strchr("\\^_{}=<>|", c)) return false;
+        letter |= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80);
+    }
+    return letter && text.n <= 256;
+}
+
+static bool is_words(const struct reading *r) {
+    if (r->tree) return r->tree->kind == TREE_TEXT;
+    return looks_like_words(r->text);
+}
+
+/* The answer in a gold: a box, what stands behind ####, the whole text, or its last formula. */
+static struct reading read_gold(struct math_work *w, struct span text) {
+    struct location e;
+    struct span sentence;
+    size_t end = text.n;
+    if (locate_boxed(text, &e)) return reading_of(w, reading_join(w, &e));
+    size_t hashes = span_find_last(text, SPAN("####"));
+    if (hashes != (size_t)-1) return reading_of(w, span_slice(text, hashes + 4, text.n));
+    struct reading whole = reading_of(w, text);
+    if (whole.tree && whole.tree->kind != TREE_TEXT) return whole;
+    if (locate_math(text, &e)) {
+        struct reading formula = reading_of(w, reading_join(w, &e));
+        if (formula.tree) return formula;
+    }
+    if (!whole.tree && locate_anchor(text, &end, &sentence)) {
+        struct reading announced = reading_of(w, sentence);
+        if (announced.tree || text_choice(sentence, false)) return announced;
+    }
+    return whole;
+}
+
+struct math_gold *math_gold_open(struct span text, const struct math_options *options) {
+    struct math_gold *g = memory_new(1, sizeof *g);
+    g->options = *options;
+    work_open(&g->work, &g->arena);
+    text = arena_copy(&g->arena, text.n > LOCATE_TEXT_MAX ? (struct span){0} : text);
+    g->reading = read_gold(&g->work, span_trim(text));
+    g->folded = text_fold(g->reading.text, &g->arena);
+    g->words = is_words(&g->reading) || text_is_letters(g->folded, 2);
+    g->choice = text_choice(g->reading.text, g->reading.tree && g->reading.tree->kind != TREE_TEXT);
+    g->readable = g->reading.text.n > 0 && (g->reading.tree || g->words || g->choice);
+    if (g->reading.tree && g->reading.tree->flags & TREE_BROKEN) g->readable = false;
+    return g;
+}
+
+void math_gold_close(struct math_gold *gold) {
+    if (!gold) return;
+    work_close(&gold->work);
+    arena_free(&gold->arena);
+    free(gold);
+}
+
+bool math_gold_readable(const struct math_gold *gold) { return gold->readable; }

@@ -1,0 +1,280 @@
+#include "reward/math/judge.h"
+
+#include "reward/extract.h"
+#include "reward/math/text.h"
+#include "reward/math/words.h"
+
+/* One judgement. */
+struct judge {
+    const struct math_gold *gold;
+    struct math_work work;
+    struct matcher matcher;
+};
+
+const char *math_result_name(enum math_result result) {
+    static const char *const names[] = {"equal",    "different", "unknown",
+                                        "unparsed", "no_answer", "no_gold"};
+    return names[result];
+}
+
+static const char *proof_name(enum ladder_tier tier) {
+    static const char *const names[] = {"",     "same",  "rational", "formal",
+                                        "ball", "exact", "points"};
+    return names[tier];
+}
+
+struct math_options math_defaults(void) {
+    return (struct math_options){0};
+}
+
+struct math_options math_verify_compatible(void) {
+    return (struct math_options){.decimals = MATH_DECIMALS_SIX_PLACES, .strict_relations = true};
+}
+
+void math_thread_end(void) { flint_cleanup(); }
+
+/* ---- comparing ---- */
+
+static enum truth match_pair(struct judge *j, const struct tree *gold, const struct tree *answer) {
+    return gold && answer ? match_trees(&j->matcher, gold, answer) : TRUTH_DIFFERENT;
+}
+
+/* A tight comma read in other ways, where the first way did not give the gold: as a separator on either
+ * side, and in the answer as a decimal point. */
+static bool equal_by_commas(struct judge *j, const struct reading *answer) {
+    const struct reading *gold = &j->gold->reading;
+    if (match_pair(j, gold->tree, answer->split) == TRUTH_EQUAL) return true;
+    if (match_pair(j, gold->split, answer->tree) == TRUTH_EQUAL) return true;
+    if (match_pair(j, gold->split, answer->split) == TRUTH_EQUAL) return true;
+    if (!answer->notes.tight_comma || !gold->tree || gold->tree->kind != TREE_NUMBER) return false;
+    struct span ascii = words_ascii(answer->text, j->work.arena);
+    return match_pair(j, gold->tree, parser_read(&j->work, ascii, COMMAS_DECIMAL, NULL)) ==
+           TRUTH_EQUAL;
+}
+
+/* Words, letters of multiple choice, and texts that are the same. */
+static bool equal_as_text(struct judge *j, const struct reading *answer) {
+    const struct math_gold *gold = j->gold;
+    struct arena *arena = j->work.arena;
+    if (gold->reading.text.n == 0 || answer->text.n == 0) return false;
+    bool broken = (gold->reading.tree && gold->reading.tree->flags & TREE_BROKEN);
+    if (!broken && span_eq(gold->reading.text, answer->text)) return true;
+    if (gold->words) {
+        struct span folded = text_fold(answer->text, arena);
+        /* One letter has a case: e is not E. */
+        if (folded.n == 1 && !gold->choice)
+            return span_eq(text_fold_case(answer->text, arena),
+                           text_fold_case(gold->reading.text, arena));
+        if (folded.n > 0 && span_eq(folded, gold->folded)) return true;
+    }
+    bool list = answer->tree && answer->tree->kind == TREE_LIST;
+    return gold->choice && !list && text_choice(answer->text, false) == gold->choice;
+}
+
+static enum math_result compare(struct judge *j, const struct reading *answer) {
+    const struct math_gold *gold = j->gold;
+    enum truth truth = match_pair(j, gold->reading.tree, answer->tree);
+    if (truth == TRUTH_EQUAL) return MATH_EQUAL;
+    if (equal_as_text(j, answer)) {
+        j->matcher.tier = LADDER_NONE;
+        return MATH_EQUAL;
+    }
+    if ((answer->split || gold->reading.split || answer->notes.tight_comma) &&
+        equal_by_commas(j, answer))
+        return MATH_EQUAL;
+    if (!gold->readable) return MATH_NO_GOLD;
+    if (answer->text.n == 0) return MATH_NO_ANSWER;
+    if (!gold->reading.tree || gold->words) return MATH_DIFFERENT; /* other words */
+    if (!answer->tree) return MATH_UNPARSED;
+    return truth == TRUTH_UNKNOWN ? MATH_UNKNOWN : MATH_DIFFERENT;
+}
+
+/* ---- looking for the answer ---- */
+
+static struct math_verdict say(struct judge *j, enum math_result result, struct span answer,
+                               enum locate_tier tier) {
+    const char *proof = proof_name(j->matcher.tier);
+    if (result == MATH_EQUAL && !*proof) proof = "text";
+    if (result != MATH_EQUAL && result != MATH_DIFFERENT) proof = "";
+    return (struct math_verdict){result, answer, locate_tier_name(tier), proof};
+}
+
+static struct math_verdict judge_text(struct judge *j, struct span text, enum locate_tier tier) {
+    struct reading r = reading_of(&j->work, text);
+    return say(j, compare(j, &r), r.text, tier);
+}
+
+static struct math_verdict judge_parts(struct judge *j, const struct location *e,
+                                       enum locate_tier tier) {
+    struct reading r = reading_of(&j->work, reading_join(&j->work, e));
+    return say(j, compare(j, &r), e->n == 1 ? e->parts[0] : e->whole, tier);
+}
+
+/* Whether a reading found in prose is worth a verdict: mathematics, and where the gold is mathematics,
+ * without words or runs of letters that prose is more likely to mean. */
+static bool credible(const struct judge *j, const struct reading *r, bool prose) {
+    if (!r->tree) return false;
+    if (r->tree->kind == TREE_TEXT) return j->gold->words;
+    return !prose || r->text.n <= 8 || r->notes.letter_runs == 0;
+}
+
+static bool judge_prose(struct judge *j, struct span text, enum locate_tier tier,
+                        struct math_verdict *out) {
+    struct reading r = reading_of(&j->work, text);
+    if (!credible(j, &r, true)) return false;
+    *out = say(j, compare(j, &r), r.text, tier);
+    return true;
+}
+
+/* The number a word of prose is, or holds. */
+static bool judge_word(struct judge *j, struct span word, enum locate_tier tier,
+                       struct math_verdict *out) {
+    struct span number;
+    struct reading r = reading_of(&j->work, word);
+    if (r.tree && r.notes.letter_runs == 0 && r.tree->kind != TREE_TEXT) {
+        *out = say(j, compare(j, &r), r.text, tier);
+        return true;
+    }
+    if (!locate_number(word, &number)) return false;
+    *out = judge_text(j, number, tier);
+    return true;
+}
+
+static struct span first_word(struct span s) {
+    size_t n = 0;
+    while (n < s.n && s.p[n] != ' ' && s.p[n] != '\n') n++;
+    return reading_trim(span_slice(s, 0, n));
+}
+
+/* What an anchor announces: all of it, its formula, or its number. */
+static bool judge_sentence(struct judge *j, struct span s, enum locate_tier tier,
+                           struct math_verdict *out) {
+    struct location e;
+    struct span word;
+    if (judge_prose(j, s, tier, out)) return true;
+    if (j->gold->choice && text_choice(s, false)) {
+        *out = judge_text(j, s, tier);
+        return true;
+    }
+    struct span start = reading_trim(s);
+    bool formula_first =
+        s.n && (s.p[0] == '$' || (s.p[0] == '\\' && s.n > 1 && (s.p[1] == '(' || s.p[1] == '[')));
+    if (formula_first && locate_formula(s, &word)) {
+        *out = judge_text(j, word, tier);
+        return true;
+    }
+    if (locate_math(s, &e)) {
+        *out = judge_parts(j, &e, tier);
+        return true;
+    }
+    if (j->gold->words) {
+        *out = judge_text(j, s, tier);
+        return true;
+    }
+    if (start.n && judge_word(j, first_word(start), tier, out)) return true;
+    size_t end = s.n;
+    for (int tries = 0; tries < 8 && locate_number_word(s, &end, &word); tries++)
+        if (judge_word(j, word, tier, out)) return true;
+    return false;
+}
+
+static bool judge_anchor(struct judge *j, struct span text, struct math_verdict *out) {
+    size_t end = text.n;
+    struct span sentence;
+    for (int tries = 0; tries < 4 && locate_anchor(text, &end, &sentence); tries++)
+        if (judge_sentence(j, sentence, LOCATE_ANCHOR, out)) return true;
+    return false;
+}
+
+/* "The final answer is 5" behind the last box: where the two differ, the last word counts. */
+static bool judge_final_anchor(struct judge *j, struct span text, const struct location *box,
+                               struct math_verdict *out) {
+    size_t behind = (size_t)(box->whole.p + box->whole.n - text.p), end = text.n;
+    struct span sentence;
+    if (!locate_anchor(text, &end, &sentence) || end < behind) return false;
+    bool final =
+        text.p[end] == '#' || (end >= 6 && (span_ends(span_slice(text, 0, end), SPAN("final ")) ||
+                                            span_ends(span_slice(text, 0, end), SPAN("Final "))));
+    return final && judge_sentence(j, sentence, LOCATE_ANCHOR, out);
+}
+
+/* The last formula or the last number, whichever comes later. */
+static bool judge_last(struct judge *j, struct span text, struct math_verdict *out) {
+    struct location e;
+    struct span word;
+    bool formula = locate_math(text, &e);
+    size_t behind = formula ? (size_t)(e.whole.p + e.whole.n - text.p) : 0, end = text.n;
+    for (int tries = 0; tries < 8 && !j->gold->words; tries++) {
+        if (!locate_number_word(text, &end, &word) || (size_t)(word.p - text.p) < behind) break;
+        if (judge_word(j, word, LOCATE_NUMBER, out)) return true;
+    }
+    if (formula) *out = judge_parts(j, &e, LOCATE_MATH);
+    return formula;
+}
+
+enum { WHOLE_MAX = 512 };
+
+static struct math_verdict judge_anywhere(struct judge *j, struct span text) {
+    struct location box;
+    struct math_verdict out;
+    if (locate_boxed(text, &box))
+        return judge_final_anchor(j, text, &box, &out) ? out : judge_parts(j, &box, LOCATE_BOXED);
+    if (text.n <= WHOLE_MAX && judge_prose(j, text, LOCATE_WHOLE, &out)) return out;
+    if (judge_anchor(j, text, &out)) return out;
+    if (j->gold->choice) {
+        char letter = text_choice_line(text);
+        if (letter)
+            return say(j, letter == j->gold->choice ? MATH_EQUAL : MATH_DIFFERENT, text,
+                       LOCATE_CHOICE);
+    }
+    if (judge_last(j, text, &out)) return out;
+    if (j->gold->words && text.n <= WHOLE_MAX) return judge_text(j, text, LOCATE_WHOLE);
+    return say(j, MATH_NO_ANSWER, (struct span){0}, LOCATE_NONE);
+}
+
+static struct math_verdict judge_completion(struct judge *j, struct span completion) {
+    struct span text = locate_visible(completion), tag;
+    struct math_verdict none = say(j, MATH_NO_ANSWER, (struct span){0}, LOCATE_NONE);
+    enum math_require require = j->gold->options.require;
+    struct location box;
+    text = span_trim(text);
+    if (text.n == 0) return none;
+    if (require == MATH_REQUIRE_BOXED)
+        return locate_boxed(text, &box) ? judge_parts(j, &box, LOCATE_BOXED) : none;
+    if (!extract_answer(text, &tag))
+        return require == MATH_REQUIRE_ANSWER ? none : judge_anywhere(j, text);
+    struct math_verdict v;
+    tag = span_trim(tag);
+    if (locate_boxed(tag, &box)) v = judge_parts(j, &box, LOCATE_ANSWER);
+    else if (!judge_prose(j, tag, LOCATE_ANSWER, &v)) {
+        v = judge_anywhere(j, tag);
+        if (v.result != MATH_NO_ANSWER) v.tier = locate_tier_name(LOCATE_ANSWER);
+    }
+    return v;
+}
+
+static struct math_verdict run(const struct math_gold *gold, struct span text,
+                               struct arena *scratch, bool search) {
+    struct judge j = {.gold = gold};
+    work_open(&j.work, scratch);
+    j.matcher = (struct matcher){.work = &j.work, .options = &gold->options};
+    struct math_verdict v =
+        search ? judge_completion(&j, text) : judge_text(&j, text, LOCATE_WHOLE);
+    if (!gold->readable && v.result != MATH_EQUAL) v.result = MATH_NO_GOLD;
+    /* The answer is a slice of what was given, or nothing. */
+    if (v.answer.p < text.p || v.answer.p + v.answer.n > text.p + text.n)
+        v.answer = (struct span){0};
+    work_close(&j.work);
+    arena_reset(scratch);
+    return v;
+}
+
+struct math_verdict math_judge(const struct math_gold *gold, struct span completion,
+                               struct arena *scratch) {
+    return run(gold, completion, scratch, true);
+}
+
+struct math_verdict math_compare(const struct math_gold *gold, struct span answer,
+                                 struct arena *scratch) {
+    return run(gold, answer, scratch, false);
+}

@@ -1,0 +1,262 @@
+#include "reward/math/match.h"
+
+#include "reward/math/algebra.h"
+#include "reward/math/region.h"
+
+#include <stdlib.h>
+
+enum { LEFTOVERS_MAX = 64 };
+
+static enum truth both(enum truth a, enum truth b) {
+    if (a == TRUTH_DIFFERENT || b == TRUTH_DIFFERENT) return TRUTH_DIFFERENT;
+    return a == TRUTH_UNKNOWN || b == TRUTH_UNKNOWN ? TRUTH_UNKNOWN : TRUTH_EQUAL;
+}
+
+/* ---- lists ---- */
+
+static int order_trees(const void *a, const void *b) {
+    return tree_order(*(const struct tree *const *)a, *(const struct tree *const *)b);
+}
+
+/* The members of a list or set, sorted, each once; one for anything else. Plus-minus makes two. */
+static const struct tree **members(struct matcher *m, const struct tree *t, int *n) {
+    bool many = t->kind == TREE_LIST || t->kind == TREE_SET;
+    int count = many ? t->n : 1;
+    const struct tree **out =
+        ARENA_ARRAY(m->work->arena, 2 * (size_t)count + 1, const struct tree *);
+    *n = 0;
+    for (int i = 0; i < count; i++) {
+        const struct tree *item = many ? t->child[i] : t;
+        if (item->flags & TREE_TWOFOLD) {
+            out[(*n)++] = match_resolve_sign(m->work, item, 1);
+            item = match_resolve_sign(m->work, item, -1);
+        }
+        out[(*n)++] = item;
+    }
+    qsort(out, (size_t)*n, sizeof *out, order_trees);
+    int kept = 0;
+    for (int i = 0; i < *n; i++)
+        if (kept == 0 || !tree_same(out[kept - 1], out[i])) out[kept++] = out[i];
+    *n = kept;
+    return out;
+}
+
+/* Takes out of both sorted lists what stands in both as the same tree. */
+static void drop_common(const struct tree **a, int *n, const struct tree **b, int *k) {
+    int i = 0, j = 0, kept_a = 0, kept_b = 0;
+    while (i < *n && j < *k) {
+        int order = tree_order(a[i], b[j]);
+        if (order < 0) a[kept_a++] = a[i++];
+        else if (order > 0) b[kept_b++] = b[j++];
+        else i++, j++;
+    }
+    while (i < *n) a[kept_a++] = a[i++];
+    while (j < *k) b[kept_b++] = b[j++];
+    *n = kept_a;
+    *k = kept_b;
+}
+
+/* Whether every member of a has its equal in b or `taken` (what both lists share). */
+static enum truth covered(struct matcher *m, const struct tree **a, int n,
+                          const struct tree *const *b, int k, bool swapped) {
+    enum truth all = TRUTH_EQUAL;
+    for (int i = 0; i < n && all != TRUTH_DIFFERENT; i++) {
+        enum truth found = TRUTH_DIFFERENT;
+        for (int j = 0; j < k && found != TRUTH_EQUAL; j++) {
+            enum truth truth = swapped ? match_trees(m, b[j], a[i]) : match_trees(m, a[i], b[j]);
+            if (truth != TRUTH_DIFFERENT) found = truth;
+        }
+        all = both(all, found);
+    }
+    return all;
+}
+
+static enum truth unordered(struct matcher *m, const struct tree *gold, const struct tree *answer) {
+    int n, k;
+    const struct tree **a = members(m, gold, &n), **b = members(m, answer, &k);
+    int all_n = n, all_k = k;
+    const struct tree **whole_a = ARENA_ARRAY(m->work->arena, (size_t)n + 1, const struct tree *);
+    const struct tree **whole_b = ARENA_ARRAY(m->work->arena, (size_t)k + 1, const struct tree *);
+    memcpy(whole_a, a, (size_t)n * sizeof *a);
+    memcpy(whole_b, b, (size_t)k * sizeof *b);
+    drop_common(a, &n, b, &k);
+    if (n == 0 && k == 0) return TRUTH_EQUAL;
+    if (n > LEFTOVERS_MAX || k > LEFTOVERS_MAX) return TRUTH_UNKNOWN;
+    /* What is left must equal something of the other side; as a rule, something that is left there. */
+    if (n == k) {
+        enum truth left = both(covered(m, a, n, b, k, false), covered(m, b, k, a, n, true));
+        if (left != TRUTH_DIFFERENT) return left;
+    }
+    if (all_n > LEFTOVERS_MAX || all_k > LEFTOVERS_MAX) return TRUTH_UNKNOWN;
+    return both(covered(m, a, n, whole_b, all_k, false), covered(m, b, k, whole_a, all_n, true));
+}
+
+static enum truth ordered(struct matcher *m, const struct tree *gold, const struct tree *answer) {
+    if (gold->n != answer->n) return TRUTH_DIFFERENT;
+    enum truth all = TRUTH_EQUAL;
+    for (int i = 0; i < gold->n && all != TRUTH_DIFFERENT; i++)
+        all = both(all, match_trees(m, gold->child[i], answer->child[i]));
+    return all;
+}
+
+/* "k = 45, n = 2": definitions of different things. Their values have an order where nothing but
+ * values is said. */
+static bool defines_several(const struct tree *t) {
+    if (t->kind != TREE_LIST || t->n < 2) return false;
+    for (int i = 0; i < t->n; i++) {
+        const struct tree *item = t->child[i];
+        if (!match_is_definition(item) || item->child[0]->kind != TREE_SYMBOL) return false;
+        for (int k = 0; k < i; k++)
+            if (t->child[k]->child[0]->name.p[0] == item->child[0]->name.p[0]) return false;
+    }
+    return true;
+}
+
+static bool all_values(const struct tree *t) {
+    for (int i = 0; i < t->n; i++)
+        if (t->child[i]->kind == TREE_RELATION) return false;
+    return true;
+}
+
+static enum truth lists(struct matcher *m, const struct tree *gold, const struct tree *answer) {
+    bool many = gold->kind <= TREE_SET && answer->kind <= TREE_SET && gold->kind >= TREE_LIST &&
+                answer->kind >= TREE_LIST;
+    bool assigned = (defines_several(gold) && all_values(answer)) ||
+                    (defines_several(answer) && all_values(gold));
+    if (many && (assigned || m->options->ordered_lists)) return ordered(m, gold, answer);
+    return unordered(m, gold, answer);
+}
+
+/* ---- points, tuples, intervals, matrices ---- */
+
+static bool is_row(const struct tree *t) { return t->kind == TREE_PAIR || t->kind == TREE_TUPLE; }
+
+static bool is_open_or_square(const struct tree *t) {
+    return t->kind != TREE_PAIR || t->flags & TREE_SQUARE ||
+           !(t->flags & (TREE_LEFT_CLOSED | TREE_RIGHT_CLOSED));
+}
+
+static enum truth rows(struct matcher *m, const struct tree *gold, const struct tree *answer) {
+    unsigned ends = TREE_LEFT_CLOSED | TREE_RIGHT_CLOSED;
+    if (gold->kind == TREE_PAIR && answer->kind == TREE_PAIR &&
+        (gold->flags ^ answer->flags) & ends) {
+        struct region a, b; /* [-oo, 1) and (-oo, 1) */
+        if (region_of(m->work, &a, gold) && region_of(m->work, &b, answer))
+            return region_compare(m->work, &a, &b);
+        return TRUTH_DIFFERENT;
+    }
+    return ordered(m, gold, answer);
+}
+
+/* A vector as a tuple, a tuple as a bare list. */
+static enum truth row_and_other(struct matcher *m, const struct tree *gold,
+                                const struct tree *answer) {
+    const struct tree *other = is_row(gold) ? answer : gold, *row = is_row(gold) ? gold : answer;
+    bool vector = other->kind == TREE_MATRIX && (other->columns == 1 || other->columns == other->n);
+    bool list = other->kind == TREE_LIST || other->kind == TREE_SET;
+    if (m->options->strict_brackets || (!vector && !list) || !is_open_or_square(row))
+        return TRUTH_DIFFERENT;
+    return ordered(m, gold, answer);
+}
+
+static bool is_region_only(const struct tree *t) {
+    return (t->kind >= TREE_UNION && t->kind <= TREE_REALS) ||
+           (t->kind == TREE_PAIR && !is_open_or_square(t));
+}
+
+static bool is_relational(const struct tree *t) {
+    if (t->kind == TREE_RELATION) return true;
+    if (t->kind != TREE_LIST) return false;
+    for (int i = 0; i < t->n; i++)
+        if (t->child[i]->kind != TREE_RELATION) return false;
+    return true;
+}
+
+/* Unions of what has no order, such as intervals with symbols for ends: piece by piece. */
+static const struct tree *pieces(struct matcher *m, const struct tree *t) {
+    int n = 1;
+    for (const struct tree *u = t; u->kind == TREE_UNION; u = u->child[0]) n++;
+    const struct tree **out = ARENA_ARRAY(m->work->arena, (size_t)n, const struct tree *);
+    for (int i = n - 1; i > 0; i--, t = t->child[0]) out[i] = t->child[1];
+    out[0] = t;
+    return tree_seal(tree_node(m->work, TREE_LIST, out, n));
+}
+
+static enum truth regions(struct matcher *m, const struct tree *gold, const struct tree *answer) {
+    struct region a, b;
+    if (m->options->strict_relations && is_relational(answer) && !is_relational(gold))
+        return TRUTH_DIFFERENT;
+    if (region_of(m->work, &a, gold) && region_of(m->work, &b, answer))
+        return region_compare(m->work, &a, &b);
+    if (gold->kind == TREE_UNION && answer->kind == TREE_UNION)
+        return unordered(m, pieces(m, gold), pieces(m, answer));
+    return TRUTH_UNKNOWN;
+}
+
+/* ---- everything ---- */
+
+/* x in S says S; x != 3 and the like stay. */
+static const struct tree *without_membership(const struct tree *t) {
+    if (t->kind != TREE_RELATION || t->n != 2 || t->name.p[0] != REL_IN) return t;
+    return t->child[1];
+}
+
+/* What to compare when one side is an equation and the other is not. */
+static bool strip_equations(struct matcher *m, const struct tree **gold,
+                            const struct tree **answer) {
+    const struct tree *g = *gold, *a = *answer;
+    if (a->kind == TREE_RELATION && g->kind != TREE_RELATION) {
+        const struct tree *value = match_chain_value(m, a, g);
+        if (value) *answer = value;
+        else if (!is_region_only(g) && !is_row(g) && g->kind != TREE_SET && g->kind != TREE_RESIDUE)
+            return false;
+    } else if (g->kind == TREE_RELATION && a->kind != TREE_RELATION &&
+               (match_is_definition(g) || match_is_approximated(g))) {
+        const struct tree *value = match_chain_value(m, g, a);
+        if (!value) return false;
+        *gold = value;
+    }
+    return true;
+}
+
+static enum truth shapes(struct matcher *m, const struct tree *gold, const struct tree *answer) {
+    enum tree_kind a = gold->kind, b = answer->kind;
+    bool relational = is_relational(gold) || is_relational(answer);
+    bool region = is_region_only(gold) || is_region_only(answer);
+    bool relation_alone = relational && (!is_relational(gold) || !is_relational(answer));
+    if (a == TREE_RELATION && b == TREE_RELATION) return match_relations(m, gold, answer);
+    if (region ||
+        (relation_alone && (is_row(gold) || is_row(answer) || a == TREE_SET || b == TREE_SET)))
+        return regions(m, gold, answer);
+    if (a == TREE_LIST || b == TREE_LIST || a == TREE_SET || b == TREE_SET) {
+        if (is_row(gold) || is_row(answer)) return row_and_other(m, gold, answer);
+        enum truth truth = lists(m, gold, answer);
+        if (truth == TRUTH_EQUAL || !relational) return truth;
+        enum truth other = regions(m, gold, answer);
+        return other == TRUTH_UNKNOWN ? truth : other;
+    }
+    if (is_row(gold) && is_row(answer)) return rows(m, gold, answer);
+    if (is_row(gold) || is_row(answer)) return row_and_other(m, gold, answer);
+    if (a == TREE_MATRIX && b == TREE_MATRIX)
+        return gold->columns == answer->columns ? ordered(m, gold, answer) : TRUTH_DIFFERENT;
+    if (a == TREE_MATRIX || b == TREE_MATRIX || a == TREE_RELATION || b == TREE_RELATION)
+        return TRUTH_DIFFERENT;
+    return match_values(m, gold, answer);
+}
+
+enum truth match_trees(struct matcher *m, const struct tree *gold, const struct tree *answer) {
+    if ((gold->flags | answer->flags) & TREE_BROKEN) return TRUTH_DIFFERENT;
+    if (tree_same(gold, answer)) {
+        if (m->tier < LADDER_SAME) m->tier = LADDER_SAME;
+        return TRUTH_EQUAL;
+    }
+    if (!work_spend(m->work, 200)) return TRUTH_UNKNOWN;
+    gold = without_membership(gold);
+    answer = without_membership(answer);
+    if (!strip_equations(m, &gold, &answer)) return TRUTH_DIFFERENT;
+    /* A plus-minus makes a list of two, but inside points and matrices, whose entries are looked at alone. */
+    bool values = (gold->kind <= TREE_PERCENT || gold->kind == TREE_RELATION) &&
+                  (answer->kind <= TREE_PERCENT || answer->kind == TREE_RELATION);
+    if (values && (gold->flags | answer->flags) & TREE_TWOFOLD) return unordered(m, gold, answer);
+    return tree_same(gold, answer) ? TRUTH_EQUAL : shapes(m, gold, answer);
+}
