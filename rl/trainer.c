@@ -35,7 +35,7 @@ status trainer_load_model(const char *dir, struct stream *s, int max_positions, 
     return NULL;
 }
 
-status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed) {
+static status model_write(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed) {
     struct policy_config config;
     struct policy *p = NULL;
     struct tokenizer *tokenizer = NULL;
@@ -48,6 +48,20 @@ status trainer_init_model(const char *dir, struct stream *s, const struct model_
     if (!failed) failed = policy_save(p, dir);
     policy_close(p);
     tokenizer_close(tokenizer);
+    return failed;
+}
+
+status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed) {
+    struct arena arena = {0};
+    struct span name = span_of(dir);
+    while (name.n > 1 && name.p[name.n - 1] == '/') name.n--;
+    const char *temporary = arena_print(&arena, "%.*s.tmp", SPAN_FMT(name));
+    status failed = file_remove_tree(temporary);
+    if (!failed) failed = model_write(temporary, s, shape, seed);
+    if (!failed) failed = file_sync(temporary);
+    if (!failed) failed = file_rename(temporary, dir);
+    if (failed) status_free(file_remove_tree(temporary)); /* the first failure is the one to tell */
+    arena_free(&arena);
     return failed;
 }
 
@@ -175,7 +189,7 @@ static status model_open(struct trainer *t) {
     t->model = c->model;
     if (!t->model[0]) {
         t->model = arena_print(&t->arena, "%s/init", c->run->out);
-        if (!file_exists(arena_print(&t->arena, "%s/model.safetensors", t->model)))
+        if (!file_is_dir(t->model))
             TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
     }
     TRY(trainer_load_model(t->model, t->stream, positions, &t->tokenizer, &t->policy));

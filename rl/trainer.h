@@ -91,7 +91,8 @@ status trainer_prompt(const struct trainer *t, const struct problem *problem, st
 status trainer_load_model(const char *dir, struct stream *s, int max_positions, struct tokenizer **tokenizer,
                           struct policy **policy);
 
-/* Writes a random policy of `shape` and the demo's vocabulary as an HF directory. */
+/* Writes a random policy of `shape` and the demo's vocabulary as a new HF directory, which appears whole or
+ * not at all. EXIT_IO. */
 status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed);
 
 /* Prompt ids by template, tokenizer and cap. */
