@@ -35,6 +35,7 @@ static status inspect(const struct settings *s, const char *dir) {
     struct policy *p = NULL;
     struct stream_config stream_config = session_stream(s);
     int positions = (int)(s->rollout.max_prompt_tokens + s->rollout.max_new_tokens);
+    TRY(rl_config_check(&s->rl));
     TRY(policy_config_read(&config, dir));
     shape_print(&config);
     TRY(stream_open(&stream, &stream_config));

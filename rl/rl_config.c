@@ -87,6 +87,11 @@ const struct config_key eval_keys[] = {
     CONFIG_END,
 };
 
+status rl_config_check(const struct rl_config *c) {
+    if ((c->grad_shards & (c->grad_shards - 1)) == 0) return NULL;
+    return fail(EXIT_BAD_CONFIG, "rl.grad_shards=%lld is not a power of two", (long long)c->grad_shards);
+}
+
 double optim_rate(const struct optim_config *c, int64_t step, int64_t steps) {
     if (step <= c->warmup) return c->lr * (double)step / (double)c->warmup;
     if (strcmp(c->schedule, "constant") == 0) return c->lr;

@@ -21,6 +21,9 @@ struct rl_config {
 };
 extern const struct config_key rl_keys[];
 
+/* What ranges cannot say. EXIT_BAD_CONFIG. */
+status rl_config_check(const struct rl_config *c);
+
 struct optim_config {
     double lr, embed_lr_scale, beta1, beta2, eps, weight_decay, clip_grad;
     const char *schedule;
