@@ -45,11 +45,15 @@ static status refuse(const struct run *r, const char *difference) {
                 "%s holds a run of another config (%s); choose another out=", r->dir, difference);
 }
 
-/* Only the run that began here may go on here. */
+/* Only the run that began here may go on here. One that recorded nothing, because its model or its first prompt
+ * was refused, has not begun. */
 static status check_identity(struct run *r, const struct run_plan *plan, struct arena *arena) {
     struct store_run there;
     TRY(store_get_run(r->store, arena, &there));
-    if (!there.command) return NULL;
+    r->is_new = !there.command;
+    int64_t last;
+    TRY(store_last_step(r->store, &last));
+    if (last < 0) return NULL;
     if (strcmp(there.command, plan->command) != 0)
         return fail(EXIT_BAD_CONFIG,
                     "%s holds a run of grpo %s, not grpo %s; choose another out=", r->dir,

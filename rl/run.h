@@ -35,6 +35,7 @@ struct run {
     const char *dir;
     const char *semantic;
     enum run_start start;
+    bool is_new;                        /* nobody opened a run here before */
     int64_t step;                       /* last finished step; 0 when fresh */
     struct checkpoint_found checkpoint; /* step = -1 when fresh */
     const char

@@ -98,21 +98,28 @@ static bool samples_wanted(const struct trainer_config *c) {
     return c->kind == TRAINER_GRPO || strcmp(c->eval->split, "none") != 0;
 }
 
+/* The longest sequence of training, and that of training or evaluation. */
+static int64_t longest_trained(const struct trainer_config *c) {
+    return c->rollout->max_prompt_tokens + c->rollout->max_new_tokens;
+}
+static int64_t longest_sampled(const struct trainer_config *c) {
+    bool evaluation = c->eval->max_new_tokens > c->rollout->max_new_tokens;
+    return c->rollout->max_prompt_tokens + (evaluation ? c->eval->max_new_tokens : c->rollout->max_new_tokens);
+}
+
 static struct learner_config learner_shape(const struct trainer_config *c) {
     return (struct learner_config){
         .micro_tokens = (int)c->rl->micro_tokens,
-        .max_positions = (int)(c->rollout->max_prompt_tokens + c->rollout->max_new_tokens),
+        .max_positions = (int)longest_trained(c),
         .grad_shards = (int)c->rl->grad_shards,
         .moments = true,
     };
 }
 
 static struct engine_config engine_shape(const struct trainer_config *c) {
-    int64_t longest = c->rollout->max_new_tokens;
-    if (c->eval->max_new_tokens > longest) longest = c->eval->max_new_tokens;
     return (struct engine_config){
         .max_batch = (int)c->rollout->batch,
-        .max_positions = (int)(c->rollout->max_prompt_tokens + longest),
+        .max_positions = (int)longest_sampled(c),
         .keep_routes = c->kind == TRAINER_GRPO,
         .share_prefix = true,
     };
@@ -120,8 +127,7 @@ static struct engine_config engine_shape(const struct trainer_config *c) {
 
 static status config_check(const struct trainer_config *c) {
     const struct rollout_config *r = c->rollout;
-    if (c->rl->grad_shards & (c->rl->grad_shards - 1))
-        return fail(EXIT_BAD_CONFIG, "rl.grad_shards=%lld is not a power of two", (long long)c->rl->grad_shards);
+    TRY(rl_config_check(c->rl));
     if (c->kind == TRAINER_SFT) return NULL;
     if (r->top_k != 0 || r->top_p != 1)
         return fail(EXIT_BAD_CONFIG, "rollout.top_k=%lld, rollout.top_p=%g: training needs samples of the whole "
@@ -137,7 +143,7 @@ static status memory_check(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
     struct learner_config learner = learner_shape(c);
     struct engine_config engine = engine_shape(c);
-    size_t policies = policy_bytes(t->stream, &t->policy->config, learner.max_positions);
+    size_t policies = policy_bytes(t->stream, &t->policy->config, t->policy->max_positions);
     *bytes = learner_bytes(t->policy, &learner);
     if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
     if (c->rl->kl_coef > 0) *bytes += policies;
@@ -148,6 +154,13 @@ static status memory_check(struct trainer *t, size_t *bytes) {
                     (double)(*bytes + policies) / 0x1p30, machine / 0x1p30);
     *bytes += policies;
     return NULL;
+}
+
+static enum split_part evaluation_part(const struct trainer_config *c) {
+    const char *split = c->eval->split;
+    return strcmp(split, "train") == 0        ? SPLIT_TRAIN
+           : strcmp(split, "validation") == 0 ? SPLIT_VALIDATION
+                                              : SPLIT_HELDOUT;
 }
 
 /* The run is a function of what its files hold, not of where they lie (law 5): paths are execution keys, and
@@ -177,28 +190,47 @@ static status task_parts_open(struct trainer *t) {
         return fail(EXIT_BAD_CONFIG, "tasks.source=%s gives no problems to train on", c->tasks->source);
     t->order = ARENA_ARRAY(&t->arena, train->n, uint32_t);
     t->order_epoch = -1;
+    if (strcmp(c->eval->split, "none") != 0 && task_set(t->task, evaluation_part(c))->n == 0)
+        return fail(EXIT_BAD_CONFIG, "eval.split=%s: tasks.source=%s has no such problems", c->eval->split,
+                    c->tasks->source);
     if (c->kind != TRAINER_SFT) return NULL;
     if (c->sft->file[0]) return sft_corpus_open(&t->corpus, c->sft->file);
     return trace_open(&t->traces, c->tasks, c->trace);
 }
 
-/* The run starts from model.path, or from random weights that are kept in OUT/init. */
+static status positions_check(const struct trainer_config *c, const char *policy, int positions) {
+    int64_t wanted = samples_wanted(c) ? longest_sampled(c) : longest_trained(c);
+    if (wanted <= positions) return NULL;
+    return fail(EXIT_BAD_CONFIG,
+                "rollout.max_prompt_tokens and max_new_tokens make %lld positions, %s is made for %d",
+                (long long)wanted, policy, positions);
+}
+
+/* What can be wrong with the model is found before the run directory is touched. */
 static status model_open(struct trainer *t) {
     const struct trainer_config *c = t->config;
-    int positions = learner_shape(c).max_positions;
-    t->model = c->model;
-    if (!t->model[0]) {
-        t->model = arena_print(&t->arena, "%s/init", c->run->out);
-        if (!file_is_dir(t->model))
-            TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
+    struct policy_config shape;
+    if (!c->model[0]) {
+        TRY(model_config_shape(c->shape, DEMO_VOCABULARY_SIZE, 0, &shape));
+        return positions_check(c, "the policy of model.positions", shape.max_positions);
     }
-    TRY(trainer_load_model(t->model, t->stream, positions, &t->tokenizer, &t->policy));
-    if (t->policy->max_positions < positions)
-        return fail(EXIT_BAD_CONFIG,
-                    "rollout.max_prompt_tokens + rollout.max_new_tokens = %d, the policy of %s is made for %d positions",
-                    positions, t->model, t->policy->max_positions);
-    t->state.model = policy_digest(t->policy);
-    return NULL;
+    t->model = c->model;
+    TRY(trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer, &t->policy));
+    return positions_check(c, t->model, t->policy->max_positions);
+}
+
+/* Without model.path the run starts from random weights, which are kept in OUT/init. */
+static status model_make(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    t->model = arena_print(&t->arena, "%s/init", t->run.dir);
+    bool fresh = t->run.start == RUN_FRESH;
+    if (fresh && t->run.is_new && file_exists(t->model))
+        return fail(EXIT_BAD_CONFIG, "%s is there, but no run that it began; remove it or choose another out=",
+                    t->model);
+    if (fresh) TRY(file_remove_tree(t->model)); /* of a start that recorded nothing, with other keys perhaps */
+    if (fresh || !file_exists(t->model))
+        TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
+    return trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer, &t->policy);
 }
 
 static status trainer_open(struct trainer *t, size_t *bytes) {
@@ -206,6 +238,7 @@ static status trainer_open(struct trainer *t, size_t *bytes) {
     TRY(config_check(c));
     TRY(stream_open(&t->stream, &c->stream));
     TRY(task_parts_open(t));
+    TRY(model_open(t));
     struct run_plan plan = {.dir = c->run->out,
                             .command = c->kind == TRAINER_SFT ? "sft" : "train",
                             .config = c->config,
@@ -214,7 +247,8 @@ static status trainer_open(struct trainer *t, size_t *bytes) {
                             .steps = c->steps,
                             .version = c->version};
     TRY(run_open(&t->run, &plan, &t->arena));
-    TRY(model_open(t));
+    if (!t->policy) TRY(model_make(t));
+    t->state.model = policy_digest(t->policy);
     TRY(memory_check(t, bytes));
     struct learner_config learner = learner_shape(c);
     TRY(learner_open(&t->learner, t->policy, &learner));
@@ -263,11 +297,7 @@ static bool evaluation_due(const struct trainer *t, int64_t step) {
 static status evaluation_run(struct trainer *t, int64_t step, struct evaluation *out) {
     const struct trainer_config *c = t->config;
     const struct eval_config *e = c->eval;
-    enum split_part part = strcmp(e->split, "train") == 0        ? SPLIT_TRAIN
-                           : strcmp(e->split, "validation") == 0 ? SPLIT_VALIDATION
-                                                                 : SPLIT_HELDOUT;
-    const struct problem_set *set = task_set(t->task, part);
-    if (set->n == 0) return fail(EXIT_BAD_CONFIG, "eval.split=%s: the task has no such problems", e->split);
+    const struct problem_set *set = task_set(t->task, evaluation_part(c));
     struct evaluator evaluator = {
         .engine = t->engine,
         .tokenizer = t->tokenizer,

@@ -151,6 +151,23 @@ static void test_another_config_is_refused(void **state) {
     run_close(&r);
 }
 
+/* What recorded nothing holds nothing: the config that was refused can be corrected in place. */
+static void test_a_start_that_recorded_nothing(void **state) {
+    struct world *w = *state;
+    struct run r = open_run(w);
+    assert_true(r.is_new);
+    run_close(&r);
+    w->settings.lr = 2e-3;
+    w->plan.command = "sft";
+    r = open_run(w);
+    assert_int_equal(r.start, RUN_FRESH);
+    assert_false(r.is_new);
+    record(w, &r, 0, 0);
+    run_close(&r);
+    w->settings.lr = 1e-3;
+    expect_failure(run_open(&r, &w->plan, &w->arena), EXIT_BAD_CONFIG, "optim.lr: 0.002 there, 0.001 here");
+}
+
 static void test_two_trainers(void **state) {
     struct world *w = *state;
     int ready[2], go_on[2];
@@ -419,6 +436,7 @@ int main(void) {
         TEST(test_fresh_resumed_finished),
         TEST(test_a_run_without_checkpoint_starts_over),
         TEST(test_another_config_is_refused),
+        TEST(test_a_start_that_recorded_nothing),
         TEST(test_two_trainers),
         TEST(test_checkpoints_without_their_store),
         TEST(test_a_checkpoint_after_the_last_recorded_step),
