@@ -82,7 +82,12 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     struct reward *reward = NULL;
     struct evaluation evaluation;
     TRY(session_open(&session, s, max_new));
-    status failed = task_open(&task, &s->tasks);
+    status failed = NULL;
+    if (session.positions < s->rollout.max_prompt_tokens + max_new)
+        failed = fail(EXIT_BAD_CONFIG,
+                      "rollout.max_prompt_tokens and max_new_tokens make %lld positions, %s is made for %d",
+                      (long long)s->rollout.max_prompt_tokens + max_new, s->general.model, session.positions);
+    if (!failed) failed = task_open(&task, &s->tasks);
     if (!failed) failed = reward_open(&reward, &s->reward);
     const struct problem_set *set = failed ? NULL : task_set(task, split_part_of(e->split));
     if (!failed && set->n == 0) failed = fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", e->split);

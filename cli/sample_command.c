@@ -38,7 +38,7 @@ static void completion_print(const struct session *s, const struct completion *c
 static status sample(const struct settings *settings, const char **given, struct arena *arena) {
     int n = 1;
     int32_t *ids;
-    size_t n_ids;
+    size_t n_ids = 0;
     struct session s;
     if (!given[PROMPT]) return fail(EXIT_USAGE_ERROR, "expected --prompt TEXT");
     if (given[COUNT]) TRY(count_read(given[COUNT], &n));
@@ -48,6 +48,9 @@ static status sample(const struct settings *settings, const char **given, struct
     if (!failed && n_ids > (size_t)settings->rollout.max_prompt_tokens)
         failed = fail(EXIT_BAD_DATA, "the prompt has %zu tokens, more than rollout.max_prompt_tokens=%lld", n_ids,
                       (long long)settings->rollout.max_prompt_tokens);
+    if (!failed && n_ids >= (size_t)s.positions)
+        failed = fail(EXIT_BAD_DATA, "the prompt has %zu tokens, %s is made for %d positions", n_ids,
+                      settings->general.model, s.positions);
     struct completion *completions = ARENA_ARRAY(arena, n, struct completion);
     if (!failed) {
         struct request request = {.prompt = ids,
@@ -55,6 +58,8 @@ static status sample(const struct settings *settings, const char **given, struct
                                   .n_samples = n,
                                   .sampling = rollout_sampling(&settings->rollout),
                                   .key = {.seed = (uint64_t)settings->general.seed, .stage = RNG_SAMPLE}};
+        int room = s.positions - (int)n_ids; /* at most to where the policy ends */
+        if (request.sampling.max_new > room) request.sampling.max_new = room;
         failed = engine_run(s.engine, &request, 1, arena, completions, NULL, NULL, NULL);
     }
     for (int i = 0; !failed && i < n; i++) completion_print(&s, &completions[i], given[LOGPS] != NULL, arena);

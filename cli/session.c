@@ -57,7 +57,11 @@ status session_open(struct session *out, const struct settings *s, int max_new) 
     if (!failed)
         failed = trainer_load_model(s->general.model, out->stream, engine.max_positions, &out->tokenizer,
                                     &out->policy);
-    if (!failed) failed = engine_open(&out->engine, out->policy, &engine);
+    if (!failed) {
+        if (engine.max_positions > out->policy->max_positions) engine.max_positions = out->policy->max_positions;
+        out->positions = engine.max_positions;
+        failed = engine_open(&out->engine, out->policy, &engine);
+    }
     if (failed) session_close(out);
     return failed;
 }

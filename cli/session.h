@@ -21,8 +21,10 @@ struct session {
     struct tokenizer *tokenizer;
     struct policy *policy;
     struct engine *engine;
+    int positions; /* longest prompt and completion */
 };
 
-/* Opens model.path with room for rollout.max_prompt_tokens + max_new tokens. EXIT_USAGE_ERROR without one. */
+/* Opens model.path with room for rollout.max_prompt_tokens + max_new tokens, or as many as the policy is made
+ * for. EXIT_USAGE_ERROR without a model. */
 status session_open(struct session *out, const struct settings *s, int max_new);
 void session_close(struct session *session);

@@ -57,6 +57,7 @@ size_t learner_bytes(struct policy *p, const struct learner_config *config) {
 }
 
 status learner_open(struct learner **out, struct policy *p, const struct learner_config *config) {
+    REQUIRE(config->max_positions <= p->max_positions); /* the RoPE tables end there */
     struct learner *l = memory_new(1, sizeof *l);
     learner_shape(l, p, config);
     struct layout y = {0};

@@ -1,5 +1,6 @@
 #include "rollout/engine.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 enum { PREFILL_ROWS = 256, HEAD_CHUNK = 128 };
@@ -96,21 +97,29 @@ static void engine_shape(struct engine *e, struct policy *p, const struct engine
     e->prefixes = config->max_batch;
 }
 
+/* Key/value blocks are counted in int. More of them would not fit into any memory. */
+static bool counts_fit(const struct engine *e) { return e->blocks_per_seq <= INT_MAX / table_rows(e); }
+
 size_t engine_bytes(struct policy *p, const struct engine_config *config) {
     struct engine e = {0};
     struct layout l = {0};
     engine_shape(&e, p, config);
+    if (!counts_fit(&e)) return SIZE_MAX / 4; /* the caller adds */
     buffers_place(&e, &l);
     arena_free(&e.arena);
     return l.used;
 }
 
 status engine_open(struct engine **out, struct policy *p, const struct engine_config *config) {
+    REQUIRE(config->max_positions <= p->max_positions); /* the RoPE tables end there */
     struct engine *e = memory_new(1, sizeof *e);
     engine_shape(e, p, config);
     struct layout l = {0};
-    buffers_place(e, &l);
-    status failed = op_alloc(p->stream, l.used, &e->base);
+    status failed = counts_fit(e) ? NULL : fail(EXIT_BAD_CONFIG, "too much for any memory");
+    if (!failed) {
+        buffers_place(e, &l);
+        failed = op_alloc(p->stream, l.used, &e->base);
+    }
     if (failed) {
         arena_free(&e->arena);
         free(e);

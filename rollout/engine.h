@@ -26,7 +26,8 @@ struct engine_stats {
 /* Called between passes with the share of samples finished; false abandons the rollout. */
 typedef bool engine_poll(void *ctx, double done);
 
-/* The policy is borrowed and may change its weights between runs. EXIT_BAD_CONFIG: too little memory. */
+/* The policy is borrowed and may change its weights between runs; it is made for max_positions at least.
+ * EXIT_BAD_CONFIG: too little memory. */
 status engine_open(struct engine **out, struct policy *p, const struct engine_config *config);
 void engine_close(struct engine *e); /* NULL is fine */
 
@@ -36,5 +37,5 @@ void engine_close(struct engine *e); /* NULL is fine */
 status engine_run(struct engine *e, const struct request *requests, int n, struct arena *arena,
                   struct completion *out, engine_poll *poll, void *ctx, struct engine_stats *stats);
 
-/* Device bytes an engine takes beside the policy. */
+/* Device bytes an engine takes beside the policy; far too many where they cannot be counted. */
 size_t engine_bytes(struct policy *p, const struct engine_config *config);
