@@ -1,0 +1,40 @@
+# Sourced after tests/e2e.sh by those that train: short runs, and what they leave that must be equal.
+# shellcheck shell=bash disable=SC2034,SC2154
+export OMP_WAIT_POLICY=passive # tests share the machine: waiting must not cost its time
+
+# A test's own keys come after these and win.
+train=("$GRPO" train -c configs/tiny.yaml threads=1)
+sft=("$GRPO" sft -c configs/demo-sft.yaml threads=1 model.hidden=32 model.layers=1 optim.warmup=4
+    sft.batch_tokens=512 sft.log_every=3 eval.every=6 eval.problems=16 checkpoint.every=2)
+
+run() { # run COMMAND...: quiet unless it fails; a hang is a failure
+    local code
+    timeout -k 5 60 "$@" >"$work/.stdout" 2>"$work/.stderr"
+    code=$?
+    [ $code -eq 0 ] || cat "$work/.stderr"
+    return $code
+}
+
+# What a run leaves that is a function of its semantic config, as text.
+checkpoint_files() { # checkpoint_files DIR STEP: every file's SHA-256
+    (cd "$1/checkpoints/global_step_$2" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
+}
+store_rows() { # all tables but `timing`, and of `run` what does not tell when, where and how
+    sqlite3 "$1/run.sqlite" "SELECT command, semantic FROM run" &&
+        sqlite3 "$1/run.sqlite" ".dump --data-only" | grep -vE '^INSERT INTO (run|timing) ' | sort
+}
+metric_lines() { sed -E 's/"(timing_s|perf)\/[^"]*":[^,}]*,?//g; s/,}/}/' "$1/metrics.jsonl"; }
+
+same_text() { # same_text COMMAND DIR_A DIR_B ARGUMENT...: it prints the same, and something, for both
+    "$1" "$2" "${@:4}" >"$work/text.a" && "$1" "$3" "${@:4}" >"$work/text.b" &&
+        test -s "$work/text.a" && diff "$work/text.a" "$work/text.b"
+}
+same_checkpoint() { same_text checkpoint_files "$@"; } # same_checkpoint DIR_A DIR_B STEP
+same_run() {                                           # same_run DIR_A DIR_B STEP
+    same_checkpoint "$@" && same_text store_rows "$1" "$2" && same_text metric_lines "$1" "$2"
+}
+differs() { ! "$@" >/dev/null; }
+
+metric() { # metric DIR STEP NAME: its value in metrics.jsonl
+    grep "^{\"step\":$2," "$1/metrics.jsonl" | grep -oE "\"$3\":[^,}]*" | cut -d: -f2
+}
