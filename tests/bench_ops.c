@@ -1,6 +1,6 @@
 /* The other operations on one core. Attention is counted in GFLOP/s, as a share of what the core's
  * multiply-adds reach; what streams through memory in GB/s, each byte counted once however often it is
- * touched, as a share of what memcpy moves when it reads and writes as many. */
+ * touched, as a share of what a plain copy moves when it reads and writes as many. */
 #include "tests/measure.h"
 
 #include <stdio.h>
@@ -34,8 +34,8 @@ static void run_attention_backward(const void *context) {
 static void report_flop(struct bench *b, const char *op, const char *shape, double flop,
                         const double seconds[2]) {
     double peak = FMA_FLOP / seconds[0] * 1e-9, ours = flop / seconds[1] * 1e-9;
-    printf("%-20s %-26s %9.1f us %7.1f GFLOP/s %4.0f%% of %.0f\n", op, shape, seconds[1] * 1e6, ours,
-           100 * ours / peak, peak);
+    printf("%-20s %-26s %9.1f us %7.1f GFLOP/s %4.0f%% of %.0f\n", op, shape, seconds[1] * 1e6,
+           ours, 100 * ours / peak, peak);
     bench_row(b, json_pack("{ss ss sf sf sf sf}", "op", op, "shape", shape, "seconds", seconds[1],
                            "gflops", ours, "peak_gflops", peak, "share_of_peak", ours / peak));
 }
@@ -43,7 +43,8 @@ static void report_flop(struct bench *b, const char *op, const char *shape, doub
 static void bench_attention(struct bench *b, const struct attention_shape *a) {
     int S = a->sequences, T = S * a->rows, stride = (a->rows + KV_BLOCK - 1) / KV_BLOCK;
     struct attention_bench bench = {.stream = b->stream};
-    int32_t *seq = calloc((size_t)T, 4), *pos = calloc((size_t)T, 4), *start = calloc((size_t)S + 1, 4);
+    int32_t *seq = calloc((size_t)T, 4), *pos = calloc((size_t)T, 4),
+            *start = calloc((size_t)S + 1, 4);
     int32_t *table = calloc((size_t)S * (size_t)stride, 4);
     REQUIRE(seq && pos && start && table);
     for (int t = 0; t < T; t++) seq[t] = t / a->rows, pos[t] = t % a->rows;
@@ -56,18 +57,27 @@ static void bench_attention(struct bench *b, const struct attention_shape *a) {
                          .table_stride = stride,
                          .row_seq = bench_ints(b, seq, rows),
                          .row_pos = bench_ints(b, pos, rows),
-                         .G = a->G, .Dk = a->Dk, .Dv = a->Dv};
-    bench.call = (struct attention_backward){
-        .fwd = {.q = bench_floats(b, rows * (size_t)(a->H * a->Dk)), .ldq = a->H * a->Dk,
-                .out = bench_floats(b, rows * (size_t)(a->H * a->Dv)), .ldo = a->H * a->Dv,
-                .lse = bench_floats(b, rows * (size_t)a->H),
-                .kv = kv, .T = T, .H = a->H, .scale = 0.125f},
-        .dout = bench_floats(b, rows * (size_t)(a->H * a->Dv)),
-        .dq = bench_floats(b, rows * (size_t)(a->H * a->Dk)),
-        .dk = bench_floats(b, rows * (size_t)(a->G * a->Dk)),
-        .dv = bench_floats(b, rows * (size_t)(a->G * a->Dv)),
-        .seq_start = bench_ints(b, start, (size_t)S + 1), .S = S};
-    double pairs = (double)S * a->rows * (a->rows + 1) / 2 * a->H; /* of a query and a key it sees */
+                         .G = a->G,
+                         .Dk = a->Dk,
+                         .Dv = a->Dv};
+    bench.call =
+        (struct attention_backward){.fwd = {.q = bench_floats(b, rows * (size_t)(a->H * a->Dk)),
+                                            .ldq = a->H * a->Dk,
+                                            .out = bench_floats(b, rows * (size_t)(a->H * a->Dv)),
+                                            .ldo = a->H * a->Dv,
+                                            .lse = bench_floats(b, rows * (size_t)a->H),
+                                            .kv = kv,
+                                            .T = T,
+                                            .H = a->H,
+                                            .scale = 0.125f},
+                                    .dout = bench_floats(b, rows * (size_t)(a->H * a->Dv)),
+                                    .dq = bench_floats(b, rows * (size_t)(a->H * a->Dk)),
+                                    .dk = bench_floats(b, rows * (size_t)(a->G * a->Dk)),
+                                    .dv = bench_floats(b, rows * (size_t)(a->G * a->Dv)),
+                                    .seq_start = bench_ints(b, start, (size_t)S + 1),
+                                    .S = S};
+    double pairs =
+        (double)S * a->rows * (a->rows + 1) / 2 * a->H; /* of a query and a key it sees */
     if (a->decode) {
         for (int s = 0; s < S; s++) seq[s] = s, pos[s] = a->rows - 1;
         op_write(b->stream, kv.row_seq, seq, (size_t)S * 4);
@@ -76,7 +86,8 @@ static void bench_attention(struct bench *b, const struct attention_shape *a) {
         pairs = (double)S * a->rows * a->H;
     }
     char shape[64];
-    snprintf(shape, sizeof shape, "%s %dx%d h%d/%d d%d/%d", a->name, S, a->rows, a->H, a->G, a->Dk, a->Dv);
+    snprintf(shape, sizeof shape, "%s %dx%d h%d/%d d%d/%d", a->name, S, a->rows, a->H, a->G, a->Dk,
+             a->Dv);
     double seconds[2];
     struct contender forward[] = {{run_fma, b->stream}, {run_attention, &bench}};
     measure(forward, 2, seconds);
@@ -105,8 +116,14 @@ struct stream_bench {
 };
 
 static struct logsoftmax logsoftmax_of(const struct stream_bench *s) {
-    return (struct logsoftmax){.logits = s->a, .inv_temp = s->row, .target = s->ids, .logp = s->b,
-                               .lse = s->c, .entropy = s->d, .T = s->rows, .V = s->cols,
+    return (struct logsoftmax){.logits = s->a,
+                               .inv_temp = s->row,
+                               .target = s->ids,
+                               .logp = s->b,
+                               .lse = s->c,
+                               .entropy = s->d,
+                               .T = s->rows,
+                               .V = s->cols,
                                .valid = s->cols};
 }
 
@@ -156,11 +173,20 @@ static void run_sumsq(const void *context) {
 }
 static void run_adamw(const void *context) {
     const struct stream_bench *s = context;
-    op_adamw(s->stream, &(struct adamw){.w = s->a, .m = s->b, .v = s->row, .g = s->c,
-                                        .n = (int64_t)s->rows * s->cols, .lr = 1e-6f, .beta1 = 0.9f,
-                                        .one_minus_beta1 = 0.1f, .beta2 = 0.95f,
-                                        .one_minus_beta2 = 0.05f, .inv_bias1 = 1, .inv_bias2 = 1,
-                                        .eps = 1e-8f, .grad_scale = 1});
+    op_adamw(s->stream, &(struct adamw){.w = s->a,
+                                        .m = s->b,
+                                        .v = s->row,
+                                        .g = s->c,
+                                        .n = (int64_t)s->rows * s->cols,
+                                        .lr = 1e-6f,
+                                        .beta1 = 0.9f,
+                                        .one_minus_beta1 = 0.1f,
+                                        .beta2 = 0.95f,
+                                        .one_minus_beta2 = 0.05f,
+                                        .inv_bias1 = 1,
+                                        .inv_bias2 = 1,
+                                        .eps = 1e-8f,
+                                        .grad_scale = 1});
 }
 
 static const struct stream_op {
@@ -200,22 +226,21 @@ static void bench_stream(struct bench *b, const struct stream_op *op) {
     op_write(b->stream, s.row, ones, 4 * elements);
     s.ids = s.positions = bench_ints(b, ids, (size_t)op->rows);
     double bytes = 4 * op->floats * (double)elements, seconds[2];
-    size_t half = (size_t)bytes / 2; /* read and written */
-    struct copy copy = {malloc(half), calloc(half, 1), half};
-    REQUIRE(copy.to && copy.from);
+    size_t half = (size_t)bytes / 8; /* floats read, and as many written */
+    buf from = bench_floats(b, half), to = bench_floats(b, half);
+    struct copy copy = {(float *)(void *)to.addr, (float *)(void *)from.addr, half};
     struct contender contenders[] = {{run_copy, &copy}, {op->run, &s}};
     measure(contenders, 2, seconds);
     double peak = bytes / seconds[0] * 1e-9, ours = bytes / seconds[1] * 1e-9;
     char shape[32];
     snprintf(shape, sizeof shape, "%dx%d", op->rows, op->cols);
-    printf("%-20s %-26s %9.1f us %7.1f GB/s    %4.0f%% of %.0f\n", op->name, shape, seconds[1] * 1e6, ours,
-           100 * ours / peak, peak);
-    bench_row(b, json_pack("{ss ss sf sf sf sf}", "op", op->name, "shape", shape, "seconds", seconds[1],
-                           "gbps", ours, "copy_gbps", peak, "share_of_copy", ours / peak));
-    buf used[] = {s.a, s.b, s.c, s.d, s.e, s.row, s.ids};
+    printf("%-20s %-26s %9.1f us %7.1f GB/s    %4.0f%% of %.0f\n", op->name, shape,
+           seconds[1] * 1e6, ours, 100 * ours / peak, peak);
+    bench_row(b,
+              json_pack("{ss ss sf sf sf sf}", "op", op->name, "shape", shape, "seconds",
+                        seconds[1], "gbps", ours, "copy_gbps", peak, "share_of_copy", ours / peak));
+    buf used[] = {s.a, s.b, s.c, s.d, s.e, s.row, s.ids, from, to};
     for (size_t i = 0; i < sizeof used / sizeof *used; i++) op_free(b->stream, used[i]);
-    free(copy.to);
-    free((void *)copy.from);
     free(ones);
     free(ids);
 }
@@ -223,12 +248,16 @@ static void bench_stream(struct bench *b, const struct stream_op *op) {
 int main(int argc, char **argv) {
     struct bench b = bench_begin("ops", argc, argv);
     static const struct attention_shape shapes[] = {
-        {"train", 32, 96, false, 4, 2, 32, 32},     {"train", 4, 256, false, 9, 3, 64, 64},
-        {"train", 1, 1024, false, 9, 3, 64, 64},    {"train latent", 16, 96, false, 8, 1, 80, 64},
-        {"decode", 64, 96, true, 4, 2, 32, 32},     {"decode", 64, 192, true, 9, 3, 64, 64},
+        {"train", 32, 96, false, 4, 2, 32, 32},
+        {"train", 4, 256, false, 9, 3, 64, 64},
+        {"train", 1, 1024, false, 9, 3, 64, 64},
+        {"train latent", 16, 96, false, 8, 1, 80, 64},
+        {"decode", 64, 96, true, 4, 2, 32, 32},
+        {"decode", 64, 192, true, 9, 3, 64, 64},
         {"decode latent", 64, 96, true, 8, 1, 80, 64},
     };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) bench_attention(&b, &shapes[i]);
-    for (size_t i = 0; i < sizeof stream_ops / sizeof *stream_ops; i++) bench_stream(&b, &stream_ops[i]);
+    for (size_t i = 0; i < sizeof stream_ops / sizeof *stream_ops; i++)
+        bench_stream(&b, &stream_ops[i]);
     return bench_end(&b);
 }

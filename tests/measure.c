@@ -7,12 +7,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROUNDS = 11, CONTENDERS_MAX = 8 };
-static const double TURN_SECONDS = 2e-3;
+enum { ROUNDS = 15, CONTENDERS_MAX = 8 };
+static const double TURN_SECONDS = 1e-3;
 
+/* This thread's processor time: other programs that take the processor away do not count. */
 static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
@@ -76,9 +77,11 @@ void run_fma(const void *stream) {
     else fma_avx2();
 }
 
-void run_copy(const void *copy) {
+/* Plain loads and stores: what memcpy does depends on sizes, alignment and the C library. */
+__attribute__((target("avx2"))) void run_copy(const void *copy) {
     const struct copy *c = copy;
-    memcpy(c->to, c->from, c->bytes);
+    for (size_t i = 0; i + 8 <= c->n; i += 8)
+        _mm256_storeu_ps(c->to + i, _mm256_loadu_ps(c->from + i));
 }
 
 static void print_machine(const struct bench *b) {

@@ -13,18 +13,19 @@ struct contender {
     const void *context;
 };
 
-/* Median seconds a run of each of n <= 8 contenders. They take turns, several runs a turn, so that what
- * else the machine does hits all of them alike: compare numbers of one call only. */
+/* Median processor seconds a run of each of n <= 8 contenders, on one thread. They take turns, several
+ * runs a turn, so that what else the machine does hits all of them alike: compare numbers of one call
+ * only. */
 void measure(const struct contender *contenders, int n, double *seconds);
 
 /* Ceilings of one core, as contenders: fused multiply-adds in registers, FMA_FLOP a run, with the widest
- * vectors the stream uses (context: struct stream *); and memory copied (context: struct copy *). */
+ * vectors the stream uses (context: struct stream *); and n floats copied (context: struct copy *). */
 enum { FMA_FLOP = 12 * 32 * 4096 };
 void run_fma(const void *stream);
 struct copy {
-    void *to;
-    const void *from;
-    size_t bytes;
+    float *to;
+    const float *from;
+    size_t n;
 };
 void run_copy(const void *copy);
 
