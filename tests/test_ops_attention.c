@@ -9,8 +9,8 @@
 /* What a case's N stands for. */
 static const struct shape {
     int G, H, Dk, Dv;
-} shapes[] = {{0, 0, 0, 0},   {1, 1, 16, 16}, {2, 4, 24, 40},
-              {1, 4, 64, 16}, {2, 2, 33, 7},  {1, 3, 100, 80}};
+} shapes[] = {{0, 0, 0, 0},  {1, 1, 16, 16},  {2, 4, 24, 40},  {1, 4, 64, 16},
+              {2, 2, 33, 7}, {1, 3, 100, 80}, {1, 60, 40, 300}};
 
 /* Rows are three sequences, one after the other; where T is small some are empty. */
 enum { SEQUENCES = 3 };
@@ -206,6 +206,69 @@ static void expect_attention_backward(const struct world *w, int N) {
     exact_free(&e);
 }
 
+/* ---- decoding: rows of many sequences in any order, whose first block is the same ---- */
+
+enum { DECODE_BLOCKS = 3 }; /* of a sequence; the first is shared */
+
+static int decode_sequence(const struct world *w, int64_t t) { return (int)((t * 5 + 3) % w->T); }
+static int decode_position(const struct world *w, int64_t t) {
+    return pick(w, 500 + (int)t, DECODE_BLOCKS * KV_BLOCK);
+}
+static int decode_block(int sequence, int i) {
+    return i == 0 ? 0 : sequence * (DECODE_BLOCKS - 1) + i;
+}
+
+/* Tensors q 0, row_seq 1, row_pos 2, table 3, pool of keys 4, of values 5, out 6, lse 7. */
+static void run_attention_decode(struct world *w, int N) {
+    struct shape n = shapes[N];
+    int blocks = 1 + w->T * (DECODE_BLOCKS - 1);
+    int32_t *row = memory_new((size_t)w->T, 8),
+            *table = memory_new((size_t)w->T, 4 * DECODE_BLOCKS);
+    for (int t = 0; t < w->T; t++) {
+        row[t] = decode_sequence(w, t);
+        row[w->T + t] = decode_position(w, t);
+        for (int i = 0; i < DECODE_BLOCKS; i++) table[t * DECODE_BLOCKS + i] = decode_block(t, i);
+    }
+    struct attention a = {
+        .ldo = n.H * n.Dv, .ldq = n.H * n.Dk, .T = w->rows, .H = n.H, .scale = 0.25f};
+    a.q = row_in(w, n.H * n.Dk, a.ldq, -2, 2);
+    a.kv = (struct kv_view){.table_stride = DECODE_BLOCKS, .G = n.G, .Dk = n.Dk, .Dv = n.Dv};
+    a.kv.row_seq = row_bytes(w, row, 4);
+    a.kv.row_pos = row_bytes(w, row + w->T, 4);
+    a.kv.table = all_bytes(w, table, (size_t)w->T * DECODE_BLOCKS * 4);
+    a.kv.k = all_in(w, blocks * n.G, KV_BLOCK * n.Dk, KV_BLOCK * n.Dk, -1, 1);
+    a.kv.v = all_in(w, blocks * n.G, KV_BLOCK * n.Dv, KV_BLOCK * n.Dv, -1, 1);
+    a.out = row_out(w, n.H * n.Dv, a.ldo);
+    a.lse = row_out(w, n.H, n.H);
+    op_attention(w->s, &a);
+    free(row);
+    free(table);
+}
+
+static void expect_attention_decode(const struct world *w, int N) {
+    struct shape n = shapes[N];
+    double *out = memory_new((size_t)n.Dv, sizeof *out);
+    for (int k = 0; k < 20; k++) {
+        int t = pick(w, 2 * k, w->T), h = pick(w, 2 * k + 1, n.H), g = h / (n.H / n.G);
+        double sum = 0;
+        for (int d = 0; d < n.Dv; d++) out[d] = 0;
+        for (int j = 0; j <= decode_position(w, t); j++) {
+            int row = decode_block(decode_sequence(w, t), j / KV_BLOCK) * n.G + g;
+            int slot = j % KV_BLOCK;
+            double s = 0;
+            for (int d = 0; d < n.Dk; d++)
+                s += before(w, 0, t, h * n.Dk + d) * before(w, 4, row, d * KV_BLOCK + slot);
+            double p = exp(0.25 * s);
+            sum += p;
+            for (int d = 0; d < n.Dv; d++) out[d] += p * before(w, 5, row, slot * n.Dv + d);
+        }
+        near(w, 7, t, h, log(sum), spread(n), n.Dk + 30);
+        for (int d = 0; d < n.Dv; d++)
+            near(w, 6, t, h * n.Dv + d, out[d] / sum, spread(n), n.Dk + 30);
+    }
+    free(out);
+}
+
 static const struct op_case cases[] = {
     {"kv_store", run_kv_store, expect_kv_store, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, false},
     {"attention", run_attention, expect_attention, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, false},
@@ -215,6 +278,19 @@ static const struct op_case cases[] = {
      {1, 7, 100, 150},
      {1, 2, 3, 4, 5},
      true},
+    {"attention, many wide heads", run_attention, expect_attention, {1, 7, 100}, {6}, false},
+    {"attention_backward, many wide heads",
+     run_attention_backward,
+     expect_attention_backward,
+     {1, 20},
+     {6},
+     true},
+    {"attention, decoding",
+     run_attention_decode,
+     expect_attention_decode,
+     {1, 7, 40},
+     {1, 2, 3, 4, 5},
+     false},
 };
 
 int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }

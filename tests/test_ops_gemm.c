@@ -8,8 +8,8 @@
 enum product { NT, NN, TN };
 enum { HEADS = 3, GROUPS = 4 };
 
-/* K for N: other odd sizes, one of them deeper than a cache block. */
-static int inputs_of(int N) { return N == 33 ? 1000 : N * 37 % 131 + 1; }
+/* K for N: other odd sizes, some deeper than a cache block and with rows far apart. */
+static int inputs_of(int N) { return N == 33 || N == 200 ? 1100 : N * 37 % 131 + 1; }
 
 /* Rows are dealt to groups unevenly; group 1 is empty, the last rows belong to nobody. */
 static void group_offsets(int T, int32_t offsets[GROUPS + 1]) {
@@ -172,6 +172,9 @@ static const struct op_case cases[] = {
     {"gemm_tn", run_tn, expect_tn, PRODUCT_SIZES, false},
     {"gemm_tn, heads", run_tn_heads, expect_tn_heads, PRODUCT_SIZES, false},
     {"gemm_tn, grouped", run_tn_grouped, expect_tn_grouped, PRODUCT_SIZES, true},
+    {"gemm_nt, many rows", run_nt, expect_nt, {200}, {33, 200}, false},
+    {"gemm_nn, many rows", run_nn, expect_nn, {200}, {33}, false},
+    {"gemm_tn, many rows", run_tn, expect_tn, {7, 100}, {200}, false},
     {"rope", run_halves, expect_halves, ROPE_SIZES, false},
     {"rope, interleaved", run_pairs, expect_pairs, ROPE_SIZES, false},
     {"rope, inverse, in place", run_halves_back, expect_halves_back, ROPE_SIZES, false},
