@@ -116,7 +116,7 @@ static struct rng_key key_of(int t) {
         .seed = 42, .step = 3, .draw = (uint32_t)t / 4, .sample = t % 4, .stage = RNG_ROLLOUT};
 }
 
-static void sample(struct world *w, int N, bool restricted) {
+static struct sample sample(struct world *w, int N, bool restricted) {
     static const int32_t TOP_K[] = {0, 5, 1, 40, 0, 0, 9};
     static const float TOP_P[] = {1, 1, 1, 0.9f, 0.5f, 0.97f, 0.7f};
     struct sample p = {.T = w->rows, .V = N, .valid = valid_of(N)};
@@ -140,6 +140,7 @@ static void sample(struct world *w, int N, bool restricted) {
     free(keys);
     free(top_k);
     free(top_p);
+    return p;
 }
 static void run_sample(struct world *w, int N) { sample(w, N, false); }
 static void run_sample_restricted(struct world *w, int N) { sample(w, N, true); }
@@ -199,6 +200,29 @@ static void expect_sample(const struct world *w, int N) {
         free(x.logits);
     }
     free(weight);
+}
+
+/* Law 1: what is stored when a token is drawn is what training computes for it. Tensors of sampling, then
+ * lse 8, logp 9 and entropy 10 of log-softmax with the drawn id as target. */
+static void run_sample_then_logsoftmax(struct world *w, int N) {
+    struct sample p = sample(w, N, true);
+    struct logsoftmax l = {.logits = p.logits,
+                           .inv_temp = p.inv_temp,
+                           .target = p.id,
+                           .T = w->rows,
+                           .V = N,
+                           .valid = p.valid};
+    l.lse = row_out(w, 1, 1);
+    l.logp = row_out(w, 1, 1);
+    l.entropy = row_out(w, 1, 1);
+    op_logsoftmax(w->s, &l);
+}
+static void expect_same_logp(const struct world *w, int N) {
+    (void)N;
+    for (int64_t t = 0; t < w->T; t++)
+        if (after(w, 7, t, 0) != after(w, 9, t, 0))
+            check_failed("row %ld stored %a, training computes %a", (long)t, after(w, 7, t, 0),
+                         after(w, 9, t, 0));
 }
 
 /* ---- the objective: logp 0, old 1, ref 2, adv 3, weight 4, coef 5, loss 6, kl 7, clipped 8 ---- */
@@ -290,6 +314,7 @@ static const struct op_case cases[] = {
     {"logsoftmax_backward", run_logsoftmax_backward, expect_logsoftmax_backward, SIZES, false},
     {"sample", run_sample, expect_sample, SIZES, false},
     {"sample, top-k and top-p", run_sample_restricted, expect_sample, SIZES, false},
+    {"sample, then logsoftmax", run_sample_then_logsoftmax, expect_same_logp, SIZES, false},
     {"policy_loss", run_plain, expect_plain, ROWS, false},
     {"policy_loss, clipped", run_clip, expect_clip, ROWS, false},
     {"policy_loss, clipped, with a reference", run_clip_kl, expect_clip_kl, ROWS, false},

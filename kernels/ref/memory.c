@@ -7,8 +7,8 @@
 
 static status memory_alloc(struct stream *s, size_t bytes, buf *out) {
     (void)s;
-    size_t rounded = bytes < 64 ? 64 : (bytes + 63) & ~(size_t)63;
-    out->addr = rounded < bytes ? NULL : aligned_alloc(64, rounded);
+    bool possible = bytes <= PTRDIFF_MAX - 64;
+    out->addr = possible ? aligned_alloc(64, bytes < 64 ? 64 : (bytes + 63) & ~(size_t)63) : NULL;
     if (!out->addr)
         return fail(EXIT_BAD_CONFIG,
                     "cannot allocate %zu bytes for tensors, expected a smaller model or batch",

@@ -1,0 +1,85 @@
+/* Opening streams, and the memory behind them. */
+#include "kernels/ops.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void check_refused(const char *device, const char *isa, int threads, const char *sentence) {
+    struct stream *s;
+    status failed = stream_open(&s, &(struct stream_config){device, isa, threads});
+    assert_non_null(failed);
+    assert_null(s);
+    assert_int_equal(status_code(failed), EXIT_BAD_CONFIG);
+    assert_string_equal(status_text(failed), sentence);
+    status_free(failed);
+}
+
+static void test_bad_config(void **state) {
+    (void)state;
+    check_refused("gpu", "auto", 1, "device=gpu is unknown, expected cpu or ref");
+    check_refused("cpu", "sse", 1, "isa=sse is unknown, expected auto, avx2 or avx512");
+    check_refused("cpu", "auto", 0, "threads=0, expected at least 1");
+    if (!__builtin_cpu_supports("avx512f"))
+        check_refused("cpu", "avx512", 1,
+                      "isa=avx512: this CPU lacks AVX-512 (F, BW, DQ, VL), expected auto or avx2");
+}
+
+/* Every entry of every table is filled, and the best instruction set is chosen. */
+static void test_tables_are_complete(void **state) {
+    (void)state;
+    static const struct stream_config configs[] = {
+        {"ref", "auto", 1}, {"cpu", "avx2", 2}, {"cpu", "auto", 1}};
+    static const char *const names[] = {"ref", "cpu-avx2", NULL};
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        struct stream *s;
+        assert_null(stream_open(&s, &configs[i]));
+        void *entry[sizeof(struct ops) / sizeof(void *)];
+        memcpy(entry, s->ops, sizeof entry);
+        for (size_t k = 0; k < sizeof entry / sizeof *entry; k++) assert_non_null(entry[k]);
+        const char *best = __builtin_cpu_supports("avx512vl") ? "cpu-avx512" : "cpu-avx2";
+        assert_string_equal(s->ops->name, names[i] ? names[i] : best);
+        op_close(s);
+    }
+}
+
+static void test_memory(void **state) {
+    (void)state;
+    struct stream *s;
+    buf b, huge = {0};
+    int32_t in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, out[8] = {0};
+    assert_null(stream_open(&s, &(struct stream_config){"cpu", "auto", 1}));
+    assert_null(op_alloc(s, sizeof in, &b));
+    assert_int_equal((uintptr_t)b.addr % 64, 0);
+    op_write(s, b, in, sizeof in);
+    op_copy(s, buf_i32(b, 4), b, 2 * sizeof *in);
+    op_zero(s, buf_i32(b, 6), 2 * sizeof *in);
+    op_read(s, out, b, sizeof out);
+    assert_memory_equal(out, ((int32_t[]){1, 2, 3, 4, 1, 2, 0, 0}), sizeof out);
+    op_write(s, b, NULL, 0); /* nothing is fine */
+    assert_null(op_sync(s));
+    op_free(s, b);
+    op_free(s, NO_BUF);
+
+    status failed = op_alloc(s, SIZE_MAX - 100, &huge);
+    assert_non_null(failed);
+    assert_int_equal(status_code(failed), EXIT_BAD_CONFIG);
+    status_free(failed);
+    failed = op_alloc(s, SIZE_MAX, &huge); /* rounding up must not wrap around */
+    assert_non_null(failed);
+    status_free(failed);
+    op_close(s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bad_config),
+        cmocka_unit_test(test_tables_are_complete),
+        cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
