@@ -17,7 +17,9 @@ const struct command_option cli_eval_options[] = {
 };
 
 static enum split_part split_part_of(const char *name) {
-    return strcmp(name, "train") == 0 ? SPLIT_TRAIN : strcmp(name, "validation") == 0 ? SPLIT_VALIDATION : SPLIT_HELDOUT;
+    return strcmp(name, "train") == 0        ? SPLIT_TRAIN
+           : strcmp(name, "validation") == 0 ? SPLIT_VALIDATION
+                                             : SPLIT_HELDOUT;
 }
 
 static status rows_write(const struct evaluation *e, const char *path, struct arena *arena) {
@@ -33,7 +35,8 @@ static status rows_write(const struct evaluation *e, const char *path, struct ar
         json_object_set_new(row, "verdict", json_text(span_of(r->verdict)));
         json_object_set_new(row, "answer", json_text(r->answer));
         json_object_set_new(row, "n_tokens", json_integer(r->n_tokens));
-        json_object_set_new(row, "finish", json_text(r->finish == FINISH_STOP ? SPAN("stop") : SPAN("length")));
+        json_object_set_new(row, "finish",
+                            json_text(r->finish == FINISH_STOP ? SPAN("stop") : SPAN("length")));
         json_object_set_new(row, "completion", json_text(r->text));
         struct span line = json_canonical(row, arena);
         fprintf(out, "%.*s\n", SPAN_FMT(line));
@@ -48,7 +51,8 @@ static void summary_print(const struct evaluation *e, bool as_json, struct arena
     const struct metrics *m = &e->summary;
     if (as_json) {
         json_t *object = json_object();
-        for (size_t i = 0; i < m->n; i++) json_object_set_new(object, m->items[i].name, json_float(m->items[i].value));
+        for (size_t i = 0; i < m->n; i++)
+            json_object_set_new(object, m->items[i].name, json_float(m->items[i].value));
         json_object_set_new(object, "n", json_integer((json_int_t)e->n));
         json_object_set_new(object, "problems", json_integer(e->problems));
         json_object_set_new(object, "split", json_text(span_of(e->name)));
@@ -64,13 +68,15 @@ static void summary_print(const struct evaluation *e, bool as_json, struct arena
         const char *name = m->items[i].name;
         if (strcmp(name, "pass@1") == 0 || strcmp(name, "stderr") == 0) continue;
         bool share = strchr(name, '@') || strcmp(name, "truncated") == 0;
-        printf(share ? "  %-10s %.1f %%\n" : "  %-10s %.3f\n", name, share ? 100 * m->items[i].value : m->items[i].value);
+        printf(share ? "  %-10s %.1f %%\n" : "  %-10s %.3f\n", name,
+               share ? 100 * m->items[i].value : m->items[i].value);
     }
 }
 
 static bool progress(void *ctx, double done) {
     (void)ctx;
-    if (isatty(STDERR_FILENO)) fprintf(stderr, "\r%3.0f %%%s", 100 * done, done >= 1 ? "\r     \r" : "");
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%3.0f %%%s", 100 * done, done >= 1 ? "\r     \r" : "");
     return true;
 }
 
@@ -90,19 +96,22 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     if (!failed) failed = task_open(&task, &s->tasks);
     if (!failed) failed = reward_open(&reward, &s->reward);
     const struct problem_set *set = failed ? NULL : task_set(task, split_part_of(e->split));
-    if (!failed && set->n == 0) failed = fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", e->split);
+    if (!failed && set->n == 0)
+        failed = fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", e->split);
     if (!failed) {
-        struct evaluator evaluator = {.engine = session.engine,
-                                      .tokenizer = session.tokenizer,
-                                      .reward = reward,
-                                      .template = task_template(task),
-                                      .max_prompt_tokens = (int)s->rollout.max_prompt_tokens,
-                                      .threads = general_threads(&s->general),
-                                      .seed = (uint64_t)s->general.seed,
-                                      .sampling = {(float)e->temperature, (float)e->top_p, (int)e->top_k, max_new},
-                                      .samples = (int)e->samples};
-        failed = evaluate_policy(&evaluator, e->split, set, e->problems ? (size_t)e->problems : set->n, arena,
-                                 &evaluation, progress, NULL);
+        struct evaluator evaluator = {
+            .engine = session.engine,
+            .tokenizer = session.tokenizer,
+            .reward = reward,
+            .template = task_template(task),
+            .max_prompt_tokens = (int)s->rollout.max_prompt_tokens,
+            .threads = general_threads(&s->general),
+            .seed = (uint64_t)s->general.seed,
+            .sampling = {(float)e->temperature, (float)e->top_p, (int)e->top_k, max_new},
+            .samples = (int)e->samples};
+        failed =
+            evaluate_policy(&evaluator, e->split, set, e->problems ? (size_t)e->problems : set->n,
+                            arena, &evaluation, progress, NULL);
     }
     if (!failed && given[OUT]) failed = rows_write(&evaluation, given[OUT], arena);
     if (!failed) summary_print(&evaluation, given[AS_JSON] != NULL, arena);

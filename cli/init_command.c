@@ -7,7 +7,8 @@
 #include <stdio.h>
 
 static status init(const struct settings *s, const char *dir) {
-    if (file_exists(dir)) return fail(EXIT_USAGE_ERROR, "%s is there already, expected a new directory", dir);
+    if (file_exists(dir))
+        return fail(EXIT_USAGE_ERROR, "%s is there already, expected a new directory", dir);
     struct stream *stream;
     struct stream_config config = session_stream(s);
     TRY(stream_open(&stream, &config));
@@ -21,7 +22,8 @@ status cli_init(int argc, char **argv) {
     struct settings settings;
     const char *dir = NULL;
     TRY(session_arguments(&settings, NULL, NULL, &dir, 1, argc, argv));
-    status failed = dir ? init(&settings, dir) : fail(EXIT_USAGE_ERROR, "expected the directory to write");
+    status failed =
+        dir ? init(&settings, dir) : fail(EXIT_USAGE_ERROR, "expected the directory to write");
     schema_close(&settings);
     return failed;
 }

@@ -6,7 +6,9 @@
 #include <stdio.h>
 
 static const char *family_name(const struct policy_config *c) {
-    return c->family == POLICY_QWEN3 ? "qwen3" : c->family == POLICY_QWEN3_MOE ? "qwen3_moe" : "deepseek_v3";
+    return c->family == POLICY_QWEN3       ? "qwen3"
+           : c->family == POLICY_QWEN3_MOE ? "qwen3_moe"
+                                           : "deepseek_v3";
 }
 
 static void shape_print(const struct policy_config *c) {
@@ -14,20 +16,26 @@ static void shape_print(const struct policy_config *c) {
     int moe = 0;
     for (int i = 0; i < c->layers; i++) moe += policy_layer_is_moe(c, i);
     printf("family        %s\n", family_name(c));
-    printf("layers        %d (%d with experts), width %d, vocabulary %d%s\n", c->layers, moe, c->hidden, c->vocab,
-           c->tied ? ", tied head" : "");
+    printf("layers        %d (%d with experts), width %d, vocabulary %d%s\n", c->layers, moe,
+           c->hidden, c->vocab, c->tied ? ", tied head" : "");
     if (c->kv_lora)
-        printf("attention     latent: %d heads, query rank %d, latent %d, head %d + %d rotated, value %d\n", c->heads,
-               c->q_lora, c->kv_lora, c->nope_dim, c->rope_dim, c->v_dim);
-    else printf("attention     %d query heads, %d key/value heads of width %d\n", c->heads, c->kv_heads, c->head_dim);
+        printf("attention     latent: %d heads, query rank %d, latent %d, head %d + %d rotated, "
+               "value %d\n",
+               c->heads, c->q_lora, c->kv_lora, c->nope_dim, c->rope_dim, c->v_dim);
+    else
+        printf("attention     %d query heads, %d key/value heads of width %d\n", c->heads,
+               c->kv_heads, c->head_dim);
     if (c->experts)
-        printf("experts       %d of width %d, %d a token, %d shared, %s router\n", c->experts, c->expert_ffn, c->top_k,
-               c->shared_experts, c->router_sigmoid ? "sigmoid" : "softmax");
+        printf("experts       %d of width %d, %d a token, %d shared, %s router\n", c->experts,
+               c->expert_ffn, c->top_k, c->shared_experts,
+               c->router_sigmoid ? "sigmoid" : "softmax");
     if (moe < c->layers) printf("dense MLP     width %d\n", c->dense_ffn);
     printf("parameters    %lld, %lld active a token\n", (long long)total, (long long)active);
 }
 
-static void memory_print(const char *what, size_t bytes) { printf("%-13s %.1f MiB\n", what, (double)bytes / 0x1p20); }
+static void memory_print(const char *what, size_t bytes) {
+    printf("%-13s %.1f MiB\n", what, (double)bytes / 0x1p20);
+}
 
 static status inspect(const struct settings *s, const char *dir) {
     struct policy_config config;
@@ -42,9 +50,11 @@ static status inspect(const struct settings *s, const char *dir) {
     status failed = policy_open(&p, stream, dir, positions);
     if (!failed) {
         size_t policy = policy_bytes(stream, &config, positions);
-        size_t engine = engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});
-        size_t learner = learner_bytes(p, &(struct learner_config){(int)s->rl.micro_tokens, positions,
-                                                                   (int)s->rl.grad_shards, true});
+        size_t engine =
+            engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});
+        size_t learner =
+            learner_bytes(p, &(struct learner_config){(int)s->rl.micro_tokens, positions,
+                                                      (int)s->rl.grad_shards, true});
         bool reference = s->rl.kl_coef > 0;
         printf("\nmemory of training with these settings\n");
         memory_print("policy", policy);
@@ -63,7 +73,8 @@ status cli_inspect(int argc, char **argv) {
     const char *dir = NULL;
     TRY(session_arguments(&settings, NULL, NULL, &dir, 1, argc, argv));
     if (!dir) dir = settings.general.model;
-    status failed = dir[0] ? inspect(&settings, dir) : fail(EXIT_USAGE_ERROR, "expected a model directory");
+    status failed =
+        dir[0] ? inspect(&settings, dir) : fail(EXIT_USAGE_ERROR, "expected a model directory");
     schema_close(&settings);
     return failed;
 }

@@ -10,18 +10,21 @@
 #include <stdlib.h>
 
 /* The weights that step K sampled from: checkpoint K-1, or the model the run began with. */
-static status weights_dir(const struct settings *s, const char *run, int64_t step, struct arena *arena,
-                          const char **dir) {
-    if (step > 1) *dir = arena_print(arena, "%s/checkpoints/global_step_%lld/hf", run, (long long)step - 1);
+static status weights_dir(const struct settings *s, const char *run, int64_t step,
+                          struct arena *arena, const char **dir) {
+    if (step > 1)
+        *dir = arena_print(arena, "%s/checkpoints/global_step_%lld/hf", run, (long long)step - 1);
     else if (s->general.model[0]) *dir = s->general.model;
     else *dir = arena_print(arena, "%s/init", run);
     if (file_is_dir(*dir)) return NULL;
-    return fail(EXIT_NO_INPUT, "%s: not there; step %lld can be replayed only from the weights it began with "
-                               "(checkpoint.every=1 checkpoint.keep=0 keeps those of every step)",
+    return fail(EXIT_NO_INPUT,
+                "%s: not there; step %lld can be replayed only from the weights it began with "
+                "(checkpoint.every=1 checkpoint.keep=0 keeps those of every step)",
                 *dir, (long long)step);
 }
 
-static struct sequence *sequences_of(const struct experience_batch *batch, bool routes, struct arena *arena) {
+static struct sequence *sequences_of(const struct experience_batch *batch, bool routes,
+                                     struct arena *arena) {
     struct sequence *sequences = ARENA_ARRAY(arena, batch->n, struct sequence);
     for (size_t i = 0; i < batch->n; i++) {
         const struct experience *x = &batch->items[i];
@@ -38,16 +41,20 @@ static struct sequence *sequences_of(const struct experience_batch *batch, bool 
     return sequences;
 }
 
-static status compare(const struct experience_batch *batch, const struct learner_result *r, int64_t step) {
+static status compare(const struct experience_batch *batch, const struct learner_result *r,
+                      int64_t step) {
     int64_t at = 0, different = 0;
     for (size_t i = 0; i < batch->n; i++)
         for (int k = 0; k < batch->items[i].completion.n; k++, at++)
-            different += memcmp(&batch->items[i].completion.logp[k], &r->logp[at], sizeof(float)) != 0;
+            different +=
+                memcmp(&batch->items[i].completion.logp[k], &r->logp[at], sizeof(float)) != 0;
     if (different)
-        return fail(EXIT_BAD_DATA, "step %lld: %lld of %lld stored log-probabilities differ from packed training's",
-                    (long long)step, (long long)different, (long long)at);
-    printf("step %lld: %zu episodes, %lld log-probabilities, the same bits\n", (long long)step, batch->n,
-           (long long)at);
+        return fail(
+            EXIT_BAD_DATA,
+            "step %lld: %lld of %lld stored log-probabilities differ from packed training's",
+            (long long)step, (long long)different, (long long)at);
+    printf("step %lld: %zu episodes, %lld log-probabilities, the same bits\n", (long long)step,
+           batch->n, (long long)at);
     return NULL;
 }
 
@@ -87,7 +94,8 @@ static status replay(const char *run, int64_t step, struct arena *arena) {
     if (!failed) failed = store_open_reader(&store, arena_print(arena, "%s/run.sqlite", run));
     if (!failed) failed = store_read_episodes(store, step, arena, &batch);
     if (!failed && batch.n == 0)
-        failed = fail(EXIT_NO_INPUT, "%s: no episodes of step %lld are stored", run, (long long)step);
+        failed =
+            fail(EXIT_NO_INPUT, "%s: no episodes of step %lld are stored", run, (long long)step);
     if (!failed) failed = weights_dir(&settings, run, step, arena, &dir);
     if (!failed) failed = replay_episodes(&settings, dir, step, &batch, arena);
     store_close(store);
@@ -101,7 +109,8 @@ status cli_replay(int argc, char **argv) {
     TRY(arguments_read(&a, argc, argv));
     char *end = NULL;
     long long step = 0;
-    if (a.n_operands == 2 && strncmp(operands[1], "step=", 5) == 0) step = strtoll(operands[1] + 5, &end, 10);
+    if (a.n_operands == 2 && strncmp(operands[1], "step=", 5) == 0)
+        step = strtoll(operands[1] + 5, &end, 10);
     if (step < 1 || *end) return fail(EXIT_USAGE_ERROR, "expected RUN step=K with K at least 1");
     struct arena arena = {0};
     status failed = replay(operands[0], step, &arena);

@@ -24,9 +24,11 @@ static status count_read(const char *text, int *n) {
     return NULL;
 }
 
-static void completion_print(const struct session *s, const struct completion *c, bool logps, struct arena *arena) {
+static void completion_print(const struct session *s, const struct completion *c, bool logps,
+                             struct arena *arena) {
     struct span text = tokenizer_decode(s->tokenizer, c->ids, (size_t)c->n, true, arena);
-    printf("[%d] %d tokens, %s\n", c->sample, c->n, c->finish == FINISH_STOP ? "stopped" : "cut at the length cap");
+    printf("[%d] %d tokens, %s\n", c->sample, c->n,
+           c->finish == FINISH_STOP ? "stopped" : "cut at the length cap");
     fwrite(text.p, 1, text.n, stdout);
     putchar('\n');
     for (int i = 0; logps && i < c->n; i++) {
@@ -43,26 +45,30 @@ static status sample(const struct settings *settings, const char **given, struct
     if (!given[PROMPT]) return fail(EXIT_USAGE_ERROR, "expected --prompt TEXT");
     if (given[COUNT]) TRY(count_read(given[COUNT], &n));
     TRY(session_open(&s, settings, (int)settings->rollout.max_new_tokens));
-    status failed = tokenizer_encode(s.tokenizer, span_of(given[PROMPT]), true, arena, &ids, &n_ids);
+    status failed =
+        tokenizer_encode(s.tokenizer, span_of(given[PROMPT]), true, arena, &ids, &n_ids);
     if (!failed && n_ids == 0) failed = fail(EXIT_USAGE_ERROR, "--prompt is empty");
     if (!failed && n_ids > (size_t)settings->rollout.max_prompt_tokens)
-        failed = fail(EXIT_BAD_DATA, "the prompt has %zu tokens, more than rollout.max_prompt_tokens=%lld", n_ids,
+        failed = fail(EXIT_BAD_DATA,
+                      "the prompt has %zu tokens, more than rollout.max_prompt_tokens=%lld", n_ids,
                       (long long)settings->rollout.max_prompt_tokens);
     if (!failed && n_ids >= (size_t)s.positions)
-        failed = fail(EXIT_BAD_DATA, "the prompt has %zu tokens, %s is made for %d positions", n_ids,
-                      settings->general.model, s.positions);
+        failed = fail(EXIT_BAD_DATA, "the prompt has %zu tokens, %s is made for %d positions",
+                      n_ids, settings->general.model, s.positions);
     struct completion *completions = ARENA_ARRAY(arena, n, struct completion);
     if (!failed) {
-        struct request request = {.prompt = ids,
-                                  .n_prompt = (int)n_ids,
-                                  .n_samples = n,
-                                  .sampling = rollout_sampling(&settings->rollout),
-                                  .key = {.seed = (uint64_t)settings->general.seed, .stage = RNG_SAMPLE}};
+        struct request request = {
+            .prompt = ids,
+            .n_prompt = (int)n_ids,
+            .n_samples = n,
+            .sampling = rollout_sampling(&settings->rollout),
+            .key = {.seed = (uint64_t)settings->general.seed, .stage = RNG_SAMPLE}};
         int room = s.positions - (int)n_ids; /* at most to where the policy ends */
         if (request.sampling.max_new > room) request.sampling.max_new = room;
         failed = engine_run(s.engine, &request, 1, arena, completions, NULL, NULL, NULL);
     }
-    for (int i = 0; !failed && i < n; i++) completion_print(&s, &completions[i], given[LOGPS] != NULL, arena);
+    for (int i = 0; !failed && i < n; i++)
+        completion_print(&s, &completions[i], given[LOGPS] != NULL, arena);
     session_close(&s);
     return failed;
 }

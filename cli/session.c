@@ -3,8 +3,9 @@
 #include "base/version.h"
 #include "cli/arguments.h"
 
-status session_arguments(struct settings *settings, const struct command_option *options, const char **values,
-                         const char **operands, size_t operands_max, int argc, char **argv) {
+status session_arguments(struct settings *settings, const struct command_option *options,
+                         const char **values, const char **operands, size_t operands_max, int argc,
+                         char **argv) {
     schema_open(settings);
     struct arguments a = {.options = options,
                           .values = values,
@@ -55,10 +56,11 @@ status session_open(struct session *out, const struct settings *s, int max_new) 
                                    .share_prefix = true};
     status failed = stream_open(&out->stream, &stream);
     if (!failed)
-        failed = trainer_load_model(s->general.model, out->stream, engine.max_positions, &out->tokenizer,
-                                    &out->policy);
+        failed = trainer_load_model(s->general.model, out->stream, engine.max_positions,
+                                    &out->tokenizer, &out->policy);
     if (!failed) {
-        if (engine.max_positions > out->policy->max_positions) engine.max_positions = out->policy->max_positions;
+        if (engine.max_positions > out->policy->max_positions)
+            engine.max_positions = out->policy->max_positions;
         out->positions = engine.max_positions;
         failed = engine_open(&out->engine, out->policy, &engine);
     }

@@ -7,8 +7,9 @@
 
 /* Reads a command's arguments into settings (opened here) and values; options as in cli/arguments.h. On
  * failure nothing is left open; otherwise the caller closes the settings. */
-status session_arguments(struct settings *settings, const struct command_option *options, const char **values,
-                         const char **operands, size_t operands_max, int argc, char **argv);
+status session_arguments(struct settings *settings, const struct command_option *options,
+                         const char **values, const char **operands, size_t operands_max, int argc,
+                         char **argv);
 
 struct stream_config session_stream(const struct settings *s);
 

@@ -5,10 +5,18 @@
 static buf param(const struct policy *p, int64_t offset) { return buf_f32(p->params, offset); }
 
 /* y = x W^T:  dx (+)= dy W,  dW += dy^T x. */
-static void linear_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x, int T, bool add,
-                            buf grads) {
-    struct gemm g = {.y = dy, .x = dx, .w = param(p, w->offset), .T = T, .N = w->N, .K = w->K, .ldy = w->N,
-                     .ldx = w->K, .add = add, .M = 1};
+static void linear_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x, int T,
+                            bool add, buf grads) {
+    struct gemm g = {.y = dy,
+                     .x = dx,
+                     .w = param(p, w->offset),
+                     .T = T,
+                     .N = w->N,
+                     .K = w->K,
+                     .ldy = w->N,
+                     .ldx = w->K,
+                     .add = add,
+                     .M = 1};
     op_gemm_nn(p->stream, &g);
     g.x = x;
     g.w = buf_f32(grads, w->offset);
@@ -17,8 +25,17 @@ static void linear_backward(struct policy *p, const struct weight *w, buf dx, bu
 
 static void linear_grouped_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x,
                                     buf offsets, int rows, buf grads) {
-    struct gemm g = {.y = dy, .x = dx, .w = param(p, w->offset), .T = rows, .N = w->N, .K = w->K,
-                     .ldy = w->N, .ldx = w->K, .M = w->M, .hw = w->hw, .offsets = offsets};
+    struct gemm g = {.y = dy,
+                     .x = dx,
+                     .w = param(p, w->offset),
+                     .T = rows,
+                     .N = w->N,
+                     .K = w->K,
+                     .ldy = w->N,
+                     .ldx = w->K,
+                     .M = w->M,
+                     .hw = w->hw,
+                     .offsets = offsets};
     op_gemm_nn(p->stream, &g);
     g.x = x;
     g.w = buf_f32(grads, w->offset);
@@ -26,8 +43,8 @@ static void linear_grouped_backward(struct policy *p, const struct weight *w, bu
 }
 
 /* From dout = d1 [T, heads] to the derivative by h1, in t->dh. */
-static void attention_gqa_backward(struct policy *p, int index, struct tape *tape, const struct batch *b,
-                                   struct kv_cache *kv, buf grads) {
+static void attention_gqa_backward(struct policy *p, int index, struct tape *tape,
+                                   const struct batch *b, struct kv_cache *kv, buf grads) {
     const struct policy_config *c = &p->config;
     const struct policy_layer *layer = &p->layers[index];
     struct tape_layer *t = &tape->layer[index];
@@ -50,8 +67,10 @@ static void attention_gqa_backward(struct policy *p, int index, struct tape *tap
                                                           .dv = dv,
                                                           .seq_start = b->seq_start,
                                                           .S = b->S});
-    op_rope(s, dq, H * d, d, dq, H * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, H, d, false, true);
-    op_rope(s, dk, G * d, d, dk, G * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, G, d, false, true);
+    op_rope(s, dq, H * d, d, dq, H * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, H, d, false,
+            true);
+    op_rope(s, dk, G * d, d, dk, G * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, G, d, false,
+            true);
     /* d1 held dout, which attention_backward has read: it now takes the gradient of qkv. */
     buf k = buf_f32(t->qkv, (int64_t)H * d), dkey = buf_f32(dqkv, (int64_t)H * d);
     op_headnorm_backward(s, dqkv, width, buf_f32(grads, layer->q_norm), dq, H * d, t->qkv, width,
@@ -63,11 +82,21 @@ static void attention_gqa_backward(struct policy *p, int index, struct tape *tap
 }
 
 /* latent -> attention = latent W_UV^T per head: dlatent and dW_UV. */
-static void value_up_backward(struct policy *p, const struct policy_layer *layer, struct tape_layer *t,
-                              buf dlatent, buf dattention, int T, buf grads) {
+static void value_up_backward(struct policy *p, const struct policy_layer *layer,
+                              struct tape_layer *t, buf dlatent, buf dattention, int T, buf grads) {
     int H = p->config.heads, L = p->config.kv_lora, v = p->config.v_dim;
-    struct gemm g = {.y = dattention, .x = dlatent, .w = param(p, layer->v_up.offset), .T = T, .N = v,
-                     .K = L, .ldy = H * v, .ldx = H * L, .M = H, .hy = v, .hx = L, .hw = layer->v_up.hw};
+    struct gemm g = {.y = dattention,
+                     .x = dlatent,
+                     .w = param(p, layer->v_up.offset),
+                     .T = T,
+                     .N = v,
+                     .K = L,
+                     .ldy = H * v,
+                     .ldx = H * L,
+                     .M = H,
+                     .hy = v,
+                     .hx = L,
+                     .hw = layer->v_up.hw};
     op_gemm_nn(p->stream, &g);
     g.x = t->latent;
     g.w = buf_f32(grads, layer->v_up.offset);
@@ -75,12 +104,23 @@ static void value_up_backward(struct policy *p, const struct policy_layer *layer
 }
 
 /* q_latent = q_nope W_UK per head: dq_nope and dW_UK, from dq [T, H*(L+R)] into dqkv [T, H*(nope+R)]. */
-static void key_up_backward(struct policy *p, const struct policy_layer *layer, struct tape_layer *t,
-                            buf dqkv, buf dq, int T, buf grads) {
-    int H = p->config.heads, L = p->config.kv_lora, R = p->config.rope_dim, nope = p->config.nope_dim;
-    struct gemm g = {.y = dqkv, .x = dq, .w = {p->packed.addr + layer->k_up.packed}, .T = T, .N = nope,
-                     .K = L, .ldy = H * (nope + R), .ldx = H * (L + R), .packed = true, .M = H,
-                     .hy = nope + R, .hx = L + R, .hw = layer->k_up.packed_hw};
+static void key_up_backward(struct policy *p, const struct policy_layer *layer,
+                            struct tape_layer *t, buf dqkv, buf dq, int T, buf grads) {
+    int H = p->config.heads, L = p->config.kv_lora, R = p->config.rope_dim,
+        nope = p->config.nope_dim;
+    struct gemm g = {.y = dqkv,
+                     .x = dq,
+                     .w = {p->packed.addr + layer->k_up.packed},
+                     .T = T,
+                     .N = nope,
+                     .K = L,
+                     .ldy = H * (nope + R),
+                     .ldx = H * (L + R),
+                     .packed = true,
+                     .M = H,
+                     .hy = nope + R,
+                     .hx = L + R,
+                     .hw = layer->k_up.packed_hw};
     op_gemm_nt(p->stream, &g);
     g.y = t->qkv;
     g.packed = false;
@@ -89,8 +129,8 @@ static void key_up_backward(struct policy *p, const struct policy_layer *layer, 
     op_gemm_tn(p->stream, &g);
 }
 
-static void attention_mla_backward(struct policy *p, int index, struct tape *tape, const struct batch *b,
-                                   struct kv_cache *kv, buf grads) {
+static void attention_mla_backward(struct policy *p, int index, struct tape *tape,
+                                   const struct batch *b, struct kv_cache *kv, buf grads) {
     const struct policy_config *c = &p->config;
     const struct policy_layer *layer = &p->layers[index];
     struct tape_layer *t = &tape->layer[index];
@@ -117,17 +157,18 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
     op_add_rows(s, dk, L + R, tape->dv, L, T, L); /* the latent is both key and value */
     buf dqkv = tape->d1, dkva = tape->dkva;
     key_up_backward(p, layer, t, dqkv, dq, T, grads);
-    op_rope(s, buf_f32(dqkv, nope), H * qk, qk, buf_f32(dq, L), H * (L + R), L + R, p->rope_cos, p->rope_sin,
-            b->row_pos, T, H, R, c->rope_interleaved, true);
-    op_rope(s, buf_f32(dkva, L), L + R, R, buf_f32(dk, L), L + R, R, p->rope_cos, p->rope_sin, b->row_pos, T,
-            1, R, c->rope_interleaved, true);
-    op_rmsnorm_backward(s, dkva, L + R, false, buf_f32(grads, layer->kv_a_norm), dk, L + R, t->kva, L + R,
-                        param(p, layer->kv_a_norm), t->kva_rstd, T, L);
+    op_rope(s, buf_f32(dqkv, nope), H * qk, qk, buf_f32(dq, L), H * (L + R), L + R, p->rope_cos,
+            p->rope_sin, b->row_pos, T, H, R, c->rope_interleaved, true);
+    op_rope(s, buf_f32(dkva, L), L + R, R, buf_f32(dk, L), L + R, R, p->rope_cos, p->rope_sin,
+            b->row_pos, T, 1, R, c->rope_interleaved, true);
+    op_rmsnorm_backward(s, dkva, L + R, false, buf_f32(grads, layer->kv_a_norm), dk, L + R, t->kva,
+                        L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L);
     if (c->q_lora) {
         buf dqa_norm = tape->dqa, dqa = tape->d2;
         linear_backward(p, &layer->q_b, dqa_norm, dqkv, t->qa_norm, T, false, grads);
-        op_rmsnorm_backward(s, dqa, c->q_lora, false, buf_f32(grads, layer->q_a_norm), dqa_norm, c->q_lora,
-                            t->qa, c->q_lora, param(p, layer->q_a_norm), t->qa_rstd, T, c->q_lora);
+        op_rmsnorm_backward(s, dqa, c->q_lora, false, buf_f32(grads, layer->q_a_norm), dqa_norm,
+                            c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm), t->qa_rstd, T,
+                            c->q_lora);
         linear_backward(p, &layer->q_a, tape->dh, dqa, t->h1, T, false, grads);
     } else {
         linear_backward(p, &layer->q_b, tape->dh, dqkv, t->h1, T, false, grads);
@@ -143,19 +184,21 @@ static void mlp_backward(struct policy *p, const struct policy_layer *layer, str
     linear_backward(p, &layer->gate_up, tape->dh, tape->dgu, t->h2, T, add, grads);
 }
 
-static void moe_backward(struct policy *p, int index, struct tape *tape, buf dout, int T, buf grads) {
+static void moe_backward(struct policy *p, int index, struct tape *tape, buf dout, int T,
+                         buf grads) {
     const struct policy_config *c = &p->config;
     const struct policy_layer *layer = &p->layers[index];
     struct tape_layer *t = &tape->layer[index];
     struct stream *s = p->stream;
     int A = c->top_k, D = c->hidden;
-    op_moe_combine_backward(s, tape->dexpert_out, tape->dgate, dout, t->expert_out, t->gate, t->place, T, A,
-                            D);
-    linear_grouped_backward(p, &layer->expert_down, tape->dexpert_act, tape->dexpert_out, t->expert_act,
-                            t->offsets, T * A, grads);
-    op_swiglu_backward(s, tape->dexpert_gu, tape->dexpert_act, t->expert_gu, T * A, c->expert_ffn, NO_BUF);
-    linear_grouped_backward(p, &layer->expert_gate_up, tape->dexpert_in, tape->dexpert_gu, t->expert_in,
-                            t->offsets, T * A, grads);
+    op_moe_combine_backward(s, tape->dexpert_out, tape->dgate, dout, t->expert_out, t->gate,
+                            t->place, T, A, D);
+    linear_grouped_backward(p, &layer->expert_down, tape->dexpert_act, tape->dexpert_out,
+                            t->expert_act, t->offsets, T * A, grads);
+    op_swiglu_backward(s, tape->dexpert_gu, tape->dexpert_act, t->expert_gu, T * A, c->expert_ffn,
+                       NO_BUF);
+    linear_grouped_backward(p, &layer->expert_gate_up, tape->dexpert_in, tape->dexpert_gu,
+                            t->expert_in, t->offsets, T * A, grads);
     struct router r = tape_router(p, index, t, T, true);
     op_router_backward(s, &r, tape->drouter, tape->dgate);
     linear_backward(p, &layer->router, tape->dh, tape->drouter, t->h2, T, false, grads);
@@ -163,8 +206,8 @@ static void moe_backward(struct policy *p, int index, struct tape *tape, buf dou
     if (c->shared_experts) mlp_backward(p, layer, tape, t, dout, T, true, grads);
 }
 
-void policy_backward(struct policy *p, struct tape *tape, const struct batch *b, struct kv_cache *kv,
-                     buf grads) {
+void policy_backward(struct policy *p, struct tape *tape, const struct batch *b,
+                     struct kv_cache *kv, buf grads) {
     const struct policy_config *c = &p->config;
     struct stream *s = p->stream;
     int T = b->T, D = c->hidden;
@@ -175,14 +218,14 @@ void policy_backward(struct policy *p, struct tape *tape, const struct batch *b,
         /* x_out = x_mid + mlp(h2), h2 = norm2(x_mid) */
         if (layer->moe) moe_backward(p, i, tape, tape->dx, T, grads);
         else mlp_backward(p, layer, tape, t, tape->dx, T, false, grads);
-        op_rmsnorm_backward(s, tape->dx, D, true, buf_f32(grads, layer->norm2), tape->dh, D, t->x_mid, D,
-                            param(p, layer->norm2), t->rstd2, T, D);
+        op_rmsnorm_backward(s, tape->dx, D, true, buf_f32(grads, layer->norm2), tape->dh, D,
+                            t->x_mid, D, param(p, layer->norm2), t->rstd2, T, D);
         /* x_mid = x_in + o(attention(h1)), h1 = norm1(x_in) */
         linear_backward(p, &layer->o, tape->d1, tape->dx, t->attention, T, false, grads);
         if (c->kv_lora) attention_mla_backward(p, i, tape, b, kv, grads);
         else attention_gqa_backward(p, i, tape, b, kv, grads);
-        op_rmsnorm_backward(s, tape->dx, D, true, buf_f32(grads, layer->norm1), tape->dh, D, t->x_in, D,
-                            param(p, layer->norm1), t->rstd1, T, D);
+        op_rmsnorm_backward(s, tape->dx, D, true, buf_f32(grads, layer->norm1), tape->dh, D,
+                            t->x_in, D, param(p, layer->norm1), t->rstd1, T, D);
     }
     op_embed_backward(s, buf_f32(grads, p->embed), tape->dx, b->id, T, D);
 }
@@ -204,7 +247,8 @@ void head_logits_backward(struct policy *p, struct head *h, int first, int n, bu
     op_gemm_tn(p->stream, &g);
 }
 
-void head_gather_backward(struct policy *p, struct head *h, struct tape *t, buf row, int R, int T, buf grads) {
+void head_gather_backward(struct policy *p, struct head *h, struct tape *t, buf row, int R, int T,
+                          buf grads) {
     int D = p->config.hidden;
     /* h->h has served the head; it takes the gradient of the gathered rows. */
     op_rmsnorm_backward(p->stream, h->h, D, false, buf_f32(grads, p->final_norm), h->dh, D, h->x, D,

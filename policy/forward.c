@@ -16,7 +16,8 @@ static void linear(struct policy *p, const struct weight *w, buf y, buf x, int T
 }
 
 /* The rows of each expert through its own matrix. */
-static void linear_grouped(struct policy *p, const struct weight *w, buf y, buf x, buf offsets, int rows) {
+static void linear_grouped(struct policy *p, const struct weight *w, buf y, buf x, buf offsets,
+                           int rows) {
     op_gemm_nt(p->stream, &(struct gemm){.y = y,
                                          .x = x,
                                          .w = {p->packed.addr + w->packed},
@@ -42,10 +43,13 @@ static void attention_gqa(struct policy *p, int index, struct tape_layer *t, con
     int T = b->T, H = c->heads, G = c->kv_heads, d = c->head_dim, width = tape_qkv_width(c);
     linear(p, &layer->qkv, t->qkv, t->h1, T, false);
     buf k = buf_f32(t->qkv, (int64_t)H * d), v = buf_f32(t->qkv, (int64_t)(H + G) * d);
-    op_headnorm(s, t->q, H * d, t->qkv, width, param(p, layer->q_norm), t->q_rstd, T, H, d, c->rms_eps);
+    op_headnorm(s, t->q, H * d, t->qkv, width, param(p, layer->q_norm), t->q_rstd, T, H, d,
+                c->rms_eps);
     op_headnorm(s, t->k, G * d, k, width, param(p, layer->k_norm), t->k_rstd, T, G, d, c->rms_eps);
-    op_rope(s, t->q, H * d, d, t->q, H * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, H, d, false, false);
-    op_rope(s, t->k, G * d, d, t->k, G * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, G, d, false, false);
+    op_rope(s, t->q, H * d, d, t->q, H * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, H, d, false,
+            false);
+    op_rope(s, t->k, G * d, d, t->k, G * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, G, d, false,
+            false);
     struct kv_view view = kv_cache_view(kv, c, b, index);
     op_kv_store(s, &view, t->k, G * d, v, width, T);
     op_attention(s, &(struct attention){.out = t->attention,
@@ -69,14 +73,14 @@ static void attention_mla(struct policy *p, int index, struct tape_layer *t, con
     int T = b->T, H = c->heads, L = c->kv_lora, R = c->rope_dim, nope = c->nope_dim, qk = nope + R;
     if (c->q_lora) {
         linear(p, &layer->q_a, t->qa, t->h1, T, false);
-        op_rmsnorm(s, t->qa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm), t->qa_rstd, T,
-                   c->q_lora, 1e-6f);
+        op_rmsnorm(s, t->qa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm),
+                   t->qa_rstd, T, c->q_lora, 1e-6f);
     }
     linear(p, &layer->q_b, t->qkv, c->q_lora ? t->qa_norm : t->h1, T, false);
     linear(p, &layer->kv_a, t->kva, t->h1, T, false);
     op_rmsnorm(s, t->k, L + R, t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L, 1e-6f);
-    op_rope(s, buf_f32(t->k, L), L + R, R, buf_f32(t->kva, L), L + R, R, p->rope_cos, p->rope_sin, b->row_pos,
-            T, 1, R, c->rope_interleaved, false);
+    op_rope(s, buf_f32(t->k, L), L + R, R, buf_f32(t->kva, L), L + R, R, p->rope_cos, p->rope_sin,
+            b->row_pos, T, 1, R, c->rope_interleaved, false);
     op_gemm_nn(s, &(struct gemm){.y = t->qkv,
                                  .x = t->q,
                                  .w = param(p, layer->k_up.offset),
@@ -118,8 +122,8 @@ static void attention_mla(struct policy *p, int index, struct tape_layer *t, con
 }
 
 /* out (+)= down(silu(gate h2) * up h2) */
-static void mlp(struct policy *p, const struct policy_layer *layer, struct tape_layer *t, buf out, int T,
-                bool add) {
+static void mlp(struct policy *p, const struct policy_layer *layer, struct tape_layer *t, buf out,
+                int T, bool add) {
     int I = layer->down.K;
     linear(p, &layer->gate_up, t->gu, t->h2, T, false);
     op_swiglu(p->stream, t->act, t->gu, T, I, NO_BUF);
@@ -169,7 +173,8 @@ void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row
     int D = p->config.hidden;
     REQUIRE(R <= h->rows);
     op_rows_gather(p->stream, h->x, t->x_out, row, R, D);
-    op_rmsnorm(p->stream, h->h, D, h->x, D, param(p, p->final_norm), h->rstd, R, D, p->config.rms_eps);
+    op_rmsnorm(p->stream, h->h, D, h->x, D, param(p, p->final_norm), h->rstd, R, D,
+               p->config.rms_eps);
 }
 
 void head_logits(struct policy *p, struct head *h, int first, int n) {

@@ -10,7 +10,8 @@ void policy_forward(struct policy *p, struct tape *t, const struct batch *b, str
 
 /* Gradients of all parameters but the head and the final norm, accumulated into grads [n_params]. On entry
  * t->dx is the derivative by x_out; it is overwritten. The tape and kv are those of the forward. */
-void policy_backward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv, buf grads);
+void policy_backward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv,
+                     buf grads);
 
 /* Gathers `row` (int32 [R]) from x_out and applies the final norm: h->h. */
 void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row, int R);
@@ -22,4 +23,5 @@ void head_logits(struct policy *p, struct head *h, int first, int n);
 void head_logits_backward(struct policy *p, struct head *h, int first, int n, buf dhead);
 
 /* Final norm and gather backward: t->dx [T, D] = the scattered gradient (all rows written). */
-void head_gather_backward(struct policy *p, struct head *h, struct tape *t, buf row, int R, int T, buf grads);
+void head_gather_backward(struct policy *p, struct head *h, struct tape *t, buf row, int R, int T,
+                          buf grads);

@@ -6,8 +6,8 @@
     CONFIG_FLOAT(struct model_config, field, "model." #field, preset, low, high, SEMANTIC, doc)
 
 const struct config_key model_keys[] = {
-    CONFIG_ENUM(struct model_config, type, "model.type", "qwen3_moe", "qwen3|qwen3_moe|deepseek_v3", SEMANTIC,
-                "family of a policy that starts from random weights (model.path empty)"),
+    CONFIG_ENUM(struct model_config, type, "model.type", "qwen3_moe", "qwen3|qwen3_moe|deepseek_v3",
+                SEMANTIC, "family of a policy that starts from random weights (model.path empty)"),
     INT(hidden, "64", 1, 1 << 16, "width of the residual stream"),
     INT(layers, "2", 1, POLICY_LAYERS_MAX, "decoder layers"),
     INT(heads, "4", 1, 1024, "query heads"),
@@ -31,14 +31,16 @@ const struct config_key model_keys[] = {
     FLOAT(rms_eps, "1e-6", 1e-12, 1e-2, "epsilon of the norms"),
     FLOAT(init_std, "0.02", 0, 10, "standard deviation of random matrices"),
     FLOAT(embed_std, "0.02", 0, 10, "standard deviation of a random embedding"),
-    CONFIG_BOOL(struct model_config, tied, "model.tied", "true", SEMANTIC, "the head is the embedding"),
+    CONFIG_BOOL(struct model_config, tied, "model.tied", "true", SEMANTIC,
+                "the head is the embedding"),
     CONFIG_BOOL(struct model_config, norm_topk, "model.norm_topk", "true", SEMANTIC,
                 "gates of the chosen experts are normalised to one"),
     INT(positions, "512", 1, 1 << 24, "longest sequence the policy is made for"),
     CONFIG_END,
 };
 
-status model_config_shape(const struct model_config *m, int vocab, int32_t eos, struct policy_config *out) {
+status model_config_shape(const struct model_config *m, int vocab, int32_t eos,
+                          struct policy_config *out) {
     bool mla = strcmp(m->type, "deepseek_v3") == 0, dense = strcmp(m->type, "qwen3") == 0;
     if (!mla && m->heads % m->kv_heads)
         return fail(EXIT_BAD_CONFIG, "model.heads=%lld is not a multiple of model.kv_heads=%lld",
@@ -47,15 +49,19 @@ status model_config_shape(const struct model_config *m, int vocab, int32_t eos, 
         return fail(EXIT_BAD_CONFIG, "%s must be even: rotary positions turn pairs",
                     mla ? "model.rope_dim" : "model.head_dim");
     if (!dense && m->top_k > m->experts)
-        return fail(EXIT_BAD_CONFIG, "model.top_k=%lld is more than model.experts=%lld", (long long)m->top_k,
-                    (long long)m->experts);
+        return fail(EXIT_BAD_CONFIG, "model.top_k=%lld is more than model.experts=%lld",
+                    (long long)m->top_k, (long long)m->experts);
     if (mla && (m->experts % m->n_group || m->topk_group > m->n_group ||
                 m->top_k > m->topk_group * (m->experts / m->n_group)))
-        return fail(EXIT_BAD_CONFIG, "model.n_group, model.topk_group: %lld experts in %lld groups, of which %lld "
-                                     "are open, cannot give %lld experts a token",
-                    (long long)m->experts, (long long)m->n_group, (long long)m->topk_group, (long long)m->top_k);
+        return fail(EXIT_BAD_CONFIG,
+                    "model.n_group, model.topk_group: %lld experts in %lld groups, of which %lld "
+                    "are open, cannot give %lld experts a token",
+                    (long long)m->experts, (long long)m->n_group, (long long)m->topk_group,
+                    (long long)m->top_k);
     *out = (struct policy_config){
-        .family = mla ? POLICY_DEEPSEEK_V3 : dense ? POLICY_QWEN3 : POLICY_QWEN3_MOE,
+        .family = mla     ? POLICY_DEEPSEEK_V3
+                  : dense ? POLICY_QWEN3
+                          : POLICY_QWEN3_MOE,
         .vocab = vocab,
         .hidden = (int)m->hidden,
         .layers = (int)m->layers,

@@ -18,4 +18,5 @@ extern const struct config_key model_keys[];
 
 /* The policy config these keys describe, for a vocabulary of `vocab` ids and one stop token.
  * EXIT_BAD_CONFIG when the numbers do not fit together. */
-status model_config_shape(const struct model_config *m, int vocab, int32_t eos, struct policy_config *out);
+status model_config_shape(const struct model_config *m, int vocab, int32_t eos,
+                          struct policy_config *out);

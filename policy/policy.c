@@ -13,7 +13,9 @@ struct policy_kv_shape policy_kv_shape(const struct policy_config *c) {
     return shape;
 }
 
-static int rope_width(const struct policy_config *c) { return c->kv_lora ? c->rope_dim : c->head_dim; }
+static int rope_width(const struct policy_config *c) {
+    return c->kv_lora ? c->rope_dim : c->head_dim;
+}
 
 /* cos and sin of position * theta^(-2j/d): the frequency and the angle rounded to fp32, as the published
  * checkpoints were trained with. */
@@ -54,8 +56,9 @@ static status policy_new(struct policy **out, struct stream *s, const struct pol
     p->stream = s;
     p->config = *config;
     p->valid_vocab = config->vocab;
-    p->max_positions = max_positions && max_positions < config->max_positions ? max_positions
-                                                                              : config->max_positions;
+    p->max_positions = max_positions && max_positions < config->max_positions
+                           ? max_positions
+                           : config->max_positions;
     policy_layout(p);
     struct layout l = {0};
     buffers_place(p, &l);
@@ -100,9 +103,10 @@ void policy_pack(struct policy *p) {
     for (int i = 0; i < p->config.layers; i++) {
         const struct policy_layer *layer = &p->layers[i];
         const struct weight *weights[] = {
-            &layer->qkv,     &layer->q_a,  &layer->q_b,    &layer->kv_a,           &layer->k_up,
-            &layer->v_up,    &layer->o,    &layer->router, &layer->expert_gate_up, &layer->expert_down,
-            &layer->gate_up, &layer->down,
+            &layer->qkv,         &layer->q_a,     &layer->q_b,
+            &layer->kv_a,        &layer->k_up,    &layer->v_up,
+            &layer->o,           &layer->router,  &layer->expert_gate_up,
+            &layer->expert_down, &layer->gate_up, &layer->down,
         };
         for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) pack_weight(p, weights[w]);
     }
@@ -111,7 +115,8 @@ void policy_pack(struct policy *p) {
 
 /* Normal numbers by Box-Muller on a stream of their own: function of (seed, tensor, element). */
 static void fill_normal(float *w, int64_t n, uint64_t seed, int tensor, double std) {
-    struct rng r = rng_open((struct rng_key){.seed = seed, .stage = RNG_INIT, .draw = (uint32_t)tensor});
+    struct rng r =
+        rng_open((struct rng_key){.seed = seed, .stage = RNG_INIT, .draw = (uint32_t)tensor});
     for (int64_t i = 0; i < n; i += 2) {
         double u = 1.0 - rng_unit(&r), angle = 6.283185307179586 * rng_unit(&r), c, s;
         double radius = std * __builtin_sqrt(-2.0 * fmath_log64(u));
@@ -121,8 +126,8 @@ static void fill_normal(float *w, int64_t n, uint64_t seed, int tensor, double s
     }
 }
 
-status policy_init(struct policy **out, struct stream *s, const struct policy_config *config, uint64_t seed,
-                   double embed_std, int max_positions) {
+status policy_init(struct policy **out, struct stream *s, const struct policy_config *config,
+                   uint64_t seed, double embed_std, int max_positions) {
     struct policy *p;
     TRY(policy_new(&p, s, config, max_positions));
     float *host = memory_new(p->n_params, sizeof *host);
@@ -181,8 +186,8 @@ int64_t policy_count_params(const struct policy_config *config) {
         }
         total += 2 * D;
         if (policy_layer_is_moe(config, i))
-            total += config->experts * D +
-                     (int64_t)(config->experts + config->shared_experts) * 3 * config->expert_ffn * D;
+            total += config->experts * D + (int64_t)(config->experts + config->shared_experts) * 3 *
+                                               config->expert_ffn * D;
         else total += (int64_t)3 * config->dense_ffn * D;
     }
     return total + D + (config->tied ? 1 : 2) * (int64_t)config->vocab * D;
@@ -192,6 +197,7 @@ int64_t policy_count_active(const struct policy_config *config) {
     int64_t idle = config->tied ? 0 : (int64_t)config->vocab * config->hidden;
     for (int i = 0; i < config->layers; i++)
         if (policy_layer_is_moe(config, i))
-            idle += (int64_t)(config->experts - config->top_k) * 3 * config->expert_ffn * config->hidden;
+            idle += (int64_t)(config->experts - config->top_k) * 3 * config->expert_ffn *
+                    config->hidden;
     return policy_count_params(config) - idle;
 }

@@ -9,7 +9,7 @@
 
 /* M matrices [N, K] in the flat parameters, hw elements apart, and their packed twin. */
 struct weight {
-    int64_t offset;    /* floats into params; -1: absent */
+    int64_t offset; /* floats into params; -1: absent */
     int M, N, K;
     int64_t hw;
     size_t packed;     /* bytes into `packed` */
@@ -23,14 +23,14 @@ struct policy_layer {
     int64_t q_norm, k_norm;
     struct weight q_a, q_b; /* MLA: q_b takes the place of q_proj when q_lora = 0 */
     int64_t q_a_norm, kv_a_norm;
-    struct weight kv_a;     /* [kv_lora + rope, D] */
-    struct weight k_up;     /* H x [nope, kv_lora]: the key rows of kv_b_proj */
-    struct weight v_up;     /* H x [v, kv_lora]: its value rows */
-    struct weight o;        /* [D, H*v] */
+    struct weight kv_a;          /* [kv_lora + rope, D] */
+    struct weight k_up;          /* H x [nope, kv_lora]: the key rows of kv_b_proj */
+    struct weight v_up;          /* H x [v, kv_lora]: its value rows */
+    struct weight o;             /* [D, H*v] */
     struct weight gate_up, down; /* the dense MLP, or the shared experts of a MoE layer */
     struct weight router;        /* [E, D] */
     struct weight expert_gate_up, expert_down; /* E x [2I, D], E x [D, I] */
-    int moe_index;               /* counts MoE layers; -1 for dense ones */
+    int moe_index;                             /* counts MoE layers; -1 for dense ones */
 };
 
 /* What a parameter is, for optimizer groups and initialisation. */
@@ -58,10 +58,10 @@ struct policy {
     struct weight head; /* [V, D]; the embedding when tied */
     int valid_vocab;    /* ids below this may be sampled; the rest are padding rows */
 
-    buf params;      /* [n_params] fp32 */
-    buf packed;      /* the packed twins of all matrices */
+    buf params; /* [n_params] fp32 */
+    buf packed; /* the packed twins of all matrices */
     size_t packed_bytes;
-    buf router_bias; /* [moe_layers, E]; selection only, never a gradient (deepseek_v3) */
+    buf router_bias;        /* [moe_layers, E]; selection only, never a gradient (deepseek_v3) */
     buf rope_cos, rope_sin; /* [max_positions, rope width / 2] */
     int max_positions;
 };
@@ -74,9 +74,10 @@ struct policy_kv_shape {
 struct policy_kv_shape policy_kv_shape(const struct policy_config *c);
 
 /* Random weights: normal(0, init_std), norms 1, each tensor its own stream of `seed`; the embedding with
- * embed_std. `max_positions` bounds the RoPE tables (0: the config's). The caller closes with policy_close. */
-status policy_init(struct policy **out, struct stream *s, const struct policy_config *config, uint64_t seed,
-                   double embed_std, int max_positions);
+ * embed_std. `max_positions` bounds the RoPE tables (0: the config's). The caller closes with
+ * policy_close. */
+status policy_init(struct policy **out, struct stream *s, const struct policy_config *config,
+                   uint64_t seed, double embed_std, int max_positions);
 
 /* Loads an HF directory. EXIT_NO_INPUT, EXIT_BAD_DATA: missing, surplus or misshapen tensors by name. */
 status policy_open(struct policy **out, struct stream *s, const char *dir, int max_positions);

@@ -13,9 +13,12 @@ static const char *bias_name(struct arena *arena, int layer) {
     return arena_print(arena, "model.layers.%d.mlp.gate.e_score_correction_bias", layer);
 }
 
-static bool has_router_bias(const struct policy_config *c) { return c->experts && c->router_sigmoid; }
+static bool has_router_bias(const struct policy_config *c) {
+    return c->experts && c->router_sigmoid;
+}
 
-static status shape_check(const struct tensor_entry *e, const char *dir, int n_dims, const int64_t *dims) {
+static status shape_check(const struct tensor_entry *e, const char *dir, int n_dims,
+                          const int64_t *dims) {
     bool same = e->n_dims == n_dims;
     for (int i = 0; same && i < n_dims; i++) same = e->dims[i] == dims[i];
     if (same) return NULL;
@@ -23,14 +26,15 @@ static status shape_check(const struct tensor_entry *e, const char *dir, int n_d
     for (int i = 0, at = 0; i < e->n_dims && at < 100; i++)
         at += snprintf(is + at, sizeof is - at, "%s%lld", i ? ", " : "", (long long)e->dims[i]);
     for (int i = 0, at = 0; i < n_dims && at < 100; i++)
-        at += snprintf(expected + at, sizeof expected - at, "%s%lld", i ? ", " : "", (long long)dims[i]);
-    return fail(EXIT_BAD_DATA, "%s: tensor %s has shape [%s], config.json expects [%s]", dir, e->name, is,
-                expected);
+        at += snprintf(expected + at, sizeof expected - at, "%s%lld", i ? ", " : "",
+                       (long long)dims[i]);
+    return fail(EXIT_BAD_DATA, "%s: tensor %s has shape [%s], config.json expects [%s]", dir,
+                e->name, is, expected);
 }
 
 /* Copies tensor `name` into out and marks it as used. */
-static status tensor_take(const struct safetensors *st, const char *dir, const char *name, int n_dims,
-                          const int64_t *dims, float *out, bool *used) {
+static status tensor_take(const struct safetensors *st, const char *dir, const char *name,
+                          int n_dims, const int64_t *dims, float *out, bool *used) {
     const struct tensor_entry *e = safetensors_find(st, name);
     if (!e) return fail(EXIT_BAD_DATA, "%s: tensor %s is missing", dir, name);
     TRY(shape_check(e, dir, n_dims, dims));
@@ -38,8 +42,8 @@ static status tensor_take(const struct safetensors *st, const char *dir, const c
     return status_context(tensor_to_f32(e, out), "%s", dir);
 }
 
-static status weights_read(struct policy *p, const struct safetensors *st, const char *dir, float *host,
-                           bool *used) {
+static status weights_read(struct policy *p, const struct safetensors *st, const char *dir,
+                           float *host, bool *used) {
     const struct policy_config *c = &p->config;
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
@@ -55,7 +59,8 @@ static status weights_read(struct policy *p, const struct safetensors *st, const
     for (int i = 0; i < st->n; i++) {
         bool tied_head = c->tied && strcmp(st->entries[i].name, "lm_head.weight") == 0;
         if (!used[i] && !tied_head)
-            return fail(EXIT_BAD_DATA, "%s: tensor %s does not belong to a policy of this config.json", dir,
+            return fail(EXIT_BAD_DATA,
+                        "%s: tensor %s does not belong to a policy of this config.json", dir,
                         st->entries[i].name);
     }
     return NULL;
@@ -88,8 +93,9 @@ static const char *generation_json(const struct policy_config *c, struct arena *
     const char *text = "{\n  \"_from_model_config\": true";
     if (c->bos >= 0) text = arena_print(arena, "%s,\n  \"bos_token_id\": %d", text, c->bos);
     if (c->n_eos)
-        text = arena_print(arena, c->n_eos > 1 ? "%s,\n  \"eos_token_id\": [%s]" : "%s,\n  \"eos_token_id\": %s",
-                           text, eos);
+        text = arena_print(
+            arena, c->n_eos > 1 ? "%s,\n  \"eos_token_id\": [%s]" : "%s,\n  \"eos_token_id\": %s",
+            text, eos);
     if (c->pad >= 0) text = arena_print(arena, "%s,\n  \"pad_token_id\": %d", text, c->pad);
     return arena_print(arena, "%s\n}\n", text);
 }
@@ -113,11 +119,12 @@ static status weights_write(const struct policy *p, const char *path, struct are
     }
     for (int i = 0; has_router_bias(c) && i < c->layers; i++)
         if (p->layers[i].moe)
-            tensors[n++] = (struct tensor_source){.name = bias_name(arena, i),
-                                                  .dtype = DTYPE_F32,
-                                                  .n_dims = 1,
-                                                  .dims = {c->experts},
-                                                  .data = bias + (size_t)p->layers[i].moe_index * c->experts};
+            tensors[n++] =
+                (struct tensor_source){.name = bias_name(arena, i),
+                                       .dtype = DTYPE_F32,
+                                       .n_dims = 1,
+                                       .dims = {c->experts},
+                                       .data = bias + (size_t)p->layers[i].moe_index * c->experts};
     status failed = safetensors_write(path, tensors, n, NULL);
     free(host);
     free(bias);
@@ -132,7 +139,8 @@ status policy_save(const struct policy *p, const char *dir) {
     if (!failed)
         failed = file_write(arena_print(&arena, "%s/generation_config.json", dir), generation,
                             strlen(generation));
-    if (!failed) failed = weights_write(p, arena_print(&arena, "%s/model.safetensors", dir), &arena);
+    if (!failed)
+        failed = weights_write(p, arena_print(&arena, "%s/model.safetensors", dir), &arena);
     arena_free(&arena);
     return failed;
 }
@@ -140,8 +148,9 @@ status policy_save(const struct policy *p, const char *dir) {
 /* Whether policy_save writes the file, or it is a piece of the weights. */
 static bool is_ours(const char *name) {
     struct span s = span_of(name);
-    return name[0] == '.' || span_eq(s, SPAN("config.json")) || span_eq(s, SPAN("generation_config.json")) ||
-           span_ends(s, SPAN(".safetensors")) || span_ends(s, SPAN(".safetensors.index.json"));
+    return name[0] == '.' || span_eq(s, SPAN("config.json")) ||
+           span_eq(s, SPAN("generation_config.json")) || span_ends(s, SPAN(".safetensors")) ||
+           span_ends(s, SPAN(".safetensors.index.json"));
 }
 
 status policy_copy_files(const char *from, const char *to) {

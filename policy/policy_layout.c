@@ -8,8 +8,8 @@ struct builder {
     int capacity;
 };
 
-static int64_t parameter_add(struct builder *b, const char *name, enum parameter_kind kind, int64_t rows,
-                             int64_t columns) {
+static int64_t parameter_add(struct builder *b, const char *name, enum parameter_kind kind,
+                             int64_t rows, int64_t columns) {
     struct policy *p = b->p;
     if (p->n_parameters == b->capacity) {
         int capacity = b->capacity ? 2 * b->capacity : 64;
@@ -34,7 +34,8 @@ static int64_t vector_add(struct builder *b, const char *name, int64_t n) {
 }
 
 /* Space for the packed twin of M matrices. */
-static struct weight weight_pack(struct builder *b, int64_t offset, int M, int N, int K, int64_t hw) {
+static struct weight weight_pack(struct builder *b, int64_t offset, int M, int N, int K,
+                                 int64_t hw) {
     struct policy *p = b->p;
     size_t one = op_pack_size(p->stream, N, K);
     struct weight w = {offset, M, N, K, hw, p->packed_bytes, (int64_t)(one / 4)};
@@ -50,12 +51,14 @@ static struct weight matrix_add(struct builder *b, const char *name, int N, int 
 /* gate_proj and up_proj under `prefix`, one above the other, as one matrix [2I, D]. */
 static int64_t gate_up_add(struct builder *b, const char *prefix, int I, int D) {
     struct arena *a = &b->p->arena;
-    int64_t at = parameter_add(b, arena_print(a, "%s.gate_proj.weight", prefix), PARAMETER_MATRIX, I, D);
+    int64_t at =
+        parameter_add(b, arena_print(a, "%s.gate_proj.weight", prefix), PARAMETER_MATRIX, I, D);
     parameter_add(b, arena_print(a, "%s.up_proj.weight", prefix), PARAMETER_MATRIX, I, D);
     return at;
 }
 
-static void mlp_add(struct builder *b, struct policy_layer *layer, const char *prefix, int I, int D) {
+static void mlp_add(struct builder *b, struct policy_layer *layer, const char *prefix, int I,
+                    int D) {
     int64_t at = gate_up_add(b, prefix, I, D);
     layer->gate_up = weight_pack(b, at, 1, 2 * I, D, (int64_t)2 * I * D);
     layer->down = matrix_add(b, arena_print(&b->p->arena, "%s.down_proj.weight", prefix), D, I);
@@ -66,14 +69,16 @@ static void moe_add(struct builder *b, struct policy_layer *layer, const char *p
     struct arena *a = &p->arena;
     const struct policy_config *c = &p->config;
     int D = c->hidden, E = c->experts, I = c->expert_ffn;
-    int64_t router = parameter_add(b, arena_print(a, "%s.gate.weight", prefix), PARAMETER_ROUTER, E, D);
+    int64_t router =
+        parameter_add(b, arena_print(a, "%s.gate.weight", prefix), PARAMETER_ROUTER, E, D);
     layer->router = weight_pack(b, router, 1, E, D, (int64_t)E * D);
     int64_t first = p->n_params;
     for (int e = 0; e < E; e++) gate_up_add(b, arena_print(a, "%s.experts.%d", prefix, e), I, D);
     layer->expert_gate_up = weight_pack(b, first, E, 2 * I, D, (int64_t)2 * I * D);
     first = p->n_params;
     for (int e = 0; e < E; e++)
-        parameter_add(b, arena_print(a, "%s.experts.%d.down_proj.weight", prefix, e), PARAMETER_MATRIX, D, I);
+        parameter_add(b, arena_print(a, "%s.experts.%d.down_proj.weight", prefix, e),
+                      PARAMETER_MATRIX, D, I);
     layer->expert_down = weight_pack(b, first, E, D, I, (int64_t)D * I);
     if (c->shared_experts)
         mlp_add(b, layer, arena_print(a, "%s.shared_experts", prefix), c->shared_experts * I, D);
@@ -83,7 +88,8 @@ static void gqa_add(struct builder *b, struct policy_layer *layer, const char *p
     struct arena *a = &b->p->arena;
     const struct policy_config *c = &b->p->config;
     int D = c->hidden, H = c->heads, G = c->kv_heads, d = c->head_dim;
-    int64_t at = parameter_add(b, arena_print(a, "%s.q_proj.weight", prefix), PARAMETER_MATRIX, H * d, D);
+    int64_t at =
+        parameter_add(b, arena_print(a, "%s.q_proj.weight", prefix), PARAMETER_MATRIX, H * d, D);
     parameter_add(b, arena_print(a, "%s.k_proj.weight", prefix), PARAMETER_MATRIX, G * d, D);
     parameter_add(b, arena_print(a, "%s.v_proj.weight", prefix), PARAMETER_MATRIX, G * d, D);
     layer->qkv = weight_pack(b, at, 1, (H + 2 * G) * d, D, (int64_t)(H + 2 * G) * d * D);
@@ -98,20 +104,23 @@ static void mla_add(struct builder *b, struct policy_layer *layer, const char *p
     int D = c->hidden, H = c->heads, qk = c->nope_dim + c->rope_dim;
     if (c->q_lora) {
         layer->q_a = matrix_add(b, arena_print(a, "%s.q_a_proj.weight", prefix), c->q_lora, D);
-        layer->q_a_norm = vector_add(b, arena_print(a, "%s.q_a_layernorm.weight", prefix), c->q_lora);
+        layer->q_a_norm =
+            vector_add(b, arena_print(a, "%s.q_a_layernorm.weight", prefix), c->q_lora);
         layer->q_b = matrix_add(b, arena_print(a, "%s.q_b_proj.weight", prefix), H * qk, c->q_lora);
     } else {
         layer->q_b = matrix_add(b, arena_print(a, "%s.q_proj.weight", prefix), H * qk, D);
     }
     layer->kv_a = matrix_add(b, arena_print(a, "%s.kv_a_proj_with_mqa.weight", prefix),
                              c->kv_lora + c->rope_dim, D);
-    layer->kv_a_norm = vector_add(b, arena_print(a, "%s.kv_a_layernorm.weight", prefix), c->kv_lora);
+    layer->kv_a_norm =
+        vector_add(b, arena_print(a, "%s.kv_a_layernorm.weight", prefix), c->kv_lora);
     int rows = c->nope_dim + c->v_dim;
     int64_t at = parameter_add(b, arena_print(a, "%s.kv_b_proj.weight", prefix), PARAMETER_MATRIX,
                                (int64_t)H * rows, c->kv_lora);
     int64_t hw = (int64_t)rows * c->kv_lora;
     layer->k_up = weight_pack(b, at, H, c->nope_dim, c->kv_lora, hw);
-    layer->v_up = weight_pack(b, at + (int64_t)c->nope_dim * c->kv_lora, H, c->v_dim, c->kv_lora, hw);
+    layer->v_up =
+        weight_pack(b, at + (int64_t)c->nope_dim * c->kv_lora, H, c->v_dim, c->kv_lora, hw);
     layer->o = matrix_add(b, arena_print(a, "%s.o_proj.weight", prefix), D, H * c->v_dim);
 }
 
@@ -128,12 +137,13 @@ void policy_layout(struct policy *p) {
         layer->qkv = layer->q_a = layer->q_b = layer->kv_a = layer->k_up = layer->v_up = absent;
         layer->gate_up = layer->down = layer->router = absent;
         layer->expert_gate_up = layer->expert_down = absent;
-        layer->norm1 = vector_add(&b, arena_print(a, "model.layers.%d.input_layernorm.weight", i), c->hidden);
+        layer->norm1 =
+            vector_add(&b, arena_print(a, "model.layers.%d.input_layernorm.weight", i), c->hidden);
         const char *attention = arena_print(a, "model.layers.%d.self_attn", i);
         if (c->kv_lora) mla_add(&b, layer, attention);
         else gqa_add(&b, layer, attention);
-        layer->norm2 =
-            vector_add(&b, arena_print(a, "model.layers.%d.post_attention_layernorm.weight", i), c->hidden);
+        layer->norm2 = vector_add(
+            &b, arena_print(a, "model.layers.%d.post_attention_layernorm.weight", i), c->hidden);
         layer->moe = policy_layer_is_moe(c, i);
         layer->moe_index = layer->moe ? p->moe_layers++ : -1;
         const char *mlp = arena_print(a, "model.layers.%d.mlp", i);

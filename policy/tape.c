@@ -5,7 +5,8 @@ int tape_heads_width(const struct policy_config *c) {
 }
 
 int tape_qkv_width(const struct policy_config *c) {
-    return c->kv_lora ? c->heads * (c->nope_dim + c->rope_dim) : (c->heads + 2 * c->kv_heads) * c->head_dim;
+    return c->kv_lora ? c->heads * (c->nope_dim + c->rope_dim)
+                      : (c->heads + 2 * c->kv_heads) * c->head_dim;
 }
 
 /* The width of the dense MLP of a layer; of the shared experts in a MoE layer. */
@@ -13,7 +14,8 @@ static int mlp_width(const struct policy_config *c, bool moe) {
     return moe ? c->shared_experts * c->expert_ffn : c->dense_ffn;
 }
 
-void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_config *c, int blocks) {
+void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_config *c,
+                    int blocks) {
     struct policy_kv_shape shape = policy_kv_shape(c);
     kv->blocks = blocks;
     kv->k_block = (int64_t)shape.G * shape.Dk * KV_BLOCK;
@@ -22,19 +24,19 @@ void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_c
     kv->v = layout_f32(l, (size_t)c->layers * blocks * kv->v_block);
 }
 
-void kv_cache_copy_block(struct stream *s, struct kv_cache *kv, const struct policy_config *c, int to,
-                         int from) {
+void kv_cache_copy_block(struct stream *s, struct kv_cache *kv, const struct policy_config *c,
+                         int to, int from) {
     for (int64_t i = 0; i < c->layers; i++) {
         int64_t first = i * kv->blocks;
-        op_copy(s, buf_f32(kv->k, (first + to) * kv->k_block), buf_f32(kv->k, (first + from) * kv->k_block),
-                kv->k_block * 4);
-        op_copy(s, buf_f32(kv->v, (first + to) * kv->v_block), buf_f32(kv->v, (first + from) * kv->v_block),
-                kv->v_block * 4);
+        op_copy(s, buf_f32(kv->k, (first + to) * kv->k_block),
+                buf_f32(kv->k, (first + from) * kv->k_block), kv->k_block * 4);
+        op_copy(s, buf_f32(kv->v, (first + to) * kv->v_block),
+                buf_f32(kv->v, (first + from) * kv->v_block), kv->v_block * 4);
     }
 }
 
-struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_config *c, const struct batch *b,
-                             int layer) {
+struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_config *c,
+                             const struct batch *b, int layer) {
     struct policy_kv_shape shape = policy_kv_shape(c);
     int64_t first = (int64_t)layer * kv->blocks;
     return (struct kv_view){.k = buf_f32(kv->k, first * kv->k_block),
@@ -48,7 +50,8 @@ struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_conf
                             .Dv = shape.Dv};
 }
 
-static void attention_place(struct tape_layer *t, struct layout *l, const struct policy_config *c, size_t T) {
+static void attention_place(struct tape_layer *t, struct layout *l, const struct policy_config *c,
+                            size_t T) {
     struct policy_kv_shape kv = policy_kv_shape(c);
     t->rstd1 = layout_f32(l, T);
     t->h1 = layout_f32(l, T * c->hidden);
@@ -70,8 +73,8 @@ static void attention_place(struct tape_layer *t, struct layout *l, const struct
     t->lse = layout_f32(l, T * c->heads);
 }
 
-static void mlp_place(struct tape_layer *t, struct layout *l, const struct policy_config *c, size_t T,
-                      bool dense, bool moe) {
+static void mlp_place(struct tape_layer *t, struct layout *l, const struct policy_config *c,
+                      size_t T, bool dense, bool moe) {
     size_t A = c->top_k, I = c->expert_ffn;
     size_t width = 0;
     if (dense) width = c->dense_ffn;
@@ -94,13 +97,15 @@ static void mlp_place(struct tape_layer *t, struct layout *l, const struct polic
 }
 
 /* Scratch for one layer's gradients. */
-static void gradients_place(struct tape *t, struct layout *l, const struct policy_config *c, size_t T) {
+static void gradients_place(struct tape *t, struct layout *l, const struct policy_config *c,
+                            size_t T) {
     struct policy_kv_shape kv = policy_kv_shape(c);
     size_t A = c->top_k, I = c->expert_ffn, width = c->dense_ffn;
     if (c->experts && (size_t)mlp_width(c, true) > width) width = mlp_width(c, true);
     t->dx = layout_f32(l, T * c->hidden);
     t->dh = layout_f32(l, T * c->hidden);
-    t->d1 = layout_f32(l, T * (tape_heads_width(c) > tape_qkv_width(c) ? tape_heads_width(c) : tape_qkv_width(c)));
+    t->d1 = layout_f32(
+        l, T * (tape_heads_width(c) > tape_qkv_width(c) ? tape_heads_width(c) : tape_qkv_width(c)));
     t->d2 = layout_f32(l, T * (c->heads * kv.Dk > c->q_lora ? c->heads * kv.Dk : c->q_lora));
     t->d3 = layout_f32(l, T * kv.G * kv.Dk);
     t->d4 = layout_f32(l, T * (c->kv_lora ? c->heads * c->kv_lora : kv.G * kv.Dv));
@@ -152,7 +157,7 @@ void tape_place(struct tape *t, struct layout *l, const struct policy *p, int ro
 }
 
 struct router tape_router(const struct policy *p, int layer, const struct tape_layer *t, int T,
-                               bool replay) {
+                          bool replay) {
     const struct policy_config *c = &p->config;
     int64_t bias = (int64_t)p->layers[layer].moe_index * c->experts;
     return (struct router){.ids = t->expert,

@@ -8,12 +8,12 @@
 
 /* Rows to compute. All buffers are on the device. */
 struct batch {
-    int T;        /* rows */
-    int S;        /* sequences they belong to */
-    buf id;       /* int32 [T] */
-    buf row_seq;  /* int32 [T]: index of the row's sequence in `table` */
-    buf row_pos;  /* int32 [T]: absolute position in the sequence */
-    buf table;    /* int32 [S, table_stride]: key/value blocks of each sequence */
+    int T;       /* rows */
+    int S;       /* sequences they belong to */
+    buf id;      /* int32 [T] */
+    buf row_seq; /* int32 [T]: index of the row's sequence in `table` */
+    buf row_pos; /* int32 [T]: absolute position in the sequence */
+    buf table;   /* int32 [S, table_stride]: key/value blocks of each sequence */
     int table_stride;
     buf seq_start; /* int32 [S+1]: rows of a sequence; needed by the backward only */
     bool replay;   /* the tape's expert ids are given (routing replay), not chosen */
@@ -21,51 +21,53 @@ struct batch {
 
 /* Keys and values of all layers, in blocks of KV_BLOCK positions. */
 struct kv_cache {
-    buf k, v;   /* [layers, blocks, G, Dk, 64], [layers, blocks, G, 64, Dv] */
+    buf k, v; /* [layers, blocks, G, Dk, 64], [layers, blocks, G, 64, Dv] */
     int blocks;
     int64_t k_block, v_block; /* floats of one block in one layer */
 };
 
-void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_config *c, int blocks);
+void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_config *c,
+                    int blocks);
 
 /* Copies block `from` to block `to` in every layer: a shared prefix whose last block is not full. */
-void kv_cache_copy_block(struct stream *s, struct kv_cache *kv, const struct policy_config *c, int to,
-                         int from);
+void kv_cache_copy_block(struct stream *s, struct kv_cache *kv, const struct policy_config *c,
+                         int to, int from);
 
 /* Activations of one layer for up to `rows` rows. */
 struct tape_layer {
-    buf x_in;         /* [T, D] residual stream before attention */
-    buf rstd1, h1;    /* [T], [T, D] */
-    buf qkv;          /* GQA: [T, (H+2G)*d] before norm and rope. MLA: q, [T, H*(nope+rope)] */
-    buf qa, qa_rstd, qa_norm;     /* MLA with q_lora: [T, q_lora], [T], [T, q_lora] */
-    buf kva, kva_rstd;            /* MLA: [T, kv_lora+rope] before norm and rope, [T] */
-    buf q, k;         /* as attention reads them: [T, H*Dk], [T, G*Dk] */
-    buf q_rstd, k_rstd;           /* GQA head norms: [T, H], [T, G] */
-    buf latent;       /* MLA: attention's output [T, H*kv_lora] */
-    buf attention, lse;           /* [T, H*v], [T, H] */
-    buf x_mid;        /* [T, D] residual stream after attention */
-    buf rstd2, h2;    /* [T], [T, D] */
-    buf gu, act;      /* dense MLP or shared experts: [T, 2I], [T, I] */
-    buf router;       /* [T, E] logits */
-    buf expert, gate; /* int32 [T, A], [T, A] */
-    buf order, place, offsets;    /* int32 [T*A], [T*A], [E+1] */
+    buf x_in;      /* [T, D] residual stream before attention */
+    buf rstd1, h1; /* [T], [T, D] */
+    buf qkv;       /* GQA: [T, (H+2G)*d] before norm and rope. MLA: q, [T, H*(nope+rope)] */
+    buf qa, qa_rstd, qa_norm;  /* MLA with q_lora: [T, q_lora], [T], [T, q_lora] */
+    buf kva, kva_rstd;         /* MLA: [T, kv_lora+rope] before norm and rope, [T] */
+    buf q, k;                  /* as attention reads them: [T, H*Dk], [T, G*Dk] */
+    buf q_rstd, k_rstd;        /* GQA head norms: [T, H], [T, G] */
+    buf latent;                /* MLA: attention's output [T, H*kv_lora] */
+    buf attention, lse;        /* [T, H*v], [T, H] */
+    buf x_mid;                 /* [T, D] residual stream after attention */
+    buf rstd2, h2;             /* [T], [T, D] */
+    buf gu, act;               /* dense MLP or shared experts: [T, 2I], [T, I] */
+    buf router;                /* [T, E] logits */
+    buf expert, gate;          /* int32 [T, A], [T, A] */
+    buf order, place, offsets; /* int32 [T*A], [T*A], [E+1] */
     buf expert_in, expert_gu, expert_act, expert_out; /* [T*A, D], [T*A, 2I], [T*A, I], [T*A, D] */
 };
 
 struct tape {
-    int rows;     /* capacity */
+    int rows; /* capacity */
     bool training;
     struct tape_layer *layer; /* [layers]; all alike on an inference tape */
-    buf x_out;    /* [T, D] residual stream after the last layer */
+    buf x_out;                /* [T, D] residual stream after the last layer */
     /* Backward only: gradients of one layer's activations. */
-    buf dx, dh;       /* [T, D] of the residual stream, of h1 and h2 */
-    buf d1;           /* [T, heads width or qkv width]: of `attention`, then of `qkv` */
-    buf d2;           /* [T, H*Dk]: of q; then of qa */
-    buf d3;           /* [T, G*Dk]: of k */
-    buf d4;           /* GQA: [T, G*Dv], of v. MLA: [T, H*kv_lora], of `latent` */
+    buf dx, dh;        /* [T, D] of the residual stream, of h1 and h2 */
+    buf d1;            /* [T, heads width or qkv width]: of `attention`, then of `qkv` */
+    buf d2;            /* [T, H*Dk]: of q; then of qa */
+    buf d3;            /* [T, G*Dk]: of k */
+    buf d4;            /* GQA: [T, G*Dv], of v. MLA: [T, H*kv_lora], of `latent` */
     buf dv, dkva, dqa; /* MLA: [T, kv_lora], [T, kv_lora+rope], [T, q_lora] */
-    buf dgu, dact;    /* [T, 2I], [T, I] */
-    buf drouter, dgate, dexpert_out, dexpert_gu, dexpert_act, dexpert_in; /* as their forward twins */
+    buf dgu, dact;     /* [T, 2I], [T, I] */
+    buf drouter, dgate, dexpert_out, dexpert_gu, dexpert_act,
+        dexpert_in; /* as their forward twins */
 };
 
 /* Plans a tape for `rows` rows; call twice (struct layout). `layer` arrays live in the arena. */
@@ -80,11 +82,13 @@ struct head {
     buf dh;          /* [rows, D]; backward only */
 };
 
-void head_place(struct head *h, struct layout *l, const struct policy *p, int rows, int chunk, bool training);
+void head_place(struct head *h, struct layout *l, const struct policy *p, int rows, int chunk,
+                bool training);
 
 /* Views and shapes the forward and the backward share. */
-struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_config *c, const struct batch *b,
-                             int layer);
-struct router tape_router(const struct policy *p, int layer, const struct tape_layer *t, int T, bool replay);
+struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_config *c,
+                             const struct batch *b, int layer);
+struct router tape_router(const struct policy *p, int layer, const struct tape_layer *t, int T,
+                          bool replay);
 int tape_heads_width(const struct policy_config *c); /* columns of `attention` */
 int tape_qkv_width(const struct policy_config *c);   /* columns of `qkv` */

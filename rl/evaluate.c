@@ -49,8 +49,8 @@ static int by_name(const void *a, const void *b) {
 }
 
 /* The standard error of the mean over all rows of `correct`, clusters together. */
-static double pass1_error(const struct problem_set *set, const struct evaluation *e, struct arena *arena,
-                          double *mean) {
+static double pass1_error(const struct problem_set *set, const struct evaluation *e,
+                          struct arena *arena, double *mean) {
     struct keyed *order = ARENA_ARRAY(arena, e->problems, struct keyed);
     double *x = ARENA_ARRAY(arena, e->n, double);
     uint32_t *cluster = ARENA_ARRAY(arena, e->n, uint32_t);
@@ -82,7 +82,8 @@ static bool majority_correct(const struct evaluation_row *rows, int n) {
 
 static void summarise(const struct problem_set *set, struct evaluation *e, struct arena *arena) {
     struct metrics *m = &e->summary;
-    double mean, error = pass1_error(set, e, arena, &mean), score = 0, length = 0, cut = 0, majority = 0;
+    double mean, error = pass1_error(set, e, arena, &mean), score = 0, length = 0, cut = 0,
+                 majority = 0;
     m->arena = arena;
     metrics_set(m, "pass@1", mean);
     metrics_set(m, "stderr", error);
@@ -95,7 +96,8 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
         double sum = 0;
         for (int i = 0; i < e->problems; i++) {
             int right = 0;
-            for (int s = 0; s < e->samples; s++) right += e->rows[(size_t)i * e->samples + s].correct;
+            for (int s = 0; s < e->samples; s++)
+                right += e->rows[(size_t)i * e->samples + s].correct;
             sum += evaluate_pass_at_k(e->samples, right, k);
         }
         metrics_set_named(m, sum / e->problems, "pass@%d", k);
@@ -109,16 +111,16 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
 }
 
 status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
-                       size_t n_problems, struct arena *arena, struct evaluation *out, engine_poll *poll,
-                       void *ctx) {
+                       size_t n_problems, struct arena *arena, struct evaluation *out,
+                       engine_poll *poll, void *ctx) {
     size_t n = n_problems < set->n ? n_problems : set->n, samples = (size_t)e->samples;
     REQUIRE(n > 0);
     struct request *requests = ARENA_ARRAY(arena, n, struct request);
     struct span *prompts = ARENA_ARRAY(arena, n, struct span);
     for (size_t i = 0; i < n; i++) {
         int32_t *ids;
-        TRY(prompt_encode(e->tokenizer, e->template, &set->items[i], e->max_prompt_tokens, arena, &prompts[i], &ids,
-                          &requests[i].n_prompt));
+        TRY(prompt_encode(e->tokenizer, e->template, &set->items[i], e->max_prompt_tokens, arena,
+                          &prompts[i], &ids, &requests[i].n_prompt));
         requests[i].prompt = ids;
         requests[i].n_samples = e->samples;
         requests[i].sampling = e->sampling;
@@ -126,7 +128,8 @@ status evaluate_policy(const struct evaluator *e, const char *name, const struct
     }
     struct completion *completions = ARENA_ARRAY(arena, n * samples, struct completion);
     TRY(engine_run(e->engine, requests, (int)n, arena, completions, poll, ctx, NULL));
-    *out = (struct evaluation){.name = name, .problems = (int)n, .samples = e->samples, .n = n * samples};
+    *out = (struct evaluation){
+        .name = name, .problems = (int)n, .samples = e->samples, .n = n * samples};
     out->rows = ARENA_ARRAY(arena, out->n, struct evaluation_row);
     for (size_t i = 0; i < out->n; i++) {
         const struct completion *c = &completions[i];
@@ -141,8 +144,8 @@ status evaluate_policy(const struct evaluator *e, const char *name, const struct
 #pragma omp parallel for schedule(dynamic, 16) num_threads(e->threads)
     for (size_t i = 0; i < out->n; i++) {
         struct evaluation_row *row = &out->rows[i];
-        struct verdict v = reward_judge(e->reward, row->problem, prompts[i / samples], row->text, row->n_tokens,
-                                        row->finish);
+        struct verdict v = reward_judge(e->reward, row->problem, prompts[i / samples], row->text,
+                                        row->n_tokens, row->finish);
         row->correct = v.correct;
         row->score = v.score;
         row->verdict = v.verdict;

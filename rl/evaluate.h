@@ -23,8 +23,8 @@ struct evaluator {
  * (step is not part of the key), so that before and after differ by the policy alone. Rows and summary are
  * in the arena. EXIT_TRY_AGAIN when poll stops it. */
 status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
-                       size_t n_problems, struct arena *arena, struct evaluation *out, engine_poll *poll,
-                       void *ctx);
+                       size_t n_problems, struct arena *arena, struct evaluation *out,
+                       engine_poll *poll, void *ctx);
 
 /* pass@k without bias from c correct of n samples: 1 - C(n-c, k) / C(n, k) (Chen et al., arXiv 2107.03374,
  * eq. 1); k <= n. */

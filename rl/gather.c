@@ -38,8 +38,8 @@ static bool watch_poll(void *ctx, double done) {
 
 static void judge_all(struct trainer *t, struct experience *items, size_t n) {
     for (size_t i = 0; i < n; i++)
-        items[i].text = tokenizer_decode(t->tokenizer, items[i].completion.ids, (size_t)items[i].completion.n,
-                                         true, &t->step);
+        items[i].text = tokenizer_decode(t->tokenizer, items[i].completion.ids,
+                                         (size_t)items[i].completion.n, true, &t->step);
 #pragma omp parallel for schedule(dynamic, 16) num_threads(t->config->stream.threads)
     for (size_t i = 0; i < n; i++) {
         struct experience *x = &items[i];
@@ -49,8 +49,9 @@ static void judge_all(struct trainer *t, struct experience *items, size_t n) {
 }
 
 /* Samples and judges one group for each of n draws; groups [n * G] in order. */
-static status sample_groups(struct trainer *t, int64_t step, int attempt, const uint32_t *draws, int n,
-                            int64_t *cursor, struct experience *groups, struct gather_stats *stats) {
+static status sample_groups(struct trainer *t, int64_t step, int attempt, const uint32_t *draws,
+                            int n, int64_t *cursor, struct experience *groups,
+                            struct gather_stats *stats) {
     const struct trainer_config *c = t->config;
     int G = (int)c->rl->group_size;
     struct request *requests = ARENA_ARRAY(&t->step, n, struct request);
@@ -58,7 +59,8 @@ static status sample_groups(struct trainer *t, int64_t step, int attempt, const 
         struct experience *first = &groups[i * G];
         first->problem = problem_at(t, (*cursor)++);
         int32_t *prompt;
-        TRY(trainer_prompt(t, first->problem, &t->step, &first->prompt_text, &prompt, &first->n_prompt));
+        TRY(trainer_prompt(t, first->problem, &t->step, &first->prompt_text, &prompt,
+                           &first->n_prompt));
         first->prompt = prompt;
         requests[i] = (struct request){.prompt = prompt,
                                        .n_prompt = first->n_prompt,
@@ -98,7 +100,8 @@ static status sample_groups(struct trainer *t, int64_t step, int attempt, const 
 }
 
 /* Compares within one group and decides what enters the loss. Returns whether the group has signal. */
-static bool compare_group(const struct rl_config *rl, struct experience *group, struct arena *arena) {
+static bool compare_group(const struct rl_config *rl, struct experience *group,
+                          struct arena *arena) {
     size_t G = (size_t)rl->group_size;
     double *scores = ARENA_ARRAY(arena, G, double), *advantages = ARENA_ARRAY(arena, G, double);
     for (size_t i = 0; i < G; i++) scores[i] = group[i].verdict.score;
@@ -119,8 +122,8 @@ static int by_draw(const void *a, const void *b) {
     return (int)x->sample - (int)y->sample;
 }
 
-status gather_experience(struct trainer *t, int64_t step, struct experience_batch *batch, int64_t *cursor,
-                         struct gather_stats *stats) {
+status gather_experience(struct trainer *t, int64_t step, struct experience_batch *batch,
+                         int64_t *cursor, struct gather_stats *stats) {
     const struct rl_config *rl = t->config->rl;
     int G = (int)rl->group_size, wanted = (int)rl->prompts;
     bool resample = strcmp(rl->zero_signal, "resample") == 0;

@@ -12,5 +12,5 @@ struct gather_stats {
 
 /* Fills the batch in canonical order (draw, attempt, sample), with advantages and in_loss set; *cursor is
  * the problem cursor after the draws. EXIT_TRY_AGAIN when interrupted. */
-status gather_experience(struct trainer *t, int64_t step, struct experience_batch *batch, int64_t *cursor,
-                         struct gather_stats *stats);
+status gather_experience(struct trainer *t, int64_t step, struct experience_batch *batch,
+                         int64_t *cursor, struct gather_stats *stats);

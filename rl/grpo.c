@@ -10,8 +10,8 @@ struct loss_sums {
 };
 
 /* What one minibatch's tokens are divided by: rl.loss_agg. Filled in per sequence as equal weights. */
-static float token_weight(const struct trainer_config *c, const struct experience *x, int64_t sequences,
-                          int64_t tokens) {
+static float token_weight(const struct trainer_config *c, const struct experience *x,
+                          int64_t sequences, int64_t tokens) {
     if (strcmp(c->rl->loss_agg, "token-mean") == 0) return (float)(1.0 / (double)tokens);
     if (strcmp(c->rl->loss_agg, "seq-mean-token-mean") == 0)
         return (float)(1.0 / ((double)sequences * x->completion.n));
@@ -59,9 +59,10 @@ static status anchor_to_reference(struct trainer *t, struct experience **items, 
     if (!t->reference || n == 0) return NULL;
     struct learner_result r;
     struct sequence *sequences = sequences_build(t, items, n);
-    for (size_t i = 0; i < n; i++) sequences[i].routes = NULL; /* the reference routes as it would */
-    TRY(learner_score(t->learner, t->reference, sequences, (int)n, 1.0f / (float)t->config->rollout->temperature,
-                      &r));
+    for (size_t i = 0; i < n; i++)
+        sequences[i].routes = NULL; /* the reference routes as it would */
+    TRY(learner_score(t->learner, t->reference, sequences, (int)n,
+                      1.0f / (float)t->config->rollout->temperature, &r));
     const float *logp = r.logp;
     for (size_t i = 0; i < n; i++) {
         int tokens = items[i]->completion.n;
@@ -92,8 +93,8 @@ static void sums_add(struct loss_sums *sums, const struct sequence *sequences, s
 }
 
 /* rl.epochs passes over the experience in rl.minibatches pieces, one AdamW step each. */
-static status take_gradient_steps(struct trainer *t, int64_t step, struct experience **items, size_t n,
-                                  struct loss_sums *sums) {
+static status take_gradient_steps(struct trainer *t, int64_t step, struct experience **items,
+                                  size_t n, struct loss_sums *sums) {
     const struct trainer_config *c = t->config;
     struct objective objective = {.inv_temp = 1.0f / (float)c->rollout->temperature,
                                   .clip_low = (float)c->rl->clip_low,
@@ -171,12 +172,15 @@ static void record_experience(struct trainer *t, const struct experience_batch *
     metrics_set(m, "timing_s/reward", stats->reward_s);
     int64_t places = stats->engine.sampled_tokens + stats->engine.idle_rows;
     metrics_set(m, "perf/rollout_idle_share", (double)stats->engine.idle_rows / (double)places);
-    metrics_set(m, "perf/rollout_throughput", (double)stats->engine.sampled_tokens / stats->rollout_s);
+    metrics_set(m, "perf/rollout_throughput",
+                (double)stats->engine.sampled_tokens / stats->rollout_s);
     metrics_set(m, "training/problems_drawn", (double)t->state.cursor);
 }
 
-static void record_update(struct trainer *t, int64_t step, const struct loss_sums *s, struct metrics *m) {
-    double tokens = s->tokens ? (double)s->tokens : 1, updates = s->updates ? (double)s->updates : 1;
+static void record_update(struct trainer *t, int64_t step, const struct loss_sums *s,
+                          struct metrics *m) {
+    double tokens = s->tokens ? (double)s->tokens : 1,
+           updates = s->updates ? (double)s->updates : 1;
     metrics_set(m, "actor/pg_loss", s->loss / updates);
     metrics_set(m, "actor/pg_clipfrac", s->clipped / tokens);
     metrics_set(m, "actor/ppo_kl", s->ppo_kl / tokens);

@@ -24,8 +24,8 @@ static void buffers_place(struct learner *l, struct layout *y) {
     l->seq_start = layout_i32(y, SEQUENCES_MAX + 1);
     l->row = layout_i32(y, rows);
     l->target = layout_i32(y, rows);
-    buf *floats[] = {&l->inv_temp, &l->weight, &l->adv,     &l->old,  &l->ref, &l->logp,
-                     &l->lse,      &l->loss,   &l->entropy, &l->kl,   &l->clipped, &l->coef};
+    buf *floats[] = {&l->inv_temp, &l->weight, &l->adv,     &l->old, &l->ref,     &l->logp,
+                     &l->lse,      &l->loss,   &l->entropy, &l->kl,  &l->clipped, &l->coef};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) *floats[i] = layout_f32(y, rows);
     l->load = layout_take(y, (size_t)p->moe_layers * p->config.experts * sizeof(int64_t));
     if (!l->config.moments) return;
@@ -35,11 +35,14 @@ static void buffers_place(struct learner *l, struct layout *y) {
     l->sums = layout_f32(y, p->n_params / NORM_BLOCK + 1);
 }
 
-static void learner_shape(struct learner *l, struct policy *p, const struct learner_config *config) {
-    REQUIRE((config->grad_shards & (config->grad_shards - 1)) == 0 && config->grad_shards <= 1 << 8);
+static void learner_shape(struct learner *l, struct policy *p,
+                          const struct learner_config *config) {
+    REQUIRE((config->grad_shards & (config->grad_shards - 1)) == 0 &&
+            config->grad_shards <= 1 << 8);
     l->policy = p;
     l->config = *config;
-    l->rows = config->micro_tokens > config->max_positions ? config->micro_tokens : config->max_positions;
+    l->rows =
+        config->micro_tokens > config->max_positions ? config->micro_tokens : config->max_positions;
     l->blocks_per_seq = (config->max_positions + KV_BLOCK - 1) / KV_BLOCK;
     /* Every sequence wastes less than one block. */
     l->blocks = l->rows / KV_BLOCK + SEQUENCES_MAX;
@@ -75,7 +78,8 @@ status learner_open(struct learner **out, struct policy *p, const struct learner
     l->host_i32 = ARENA_ARRAY(a, l->rows, int32_t);
     l->host_f32 = ARENA_ARRAY(a, l->rows, float);
     l->host_table = ARENA_ARRAY(a, (size_t)SEQUENCES_MAX * l->blocks_per_seq, int32_t);
-    l->host_expert = ARENA_ARRAY(a, (size_t)l->rows * (p->config.top_k ? p->config.top_k : 1), int32_t);
+    l->host_expert =
+        ARENA_ARRAY(a, (size_t)l->rows * (p->config.top_k ? p->config.top_k : 1), int32_t);
     *out = l;
     return NULL;
 }
@@ -129,7 +133,8 @@ static struct batch micro_batch(struct learner *l, struct policy *p, const struc
     for (int i = 0; i < m->n; i++) {
         int rows = m->sequences[i].n - 1;
         start[i + 1] = start[i] + rows;
-        for (int k = 0; k * KV_BLOCK < rows; k++) l->host_table[i * l->blocks_per_seq + k] = block++;
+        for (int k = 0; k * KV_BLOCK < rows; k++)
+            l->host_table[i * l->blocks_per_seq + k] = block++;
     }
     REQUIRE(block <= l->blocks && m->rows <= l->rows);
     op_write(s, l->table, l->host_table, (size_t)m->n * l->blocks_per_seq * 4);
@@ -167,7 +172,8 @@ static void micro_floats(struct learner *l, const struct micro *m, buf to,
                          float (*get)(const struct sequence *q, int i)) {
     float *host = l->host_f32;
     for (int i = 0; i < m->n; i++)
-        for (int t = 0; t < m->sequences[i].n - m->sequences[i].first; t++) *host++ = get(&m->sequences[i], t);
+        for (int t = 0; t < m->sequences[i].n - m->sequences[i].first; t++)
+            *host++ = get(&m->sequences[i], t);
     op_write(l->policy->stream, to, l->host_f32, (size_t)m->targets * 4);
 }
 
@@ -194,7 +200,8 @@ static void micro_targets(struct learner *l, const struct micro *m, float inv_te
     op_write(s, l->row, host, (size_t)n * 4);
     n = 0;
     for (int i = 0; i < m->n; i++)
-        for (int t = m->sequences[i].first; t < m->sequences[i].n; t++) host[n++] = m->sequences[i].ids[t];
+        for (int t = m->sequences[i].first; t < m->sequences[i].n; t++)
+            host[n++] = m->sequences[i].ids[t];
     op_write(s, l->target, host, (size_t)n * 4);
     for (int i = 0; i < n; i++) l->host_f32[i] = inv_temp;
     op_write(s, l->inv_temp, l->host_f32, (size_t)n * 4);
@@ -213,7 +220,8 @@ static struct logsoftmax chunk_logsoftmax(struct learner *l, int first, int n) {
 }
 
 /* coef = weight * dloss/dlogp of n targets from `first` on; also loss, kl, clipped. */
-static void chunk_policy_loss(struct learner *l, const struct objective *o, bool has_ref, int first, int n) {
+static void chunk_policy_loss(struct learner *l, const struct objective *o, bool has_ref, int first,
+                              int n) {
     struct policy_loss loss = {.logp = buf_f32(l->logp, first),
                                .old = buf_f32(l->old, first),
                                .ref = has_ref ? buf_f32(l->ref, first) : NO_BUF,
@@ -241,12 +249,14 @@ static void micro_results(struct learner *l, const struct micro *m, bool policy_
         op_read(s, r->kl + m->first_target, l->kl, bytes);
         op_read(s, r->clipped + m->first_target, l->clipped, bytes);
     } else {
-        for (int i = 0; i < m->targets; i++) r->loss[m->first_target + i] = -r->logp[m->first_target + i];
+        for (int i = 0; i < m->targets; i++)
+            r->loss[m->first_target + i] = -r->logp[m->first_target + i];
     }
 }
 
 /* Forward of a micro-batch up to the gathered, normalised rows. */
-static struct batch micro_forward(struct learner *l, struct policy *p, const struct micro *m, float inv_temp) {
+static struct batch micro_forward(struct learner *l, struct policy *p, const struct micro *m,
+                                  float inv_temp) {
     struct batch b = micro_batch(l, p, m);
     if (b.replay) micro_routes(l, p, m);
     micro_targets(l, m, inv_temp);
@@ -255,14 +265,17 @@ static struct batch micro_forward(struct learner *l, struct policy *p, const str
     return b;
 }
 
-static void micro_gradient(struct learner *l, const struct micro *m, const struct objective *o, buf gradient) {
+static void micro_gradient(struct learner *l, const struct micro *m, const struct objective *o,
+                           buf gradient) {
     struct policy *p = l->policy;
-    bool policy_objective = m->sequences[0].old_logp != NULL, has_ref = m->sequences[0].ref_logp != NULL;
+    bool policy_objective = m->sequences[0].old_logp != NULL,
+         has_ref = m->sequences[0].ref_logp != NULL;
     struct batch b = micro_forward(l, p, m, o->inv_temp);
     for (int i = 0; i < p->config.layers; i++)
         if (p->layers[i].moe)
             op_moe_count(p->stream,
-                         (buf){l->load.addr + (size_t)p->layers[i].moe_index * p->config.experts * sizeof(int64_t)},
+                         (buf){l->load.addr + (size_t)p->layers[i].moe_index * p->config.experts *
+                                                  sizeof(int64_t)},
                          l->tape.layer[i].expert, m->rows, p->config.top_k, p->config.experts);
     if (policy_objective) {
         micro_floats(l, m, l->old, get_old);
@@ -313,7 +326,8 @@ static void result_open(struct learner *l, const struct sequence *sequences, int
 
 /* The end of shard `shard`: sequences are dealt so that shards have nearly equal rows, whole sequences only.
  * A function of the sequences alone. */
-static int shard_end(const struct learner *l, const struct sequence *sequences, int n, int64_t rows, int shard) {
+static int shard_end(const struct learner *l, const struct sequence *sequences, int n, int64_t rows,
+                     int shard) {
     int64_t limit = rows * (shard + 1) / l->config.grad_shards, sum = 0;
     int end = 0;
     if (shard + 1 == l->config.grad_shards) return n;

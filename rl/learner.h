@@ -12,9 +12,11 @@ struct sequence {
     const int32_t *ids; /* [n] */
     int n;              /* >= 2 */
     int first;          /* the first token that is a target, >= 1 */
-    const float *weight;    /* [n - first]: of each target's loss, normaliser included; 0 leaves it out */
-    const float *old_logp;  /* [n - first]; NULL: cross-entropy (SFT) instead of the policy objective */
-    const float *ref_logp;  /* [n - first]; NULL: no KL term */
+    const float
+        *weight; /* [n - first]: of each target's loss, normaliser included; 0 leaves it out */
+    const float
+        *old_logp; /* [n - first]; NULL: cross-entropy (SFT) instead of the policy objective */
+    const float *ref_logp; /* [n - first]; NULL: no KL term */
     float advantage;
     const uint16_t *routes; /* [n - 1, moe_layers, A] experts to replay; NULL: the router chooses */
 };

@@ -45,7 +45,8 @@ status learner_update(struct learner *l, const struct update *u, double *grad_no
     double norm = gradient_norm(l);
     *grad_norm = norm;
     if (!__builtin_isfinite(norm))
-        return fail(EXIT_BAD_DATA, "step %lld: the gradient is not finite, first in %s; it was not applied",
+        return fail(EXIT_BAD_DATA,
+                    "step %lld: the gradient is not finite, first in %s; it was not applied",
                     (long long)u->step, nonfinite_tensor(l));
     double scale = u->clip_grad > 0 && norm > u->clip_grad ? u->clip_grad / norm : 1;
     struct adamw a = {.beta1 = (float)u->beta1,

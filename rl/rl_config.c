@@ -8,9 +8,12 @@
 
 const struct config_key rl_keys[] = {
     CONFIG_INT(RL, prompts, "rl.prompts", "32", 1, 1 << 20, SEMANTIC, "problems drawn each step"),
-    CONFIG_INT(RL, group_size, "rl.group_size", "8", 2, 1 << 12, SEMANTIC, "completions of each problem"),
-    CONFIG_FLOAT(RL, clip_low, "rl.clip_low", "0.2", 0, 1, SEMANTIC, "the ratio is clipped at 1 - clip_low"),
-    CONFIG_FLOAT(RL, clip_high, "rl.clip_high", "0.2", 0, 1e6, SEMANTIC, "the ratio is clipped at 1 + clip_high"),
+    CONFIG_INT(RL, group_size, "rl.group_size", "8", 2, 1 << 12, SEMANTIC,
+               "completions of each problem"),
+    CONFIG_FLOAT(RL, clip_low, "rl.clip_low", "0.2", 0, 1, SEMANTIC,
+                 "the ratio is clipped at 1 - clip_low"),
+    CONFIG_FLOAT(RL, clip_high, "rl.clip_high", "0.2", 0, 1e6, SEMANTIC,
+                 "the ratio is clipped at 1 + clip_high"),
     CONFIG_FLOAT(RL, kl_coef, "rl.kl_coef", "0", 0, 1e3, SEMANTIC,
                  "weight of the k3 KL estimate to the reference policy; 0 needs no reference"),
     CONFIG_INT(RL, ref_refresh, "rl.ref_refresh", "0", 0, 1 << 30, SEMANTIC,
@@ -21,8 +24,10 @@ const struct config_key rl_keys[] = {
                  "added to the standard deviation"),
     CONFIG_ENUM(RL, loss_agg, "rl.loss_agg", "token-mean",
                 "token-mean|seq-mean-token-mean|seq-mean-token-sum-norm", SEMANTIC,
-                "token-mean (DAPO), mean of per-sequence means (GRPO), or token sums over the length cap (Dr. GRPO)"),
-    CONFIG_INT(RL, minibatches, "rl.minibatches", "1", 1, 1 << 12, SEMANTIC, "gradient steps over a rollout"),
+                "token-mean (DAPO), mean of per-sequence means (GRPO), or token sums over the "
+                "length cap (Dr. GRPO)"),
+    CONFIG_INT(RL, minibatches, "rl.minibatches", "1", 1, 1 << 12, SEMANTIC,
+               "gradient steps over a rollout"),
     CONFIG_INT(RL, epochs, "rl.epochs", "1", 1, 64, SEMANTIC, "passes over a rollout"),
     CONFIG_ENUM(RL, zero_signal, "rl.zero_signal", "skip", "keep|skip|resample", SEMANTIC,
                 "groups with equal scores: in the loss, left out, or replaced by new ones (DAPO)"),
@@ -45,9 +50,12 @@ const struct config_key optim_keys[] = {
     CONFIG_FLOAT(OPTIM, lr, "optim.lr", "1e-6", 0, 10, SEMANTIC, "peak learning rate"),
     CONFIG_FLOAT(OPTIM, embed_lr_scale, "optim.embed_lr_scale", "1", 0, 1e3, SEMANTIC,
                  "the embedding's learning rate, as a multiple"),
-    CONFIG_FLOAT(OPTIM, beta1, "optim.beta1", "0.9", 0, 0.999999, SEMANTIC, "decay of the first moment"),
-    CONFIG_FLOAT(OPTIM, beta2, "optim.beta2", "0.999", 0, 0.9999999, SEMANTIC, "decay of the second moment"),
-    CONFIG_FLOAT(OPTIM, eps, "optim.eps", "1e-8", 0, 1, SEMANTIC, "added to the root of the second moment"),
+    CONFIG_FLOAT(OPTIM, beta1, "optim.beta1", "0.9", 0, 0.999999, SEMANTIC,
+                 "decay of the first moment"),
+    CONFIG_FLOAT(OPTIM, beta2, "optim.beta2", "0.999", 0, 0.9999999, SEMANTIC,
+                 "decay of the second moment"),
+    CONFIG_FLOAT(OPTIM, eps, "optim.eps", "1e-8", 0, 1, SEMANTIC,
+                 "added to the root of the second moment"),
     CONFIG_FLOAT(OPTIM, weight_decay, "optim.weight_decay", "0", 0, 10, SEMANTIC,
                  "decoupled decay of matrices; norms are not decayed"),
     CONFIG_FLOAT(OPTIM, clip_grad, "optim.clip_grad", "1", 0, 1e9, SEMANTIC,
@@ -77,11 +85,15 @@ const struct config_key eval_keys[] = {
                "steps between evaluations; 0: only before the first and after the last step"),
     CONFIG_ENUM(EVAL, split, "eval.split", "heldout", "train|validation|heldout|none", SEMANTIC,
                 "problems that evaluations during the run use"),
-    CONFIG_INT(EVAL, problems, "eval.problems", "0", 0, 1 << 24, SEMANTIC, "at most so many problems; 0 for all"),
-    CONFIG_INT(EVAL, samples, "eval.samples", "1", 1, 1 << 12, SEMANTIC, "completions of each problem"),
-    CONFIG_FLOAT(EVAL, temperature, "eval.temperature", "1", 0, 100, SEMANTIC, "sampling temperature"),
+    CONFIG_INT(EVAL, problems, "eval.problems", "0", 0, 1 << 24, SEMANTIC,
+               "at most so many problems; 0 for all"),
+    CONFIG_INT(EVAL, samples, "eval.samples", "1", 1, 1 << 12, SEMANTIC,
+               "completions of each problem"),
+    CONFIG_FLOAT(EVAL, temperature, "eval.temperature", "1", 0, 100, SEMANTIC,
+                 "sampling temperature"),
     CONFIG_FLOAT(EVAL, top_p, "eval.top_p", "1", 1e-6, 1, SEMANTIC, "nucleus sampling"),
-    CONFIG_INT(EVAL, top_k, "eval.top_k", "0", 0, 1 << 20, SEMANTIC, "only the k most likely tokens"),
+    CONFIG_INT(EVAL, top_k, "eval.top_k", "0", 0, 1 << 20, SEMANTIC,
+               "only the k most likely tokens"),
     CONFIG_INT(EVAL, max_new_tokens, "eval.max_new_tokens", "0", 0, 1 << 20, SEMANTIC,
                "length cap; 0: as rollout.max_new_tokens"),
     CONFIG_END,
@@ -95,7 +107,8 @@ status rl_config_check(const struct rl_config *c) {
 double optim_rate(const struct optim_config *c, int64_t step, int64_t steps) {
     if (step <= c->warmup) return c->lr * (double)step / (double)c->warmup;
     if (strcmp(c->schedule, "constant") == 0) return c->lr;
-    double span = (double)(steps - c->warmup), done = span > 0 ? (double)(step - c->warmup) / span : 1;
+    double span = (double)(steps - c->warmup),
+           done = span > 0 ? (double)(step - c->warmup) / span : 1;
     double share = 1 - done; /* linear */
     if (strcmp(c->schedule, "cosine") == 0) {
         double sine, cosine;
@@ -105,7 +118,8 @@ double optim_rate(const struct optim_config *c, int64_t step, int64_t steps) {
     return c->lr * (c->min_lr_ratio + (1 - c->min_lr_ratio) * share);
 }
 
-struct update optim_update(const struct optim_config *c, int64_t step, int64_t steps, int64_t updates) {
+struct update optim_update(const struct optim_config *c, int64_t step, int64_t steps,
+                           int64_t updates) {
     return (struct update){.step = updates,
                            .lr = optim_rate(c, step, steps),
                            .embed_lr_scale = c->embed_lr_scale,

@@ -35,7 +35,8 @@ extern const struct config_key optim_keys[];
 /* The learning rate of step 1..steps: linear warm-up, then the schedule down to min_lr_ratio * lr at the
  * last step. Computed without libm, so that it is the same on every machine. */
 double optim_rate(const struct optim_config *c, int64_t step, int64_t steps);
-struct update optim_update(const struct optim_config *c, int64_t step, int64_t steps, int64_t updates);
+struct update optim_update(const struct optim_config *c, int64_t step, int64_t steps,
+                           int64_t updates);
 
 struct sft_config {
     int64_t batch_tokens, log_every;

@@ -11,7 +11,7 @@ struct sft_corpus {
     struct arena arena;
     struct sft_row {
         struct span prompt, completion;
-    } *rows;
+    } * rows;
     size_t n;
 };
 
@@ -25,7 +25,8 @@ static status row_read(struct sft_row *row, struct span text, struct arena *aren
     struct span prompt = {0}, completion = {0};
     status failed = json_get_string(object, where, "prompt", &prompt);
     if (!failed) failed = json_get_string(object, where, "completion", &completion);
-    if (!failed && completion.n == 0) failed = fail(EXIT_BAD_DATA, "%s: completion is empty", where);
+    if (!failed && completion.n == 0)
+        failed = fail(EXIT_BAD_DATA, "%s: completion is empty", where);
     if (!failed) *row = (struct sft_row){arena_copy(arena, prompt), arena_copy(arena, completion)};
     json_decref(object);
     return failed;
@@ -48,7 +49,8 @@ status sft_corpus_open(struct sft_corpus **out, const char *path) {
         c->n++;
     }
     json_lines_close(&lines);
-    if (!failed && c->n == 0) failed = fail(EXIT_BAD_DATA, "%s: expected at least one document", path);
+    if (!failed && c->n == 0)
+        failed = fail(EXIT_BAD_DATA, "%s: expected at least one document", path);
     if (failed) sft_corpus_close(c);
     else *out = c;
     return failed;
@@ -70,7 +72,8 @@ struct encoding {
     int n, capacity;
 };
 
-static void encoding_add(struct encoding *e, const int32_t *ids, size_t n, bool loss, struct arena *arena) {
+static void encoding_add(struct encoding *e, const int32_t *ids, size_t n, bool loss,
+                         struct arena *arena) {
     if (e->n + (int)n > e->capacity) {
         int capacity = 2 * (e->n + (int)n);
         int32_t *grown = ARENA_ARRAY(arena, capacity, int32_t);
@@ -91,7 +94,8 @@ static status encode_piece(struct trainer *t, struct encoding *e, struct span te
     return NULL;
 }
 
-static status document_encode(struct trainer *t, int64_t cursor, double progress, struct encoding *e) {
+static status document_encode(struct trainer *t, int64_t cursor, double progress,
+                              struct encoding *e) {
     bool end = true;
     if (t->corpus) {
         const struct sft_row *row = &t->corpus->rows[cursor % (int64_t)t->corpus->n];
@@ -100,20 +104,23 @@ static status document_encode(struct trainer *t, int64_t cursor, double progress
     } else {
         struct document d;
         trace_make(t->traces, (uint64_t)t->config->seed, (uint32_t)cursor, progress, &t->step, &d);
-        for (size_t i = 0; i < d.n_pieces; i++) TRY(encode_piece(t, e, d.pieces[i].text, d.pieces[i].loss));
+        for (size_t i = 0; i < d.n_pieces; i++)
+            TRY(encode_piece(t, e, d.pieces[i].text, d.pieces[i].loss));
         end = d.end;
     }
     if (end) encoding_add(e, &t->policy->config.eos[0], 1, true, &t->step);
     int longest = (int)(t->config->rollout->max_prompt_tokens + t->config->rollout->max_new_tokens);
     if (e->n > longest)
         return fail(EXIT_BAD_DATA,
-                    "document %lld has %d tokens, more than rollout.max_prompt_tokens + rollout.max_new_tokens = %d",
+                    "document %lld has %d tokens, more than rollout.max_prompt_tokens + "
+                    "rollout.max_new_tokens = %d",
                     (long long)cursor, e->n, longest);
     return NULL;
 }
 
 /* Documents until the batch is full. Returns their targets' number; weights are set once it is known. */
-static status batch_fill(struct trainer *t, int64_t step, struct sequence **out, int *n_out, int64_t *cursor) {
+static status batch_fill(struct trainer *t, int64_t step, struct sequence **out, int *n_out,
+                         int64_t *cursor) {
     const struct trainer_config *c = t->config;
     double progress = c->steps > 1 ? (double)(step - 1) / (double)(c->steps - 1) : 1;
     int64_t tokens = 0, targets = 0;
@@ -131,12 +138,14 @@ static status batch_fill(struct trainer *t, int64_t step, struct sequence **out,
             weights[n][i - first] = e.loss[i];
             targets += e.loss[i];
         }
-        sequences[n] = (struct sequence){.ids = e.ids, .n = e.n, .first = first, .weight = weights[n]};
+        sequences[n] =
+            (struct sequence){.ids = e.ids, .n = e.n, .first = first, .weight = weights[n]};
         tokens += e.n;
         n++;
     }
     for (int i = 0; i < n; i++)
-        for (int k = 0; k < sequences[i].n - sequences[i].first; k++) weights[i][k] *= (float)(1.0 / (double)targets);
+        for (int k = 0; k < sequences[i].n - sequences[i].first; k++)
+            weights[i][k] *= (float)(1.0 / (double)targets);
     *out = sequences;
     *n_out = n;
     return NULL;

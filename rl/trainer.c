@@ -14,16 +14,18 @@
 
 /* ---- models and prompts ---------------------------------------------------------------------------- */
 
-status trainer_load_model(const char *dir, struct stream *s, int max_positions, struct tokenizer **tokenizer,
-                          struct policy **policy) {
+status trainer_load_model(const char *dir, struct stream *s, int max_positions,
+                          struct tokenizer **tokenizer, struct policy **policy) {
     *policy = NULL;
     TRY(tokenizer_open(tokenizer, dir));
     status failed = policy_open(policy, s, dir, max_positions);
     if (!failed && tokenizer_size(*tokenizer) > (*policy)->config.vocab)
-        failed = fail(EXIT_BAD_DATA, "%s: the tokenizer knows %d ids, the policy's embedding has %d rows", dir,
+        failed = fail(EXIT_BAD_DATA,
+                      "%s: the tokenizer knows %d ids, the policy's embedding has %d rows", dir,
                       tokenizer_size(*tokenizer), (*policy)->config.vocab);
     if (!failed && (*policy)->config.n_eos == 0)
-        failed = fail(EXIT_BAD_DATA, "%s: config.json has no eos_token_id, expected the token that ends an answer",
+        failed = fail(EXIT_BAD_DATA,
+                      "%s: config.json has no eos_token_id, expected the token that ends an answer",
                       dir);
     if (failed) {
         policy_close(*policy);
@@ -35,7 +37,8 @@ status trainer_load_model(const char *dir, struct stream *s, int max_positions, 
     return NULL;
 }
 
-static status model_write(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed) {
+static status model_write(const char *dir, struct stream *s, const struct model_config *shape,
+                          uint64_t seed) {
     struct policy_config config;
     struct policy *p = NULL;
     struct tokenizer *tokenizer = NULL;
@@ -51,7 +54,8 @@ static status model_write(const char *dir, struct stream *s, const struct model_
     return failed;
 }
 
-status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed) {
+status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape,
+                          uint64_t seed) {
     struct arena arena = {0};
     struct span name = span_of(dir);
     while (name.n > 1 && name.p[name.n - 1] == '/') name.n--;
@@ -66,8 +70,8 @@ status trainer_init_model(const char *dir, struct stream *s, const struct model_
 }
 
 status prompt_encode(const struct tokenizer *tokenizer, const struct prompt_template *template,
-                     const struct problem *problem, int max_tokens, struct arena *arena, struct span *text,
-                     int32_t **ids, int *n) {
+                     const struct problem *problem, int max_tokens, struct arena *arena,
+                     struct span *text, int32_t **ids, int *n) {
     struct prompt prompt = prompt_render(template, problem, arena);
     *text = prompt.text;
     *n = 0;
@@ -75,9 +79,11 @@ status prompt_encode(const struct tokenizer *tokenizer, const struct prompt_temp
     for (int i = 0; i < prompt.n_pieces; i++) {
         int32_t *piece;
         size_t length;
-        TRY(tokenizer_encode(tokenizer, prompt.pieces[i].text, prompt.pieces[i].control, arena, &piece, &length));
+        TRY(tokenizer_encode(tokenizer, prompt.pieces[i].text, prompt.pieces[i].control, arena,
+                             &piece, &length));
         if (length > (size_t)(max_tokens - *n))
-            return fail(EXIT_BAD_DATA, "the prompt of problem %s is longer than rollout.max_prompt_tokens=%d",
+            return fail(EXIT_BAD_DATA,
+                        "the prompt of problem %s is longer than rollout.max_prompt_tokens=%d",
                         problem->id, max_tokens);
         if (length) memcpy(*ids + *n, piece, length * sizeof *piece);
         *n += (int)length;
@@ -104,7 +110,8 @@ static int64_t longest_trained(const struct trainer_config *c) {
 }
 static int64_t longest_sampled(const struct trainer_config *c) {
     bool evaluation = c->eval->max_new_tokens > c->rollout->max_new_tokens;
-    return c->rollout->max_prompt_tokens + (evaluation ? c->eval->max_new_tokens : c->rollout->max_new_tokens);
+    return c->rollout->max_prompt_tokens +
+           (evaluation ? c->eval->max_new_tokens : c->rollout->max_new_tokens);
 }
 
 static struct learner_config learner_shape(const struct trainer_config *c) {
@@ -130,11 +137,14 @@ static status config_check(const struct trainer_config *c) {
     TRY(rl_config_check(c->rl));
     if (c->kind == TRAINER_SFT) return NULL;
     if (r->top_k != 0 || r->top_p != 1)
-        return fail(EXIT_BAD_CONFIG, "rollout.top_k=%lld, rollout.top_p=%g: training needs samples of the whole "
-                                     "distribution (top_k=0, top_p=1), whose probabilities are those that are stored",
-                    (long long)r->top_k, r->top_p);
+        return fail(
+            EXIT_BAD_CONFIG,
+            "rollout.top_k=%lld, rollout.top_p=%g: training needs samples of the whole "
+            "distribution (top_k=0, top_p=1), whose probabilities are those that are stored",
+            (long long)r->top_k, r->top_p);
     if (r->temperature == 0)
-        return fail(EXIT_BAD_CONFIG, "rollout.temperature=0 is greedy, training needs a temperature above 0");
+        return fail(EXIT_BAD_CONFIG,
+                    "rollout.temperature=0 is greedy, training needs a temperature above 0");
     return NULL;
 }
 
@@ -150,7 +160,8 @@ static status memory_check(struct trainer *t, size_t *bytes) {
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     if ((double)(*bytes + policies) > machine)
         return fail(EXIT_BAD_CONFIG,
-                    "this run needs %.1f GiB, the machine has %.1f GiB; smaller rollout.batch or rl.micro_tokens help",
+                    "this run needs %.1f GiB, the machine has %.1f GiB; smaller rollout.batch or "
+                    "rl.micro_tokens help",
                     (double)(*bytes + policies) / 0x1p30, machine / 0x1p30);
     *bytes += policies;
     return NULL;
@@ -187,12 +198,13 @@ static status task_parts_open(struct trainer *t) {
     TRY(reward_open(&t->reward, c->reward));
     const struct problem_set *train = task_set(t->task, SPLIT_TRAIN);
     if (c->kind == TRAINER_GRPO && train->n == 0)
-        return fail(EXIT_BAD_CONFIG, "tasks.source=%s gives no problems to train on", c->tasks->source);
+        return fail(EXIT_BAD_CONFIG, "tasks.source=%s gives no problems to train on",
+                    c->tasks->source);
     t->order = ARENA_ARRAY(&t->arena, train->n, uint32_t);
     t->order_epoch = -1;
     if (strcmp(c->eval->split, "none") != 0 && task_set(t->task, evaluation_part(c))->n == 0)
-        return fail(EXIT_BAD_CONFIG, "eval.split=%s: tasks.source=%s has no such problems", c->eval->split,
-                    c->tasks->source);
+        return fail(EXIT_BAD_CONFIG, "eval.split=%s: tasks.source=%s has no such problems",
+                    c->eval->split, c->tasks->source);
     if (c->kind != TRAINER_SFT) return NULL;
     if (c->sft->file[0]) return sft_corpus_open(&t->corpus, c->sft->file);
     return trace_open(&t->traces, c->tasks, c->trace);
@@ -201,9 +213,10 @@ static status task_parts_open(struct trainer *t) {
 static status positions_check(const struct trainer_config *c, const char *policy, int positions) {
     int64_t wanted = samples_wanted(c) ? longest_sampled(c) : longest_trained(c);
     if (wanted <= positions) return NULL;
-    return fail(EXIT_BAD_CONFIG,
-                "rollout.max_prompt_tokens and max_new_tokens make %lld positions, %s is made for %d",
-                (long long)wanted, policy, positions);
+    return fail(
+        EXIT_BAD_CONFIG,
+        "rollout.max_prompt_tokens and max_new_tokens make %lld positions, %s is made for %d",
+        (long long)wanted, policy, positions);
 }
 
 /* What can be wrong with the model is found before the run directory is touched. */
@@ -215,7 +228,8 @@ static status model_open(struct trainer *t) {
         return positions_check(c, "the policy of model.positions", shape.max_positions);
     }
     t->model = c->model;
-    TRY(trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer, &t->policy));
+    TRY(trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer,
+                           &t->policy));
     return positions_check(c, t->model, t->policy->max_positions);
 }
 
@@ -225,12 +239,16 @@ static status model_make(struct trainer *t) {
     t->model = arena_print(&t->arena, "%s/init", t->run.dir);
     bool fresh = t->run.start == RUN_FRESH;
     if (fresh && t->run.is_new && file_exists(t->model))
-        return fail(EXIT_BAD_CONFIG, "%s is there, but no run that it began; remove it or choose another out=",
-                    t->model);
-    if (fresh) TRY(file_remove_tree(t->model)); /* of a start that recorded nothing, with other keys perhaps */
+        return fail(
+            EXIT_BAD_CONFIG,
+            "%s is there, but no run that it began; remove it or choose another out=", t->model);
+    if (fresh)
+        TRY(file_remove_tree(
+            t->model)); /* of a start that recorded nothing, with other keys perhaps */
     if (fresh || !file_exists(t->model))
         TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
-    return trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer, &t->policy);
+    return trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer,
+                              &t->policy);
 }
 
 static status trainer_open(struct trainer *t, size_t *bytes) {
@@ -309,12 +327,13 @@ static status evaluation_run(struct trainer *t, int64_t step, struct evaluation 
         .sampling = {.temperature = (float)e->temperature,
                      .top_p = (float)e->top_p,
                      .top_k = (int)e->top_k,
-                     .max_new = (int)(e->max_new_tokens ? e->max_new_tokens : c->rollout->max_new_tokens)},
+                     .max_new =
+                         (int)(e->max_new_tokens ? e->max_new_tokens : c->rollout->max_new_tokens)},
         .samples = (int)e->samples,
     };
     struct evaluation_watch watch = {t, step};
-    return evaluate_policy(&evaluator, e->split, set, e->problems ? (size_t)e->problems : set->n, &t->step, out,
-                           evaluation_poll, &watch);
+    return evaluate_policy(&evaluator, e->split, set, e->problems ? (size_t)e->problems : set->n,
+                           &t->step, out, evaluation_poll, &watch);
 }
 
 /* Evaluates if due, commits the step to the store and to metrics.jsonl, then shows it. */
@@ -328,7 +347,8 @@ static status step_finish(struct trainer *t, int64_t step, struct step_outcome *
         metrics_set(&out->metrics, "timing_s/testing", clock_seconds() - begin);
         const struct metrics *s = &evaluation.summary;
         for (size_t i = 0; i < s->n; i++)
-            metrics_set_named(&out->metrics, s->items[i].value, "val-core/%s/%s", evaluation.name, s->items[i].name);
+            metrics_set_named(&out->metrics, s->items[i].value, "val-core/%s/%s", evaluation.name,
+                              s->items[i].name);
     }
     metrics_set(&out->metrics, "timing_s/run", run_seconds(&t->run));
     struct step_record record = {.step = step,
@@ -346,7 +366,8 @@ static status step_finish(struct trainer *t, int64_t step, struct step_outcome *
  * which ones are is a semantic matter. */
 static bool record_due(const struct trainer *t, int64_t step) {
     if (t->config->kind == TRAINER_GRPO) return true;
-    return step % t->config->sft->log_every == 0 || step == t->config->steps || evaluation_due(t, step);
+    return step % t->config->sft->log_every == 0 || step == t->config->steps ||
+           evaluation_due(t, step);
 }
 
 static status step_run(struct trainer *t, int64_t step) {
@@ -355,7 +376,9 @@ static status step_run(struct trainer *t, int64_t step) {
     struct step_outcome out = {.metrics = {.arena = &t->step}};
     struct trainer_state before = t->state;
     status failed = NULL;
-    if (step > 0) failed = t->config->kind == TRAINER_SFT ? sft_step(t, step, &out) : grpo_step(t, step, &out);
+    if (step > 0)
+        failed =
+            t->config->kind == TRAINER_SFT ? sft_step(t, step, &out) : grpo_step(t, step, &out);
     if (failed) {
         t->state = before;
         return failed;
@@ -411,22 +434,25 @@ static void banner(struct trainer *t, size_t bytes) {
     const struct policy_config *p = &t->policy->config;
     int64_t total = policy_count_params(p), active = policy_count_active(p);
     struct console_row rows[] = {
-        {"policy", arena_print(a, "%s: %d layers, %lld parameters, %lld active%s", t->model, p->layers,
-                               (long long)total, (long long)active, p->experts ? " (mixture of experts)" : "")},
-        {"task", arena_print(a, "%s: %zu training, %zu held-out problems", c->tasks->source,
-                             task_set(t->task, SPLIT_TRAIN)->n, task_set(t->task, SPLIT_HELDOUT)->n)},
-        {"each step",
-         sft ? arena_print(a, "%lld tokens of %s", (long long)c->sft->batch_tokens,
-                           t->corpus ? c->sft->file : "generated traces")
-             : arena_print(a, "%lld problems x %lld samples, at most %lld tokens each", (long long)c->rl->prompts,
-                           (long long)c->rl->group_size, (long long)c->rollout->max_new_tokens)},
+        {"policy", arena_print(a, "%s: %d layers, %lld parameters, %lld active%s", t->model,
+                               p->layers, (long long)total, (long long)active,
+                               p->experts ? " (mixture of experts)" : "")},
+        {"task",
+         arena_print(a, "%s: %zu training, %zu held-out problems", c->tasks->source,
+                     task_set(t->task, SPLIT_TRAIN)->n, task_set(t->task, SPLIT_HELDOUT)->n)},
+        {"each step", sft ? arena_print(a, "%lld tokens of %s", (long long)c->sft->batch_tokens,
+                                        t->corpus ? c->sft->file : "generated traces")
+                          : arena_print(a, "%lld problems x %lld samples, at most %lld tokens each",
+                                        (long long)c->rl->prompts, (long long)c->rl->group_size,
+                                        (long long)c->rollout->max_new_tokens)},
         {"steps", arena_print(a, "%lld, learning rate %g (%s)", (long long)c->steps, c->optim->lr,
                               c->optim->schedule)},
-        {"machine", arena_print(a, "%s, %d threads, %.2f GiB planned", t->stream->ops->name, c->stream.threads,
-                                (double)bytes / 0x1p30)},
+        {"machine", arena_print(a, "%s, %d threads, %.2f GiB planned", t->stream->ops->name,
+                                c->stream.threads, (double)bytes / 0x1p30)},
         {"run", c->run->out},
     };
-    console_banner(&t->console, sft ? "supervised warm start" : "group-relative policy optimization", rows,
+    console_banner(&t->console,
+                   sft ? "supervised warm start" : "group-relative policy optimization", rows,
                    sizeof rows / sizeof *rows);
 }
 

@@ -18,8 +18,8 @@ enum trainer_kind { TRAINER_GRPO, TRAINER_SFT };
 /* The settings of a run; everything is borrowed. */
 struct trainer_config {
     enum trainer_kind kind;
-    const char *version;         /* of the program */
-    const char *model;           /* HF directory; "": random weights from `shape` */
+    const char *version; /* of the program */
+    const char *model;   /* HF directory; "": random weights from `shape` */
     int64_t seed, steps;
     struct stream_config stream;
     const struct config *config; /* the whole schema, for the run directory */
@@ -61,12 +61,12 @@ struct trainer {
     struct engine *engine; /* NULL when nothing is sampled */
     struct task *task;
     struct reward *reward;
-    struct trace_maker *traces;  /* SFT on generated traces */
-    struct sft_corpus *corpus;   /* SFT on a file */
+    struct trace_maker *traces; /* SFT on generated traces */
+    struct sft_corpus *corpus;  /* SFT on a file */
     struct run run;
     struct console console;
     struct trainer_state state;
-    double save_s; /* of the checkpoints since the last recorded step */
+    double save_s;   /* of the checkpoints since the last recorded step */
     uint32_t *order; /* [training problems] a permutation, of epoch order_epoch */
     int64_t order_epoch;
 };
@@ -88,14 +88,15 @@ status trainer_prompt(const struct trainer *t, const struct problem *problem, st
 /* Shared with commands that need a model without training. */
 
 /* Opens tokenizer and policy of a directory and checks that they belong together. */
-status trainer_load_model(const char *dir, struct stream *s, int max_positions, struct tokenizer **tokenizer,
-                          struct policy **policy);
+status trainer_load_model(const char *dir, struct stream *s, int max_positions,
+                          struct tokenizer **tokenizer, struct policy **policy);
 
 /* Writes a random policy of `shape` and the demo's vocabulary as a new HF directory, which appears whole or
  * not at all. EXIT_IO. */
-status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape, uint64_t seed);
+status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape,
+                          uint64_t seed);
 
 /* Prompt ids by template, tokenizer and cap. */
 status prompt_encode(const struct tokenizer *tokenizer, const struct prompt_template *template,
-                     const struct problem *problem, int max_tokens, struct arena *arena, struct span *text,
-                     int32_t **ids, int *n);
+                     const struct problem *problem, int max_tokens, struct arena *arena,
+                     struct span *text, int32_t **ids, int *n);

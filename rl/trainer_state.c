@@ -11,7 +11,9 @@ static status save_policy(void *ctx, const char *dir) {
 }
 
 /* Floats of one policy as checkpoints hold a reference: parameters, then the router bias. */
-static size_t bias_floats(const struct policy *p) { return (size_t)p->moe_layers * p->config.experts; }
+static size_t bias_floats(const struct policy *p) {
+    return (size_t)p->moe_layers * p->config.experts;
+}
 
 static void reference_read(const struct policy *p, float *out) {
     op_read(p->stream, out, p->params, (size_t)p->n_params * 4);
@@ -25,11 +27,13 @@ static void reference_write(struct policy *p, const float *in) {
 }
 
 static struct tensor_source vector(const char *name, int64_t n, const float *data) {
-    return (struct tensor_source){.name = name, .dtype = DTYPE_F32, .n_dims = 1, .dims = {n}, .data = data};
+    return (struct tensor_source){
+        .name = name, .dtype = DTYPE_F32, .n_dims = 1, .dims = {n}, .data = data};
 }
 
 status trainer_save(struct trainer *t) {
-    int64_t n = t->policy->n_params, reference = t->reference ? n + (int64_t)bias_floats(t->policy) : 0;
+    int64_t n = t->policy->n_params,
+            reference = t->reference ? n + (int64_t)bias_floats(t->policy) : 0;
     float *m = memory_new(2 * n + reference, sizeof *m), *v = m + n, *r = v + n;
     learner_read_moments(t->learner, m, v);
     struct tensor_source tensors[3] = {vector("exp_avg", n, m), vector("exp_avg_sq", n, v),
@@ -55,15 +59,18 @@ status trainer_save(struct trainer *t) {
     return failed;
 }
 
-static status vector_read(const struct safetensors *st, const char *path, const char *name, int64_t n, float *out) {
+static status vector_read(const struct safetensors *st, const char *path, const char *name,
+                          int64_t n, float *out) {
     const struct tensor_entry *e = safetensors_find(st, name);
     if (!e || e->elements != n)
-        return fail(EXIT_BAD_DATA, "%s: expected a tensor %s of %lld floats", path, name, (long long)n);
+        return fail(EXIT_BAD_DATA, "%s: expected a tensor %s of %lld floats", path, name,
+                    (long long)n);
     return tensor_to_f32(e, out);
 }
 
 static status moments_restore(struct trainer *t, const char *path) {
-    int64_t n = t->policy->n_params, reference = t->reference ? n + (int64_t)bias_floats(t->policy) : 0;
+    int64_t n = t->policy->n_params,
+            reference = t->reference ? n + (int64_t)bias_floats(t->policy) : 0;
     struct arena arena = {0};
     struct safetensors st;
     status failed = safetensors_open(&st, path, &arena);
@@ -89,10 +96,11 @@ status trainer_restore(struct trainer *t) {
     TRY(checkpoint_get_uint(c, "initial_model", &model));
     TRY(checkpoint_get_uint(c, "data", &data));
     if (model != t->state.model)
-        return fail(EXIT_BAD_CONFIG, "the run in %s began from another model than %s holds now", t->run.dir,
-                    t->model);
+        return fail(EXIT_BAD_CONFIG, "the run in %s began from another model than %s holds now",
+                    t->run.dir, t->model);
     if (data != t->state.data)
-        return fail(EXIT_BAD_CONFIG, "the run in %s began with other data than tasks.file and its like hold now",
+        return fail(EXIT_BAD_CONFIG,
+                    "the run in %s began with other data than tasks.file and its like hold now",
                     t->run.dir);
     TRY(checkpoint_get_int(c, "updates", &t->state.updates));
     TRY(checkpoint_get_int(c, "cursor", &t->state.cursor));

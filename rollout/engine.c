@@ -8,8 +8,8 @@ enum { PREFILL_ROWS = 256, HEAD_CHUNK = 128 };
 /* A prompt whose keys and values are in the cache, while samples of it are waiting or decoding. */
 struct prefix {
     int request;
-    int blocks; /* in the prefix's table row */
-    int users;  /* samples decoding from it */
+    int blocks;               /* in the prefix's table row */
+    int users;                /* samples decoding from it */
     struct completion *first; /* the completions made from it, */
     int count;                /* one after another */
     bool live;
@@ -20,8 +20,8 @@ struct slot {
     int request, sample; /* request = -1: empty */
     int prefix;
     struct completion *out;
-    int capacity;     /* of out's arrays, in tokens */
-    int n_blocks;     /* own blocks, after the shared ones */
+    int capacity; /* of out's arrays, in tokens */
+    int n_blocks; /* own blocks, after the shared ones */
     int shared_blocks;
 };
 
@@ -32,25 +32,25 @@ struct engine {
     struct tape tape;
     struct head head;
     struct kv_cache kv;
-    int rows;           /* capacity of a pass */
-    int blocks_per_seq; /* also the table's stride */
-    int prefixes;       /* capacity */
+    int rows;                                   /* capacity of a pass */
+    int blocks_per_seq;                         /* also the table's stride */
+    int prefixes;                               /* capacity */
     buf base, id, row_seq, row_pos, table, row; /* batch inputs; row: 0, 1, 2, ... */
     buf inv_temp, top_k, top_p, keys, position, drawn, logp;
 
     /* Host side. */
-    struct slot *slots;     /* [max_batch] */
-    struct prefix *prefix;  /* [prefixes] */
-    int32_t *host_table;    /* [max_batch + prefixes, blocks_per_seq] */
-    int32_t *free_blocks;   /* stack */
+    struct slot *slots;    /* [max_batch] */
+    struct prefix *prefix; /* [prefixes] */
+    int32_t *host_table;   /* [max_batch + prefixes, blocks_per_seq] */
+    int32_t *free_blocks;  /* stack */
     int n_free;
     int32_t *host_id, *host_seq, *host_pos, *host_expert; /* [rows] */
     int32_t *host_top_k;
     uint32_t *host_position;
     float *host_inv_temp, *host_top_p, *host_logp;
     struct rng_key *host_keys;
-    int *active;            /* [max_batch] slots of the rows of this pass */
-    int *fresh;             /* [max_batch] prefixes opened by this admission */
+    int *active; /* [max_batch] slots of the rows of this pass */
+    int *fresh;  /* [max_batch] prefixes opened by this admission */
 };
 
 /* One run over a list of requests. */
@@ -72,7 +72,8 @@ static void buffers_place(struct engine *e, struct layout *l) {
     const struct policy_config *c = &e->policy->config;
     size_t rows = e->rows, batch = e->config.max_batch;
     tape_place(&e->tape, l, e->policy, e->rows, false, &e->arena);
-    head_place(&e->head, l, e->policy, (int)batch, HEAD_CHUNK < batch ? HEAD_CHUNK : (int)batch, false);
+    head_place(&e->head, l, e->policy, (int)batch, HEAD_CHUNK < batch ? HEAD_CHUNK : (int)batch,
+               false);
     kv_cache_place(&e->kv, l, c, table_rows(e) * e->blocks_per_seq);
     e->id = layout_i32(l, rows);
     e->row_seq = layout_i32(l, rows);
@@ -223,7 +224,8 @@ static void prefill_routes(struct engine *e, int T) {
         for (int i = 0; i < T; i++) {
             const struct prefix *x = &e->prefix[e->host_seq[i] - e->config.max_batch];
             for (int c = 0; c < x->count; c++)
-                routes_copy(route_at(e, &x->first[c], e->host_pos[i], moe_index), e->host_expert + i * A, A);
+                routes_copy(route_at(e, &x->first[c], e->host_pos[i], moe_index),
+                            e->host_expert + i * A, A);
         }
     }
 }
@@ -312,7 +314,8 @@ static void slot_copy_partial(struct rollout *r, int place) {
     const struct slot *slot = &e->slots[place];
     const struct prefix *x = &e->prefix[slot->prefix];
     if (x->blocks > slot->shared_blocks)
-        kv_cache_copy_block(e->policy->stream, &e->kv, &e->policy->config, table_row(e, place)[slot->shared_blocks],
+        kv_cache_copy_block(e->policy->stream, &e->kv, &e->policy->config,
+                            table_row(e, place)[slot->shared_blocks],
                             table_row(e, prefix_row(e, slot->prefix))[slot->shared_blocks]);
 }
 
@@ -339,9 +342,11 @@ static void slot_leave(struct rollout *r, int place) {
     struct engine *e = r->e;
     struct slot *slot = &e->slots[place];
     int32_t *row = table_row(e, place);
-    for (int i = 0; i < slot->n_blocks; i++) e->free_blocks[e->n_free++] = row[slot->shared_blocks + i];
+    for (int i = 0; i < slot->n_blocks; i++)
+        e->free_blocks[e->n_free++] = row[slot->shared_blocks + i];
     struct prefix *x = &e->prefix[slot->prefix];
-    bool more = e->config.share_prefix && x->request == r->next_request; /* samples of it still wait */
+    bool more =
+        e->config.share_prefix && x->request == r->next_request; /* samples of it still wait */
     if (--x->users == 0 && !more) prefix_release(e, slot->prefix);
     slot->request = -1;
     r->finished++;
@@ -379,17 +384,18 @@ static void decode_sample(struct engine *e, int T) {
     for (int first = 0; first < T; first += e->head.chunk) {
         int n = T - first < e->head.chunk ? T - first : e->head.chunk;
         head_logits(p, &e->head, first, n);
-        op_sample(p->stream, &(struct sample){.logits = e->head.logits,
-                                              .inv_temp = buf_f32(e->inv_temp, first),
-                                              .keys = {e->keys.addr + first * sizeof(struct rng_key)},
-                                              .position = buf_i32(e->position, first),
-                                              .top_k = buf_i32(e->top_k, first),
-                                              .top_p = buf_f32(e->top_p, first),
-                                              .id = buf_i32(e->drawn, first),
-                                              .logp = buf_f32(e->logp, first),
-                                              .T = n,
-                                              .V = p->config.vocab,
-                                              .valid = p->valid_vocab});
+        op_sample(p->stream,
+                  &(struct sample){.logits = e->head.logits,
+                                   .inv_temp = buf_f32(e->inv_temp, first),
+                                   .keys = {e->keys.addr + first * sizeof(struct rng_key)},
+                                   .position = buf_i32(e->position, first),
+                                   .top_k = buf_i32(e->top_k, first),
+                                   .top_p = buf_f32(e->top_p, first),
+                                   .id = buf_i32(e->drawn, first),
+                                   .logp = buf_f32(e->logp, first),
+                                   .T = n,
+                                   .V = p->config.vocab,
+                                   .valid = p->valid_vocab});
     }
     op_read(p->stream, e->host_id, e->drawn, (size_t)T * 4);
     op_read(p->stream, e->host_logp, e->logp, (size_t)T * 4);
@@ -445,18 +451,20 @@ static status requests_check(const struct engine *e, const struct request *reque
         REQUIRE(q->n_prompt >= 1 && q->n_samples >= 1 && q->sampling.max_new >= 1);
         if (q->n_prompt + q->sampling.max_new > e->config.max_positions)
             return fail(EXIT_BAD_DATA,
-                        "prompt %d has %d tokens, which with %d new ones is more than the %d positions planned", i,
-                        q->n_prompt, q->sampling.max_new, e->config.max_positions);
+                        "prompt %d has %d tokens, which with %d new ones is more than the %d "
+                        "positions planned",
+                        i, q->n_prompt, q->sampling.max_new, e->config.max_positions);
         for (int t = 0; t < q->n_prompt; t++)
             if (q->prompt[t] < 0 || q->prompt[t] >= e->policy->valid_vocab)
-                return fail(EXIT_BAD_DATA, "prompt %d holds token id %d, the vocabulary has %d", i, q->prompt[t],
-                            e->policy->valid_vocab);
+                return fail(EXIT_BAD_DATA, "prompt %d holds token id %d, the vocabulary has %d", i,
+                            q->prompt[t], e->policy->valid_vocab);
     }
     return NULL;
 }
 
 status engine_run(struct engine *e, const struct request *requests, int n, struct arena *arena,
-                  struct completion *out, engine_poll *poll, void *ctx, struct engine_stats *stats) {
+                  struct completion *out, engine_poll *poll, void *ctx,
+                  struct engine_stats *stats) {
     TRY(requests_check(e, requests, n));
     struct rollout r = {.e = e, .requests = requests, .n = n, .arena = arena, .out = out};
     for (int i = 0; i < n; i++) r.total += requests[i].n_samples;

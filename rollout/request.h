@@ -24,10 +24,10 @@ struct request {
 
 /* One completion. Arrays live in the arena given to engine_run. */
 struct completion {
-    int request; /* index into the requests */
-    int sample;  /* 0 .. n_samples-1 */
-    int32_t *ids;  /* [n], the stop token included when there is one */
-    float *logp;   /* [n], law 1: log-probability when drawn, at the sampling temperature */
+    int request;  /* index into the requests */
+    int sample;   /* 0 .. n_samples-1 */
+    int32_t *ids; /* [n], the stop token included when there is one */
+    float *logp;  /* [n], law 1: log-probability when drawn, at the sampling temperature */
     int n;
     enum finish_reason finish;
     /* Expert ids of every row that was fed to the model: [n_prompt + n - 1, moe_layers, A], uint16; NULL

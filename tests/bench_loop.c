@@ -12,10 +12,31 @@
 enum { PROMPTS = 64, SAMPLES = 8, PROMPT = 6, NEW = 96, ROUNDS = 5 };
 
 static const struct model_config SHAPE = {
-    .type = "deepseek_v3", .hidden = 96, .layers = 3, .heads = 4, .kv_heads = 4, .head_dim = 24, .ffn = 192,
-    .experts = 8, .top_k = 2, .expert_ffn = 64, .shared_experts = 1, .first_dense = 0, .n_group = 1,
-    .topk_group = 1, .kv_lora = 32, .nope_dim = 16, .rope_dim = 8, .v_dim = 24, .routed_scaling = 1,
-    .rope_theta = 1000, .rms_eps = 1e-6, .init_std = 0.1, .embed_std = 0.5, .norm_topk = true, .positions = 256,
+    .type = "deepseek_v3",
+    .hidden = 96,
+    .layers = 3,
+    .heads = 4,
+    .kv_heads = 4,
+    .head_dim = 24,
+    .ffn = 192,
+    .experts = 8,
+    .top_k = 2,
+    .expert_ffn = 64,
+    .shared_experts = 1,
+    .first_dense = 0,
+    .n_group = 1,
+    .topk_group = 1,
+    .kv_lora = 32,
+    .nope_dim = 16,
+    .rope_dim = 8,
+    .v_dim = 24,
+    .routed_scaling = 1,
+    .rope_theta = 1000,
+    .rms_eps = 1e-6,
+    .init_std = 0.1,
+    .embed_std = 0.5,
+    .norm_topk = true,
+    .positions = 256,
 };
 
 static void check(status s) {
@@ -53,7 +74,8 @@ static struct figures measure(int threads) {
     check(policy_init(&p, s, &config, 1, SHAPE.embed_std, 128));
     check(engine_open(&e, p, &engine));
     check(learner_open(&l, p, &learner));
-    struct figures f = {.planned = policy_bytes(s, &config, 128) + engine_bytes(p, &engine) + learner_bytes(p, &learner)};
+    struct figures f = {.planned = policy_bytes(s, &config, 128) + engine_bytes(p, &engine) +
+                                   learner_bytes(p, &learner)};
     double rollout[ROUNDS], training[ROUNDS];
     static int32_t prompts[PROMPTS][PROMPT];
     for (int round = 0; round < ROUNDS; round++) {
@@ -61,9 +83,12 @@ static struct figures measure(int threads) {
         struct request requests[PROMPTS];
         for (int i = 0; i < PROMPTS; i++) {
             for (int t = 0; t < PROMPT; t++) prompts[i][t] = (i * 7 + t * 31 + 256) % 372;
-            requests[i] = (struct request){.prompt = prompts[i], .n_prompt = PROMPT, .n_samples = SAMPLES,
-                                           .sampling = {1, 1, 0, NEW},
-                                           .key = {.seed = 1, .stage = RNG_ROLLOUT, .draw = (uint32_t)i}};
+            requests[i] =
+                (struct request){.prompt = prompts[i],
+                                 .n_prompt = PROMPT,
+                                 .n_samples = SAMPLES,
+                                 .sampling = {1, 1, 0, NEW},
+                                 .key = {.seed = 1, .stage = RNG_ROLLOUT, .draw = (uint32_t)i}};
         }
         struct completion *c = ARENA_ARRAY(&arena, PROMPTS * SAMPLES, struct completion);
         double begin = clock_seconds();
@@ -77,15 +102,21 @@ static struct figures measure(int threads) {
             memcpy(ids, prompts[i / SAMPLES], sizeof prompts[0]);
             memcpy(ids + PROMPT, c[i].ids, NEW * sizeof *ids);
             for (int k = 0; k < NEW; k++) weight[k] = 1e-5f;
-            sequences[i] = (struct sequence){.ids = ids, .n = PROMPT + NEW, .first = PROMPT, .weight = weight,
-                                             .old_logp = c[i].logp, .advantage = i % 2 ? 1 : -1, .routes = c[i].routes};
+            sequences[i] = (struct sequence){.ids = ids,
+                                             .n = PROMPT + NEW,
+                                             .first = PROMPT,
+                                             .weight = weight,
+                                             .old_logp = c[i].logp,
+                                             .advantage = i % 2 ? 1 : -1,
+                                             .routes = c[i].routes};
         }
         struct learner_result result;
         double norm;
         struct update update = {round + 1, 1e-4, 1, 0.9, 0.95, 1e-9, 0, 1};
         begin = clock_seconds();
-        check(learner_gradient(l, sequences, PROMPTS * SAMPLES,
-                               &(struct objective){.inv_temp = 1, .clip_low = 0.2f, .clip_high = 0.2f}, &result));
+        check(learner_gradient(
+            l, sequences, PROMPTS * SAMPLES,
+            &(struct objective){.inv_temp = 1, .clip_low = 0.2f, .clip_high = 0.2f}, &result));
         check(learner_update(l, &update, &norm));
         training[round] = (double)result.rows / (clock_seconds() - begin);
         arena_free(&arena);
@@ -104,16 +135,20 @@ int main(void) {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     double peak = (double)usage.ru_maxrss / 1024, planned = (double)two.planned / 0x1p20;
-    printf("demo shape (deepseek_v3, 3 layers, width 96, 8 experts), %d samples, %d rounds, medians\n",
-           PROMPTS * SAMPLES, ROUNDS);
+    printf(
+        "demo shape (deepseek_v3, 3 layers, width 96, 8 experts), %d samples, %d rounds, medians\n",
+        PROMPTS * SAMPLES, ROUNDS);
     printf("%-28s %12s %12s %8s\n", "", "1 thread", "2 threads", "ratio");
-    printf("%-28s %12.0f %12.0f %8.2f\n", "rollout, tokens/s", one.rollout, two.rollout, two.rollout / one.rollout);
-    printf("%-28s %12.0f %12.0f %8.2f\n", "training, tokens/s", one.training, two.training, two.training / one.training);
+    printf("%-28s %12.0f %12.0f %8.2f\n", "rollout, tokens/s", one.rollout, two.rollout,
+           two.rollout / one.rollout);
+    printf("%-28s %12.0f %12.0f %8.2f\n", "training, tokens/s", one.training, two.training,
+           two.training / one.training);
     printf("%-28s %12.1f MiB planned %8.1f MiB peak of the process\n", "memory", planned, peak);
     FILE *out = fopen("build/bench_loop.json", "w");
     if (!out) return 1;
     fprintf(out,
-            "{\"rollout_tok_s\":[%.0f,%.0f],\"training_tok_s\":[%.0f,%.0f],\"planned_mib\":%.1f,\"peak_mib\":%.1f}\n",
+            "{\"rollout_tok_s\":[%.0f,%.0f],\"training_tok_s\":[%.0f,%.0f],\"planned_mib\":%.1f,"
+            "\"peak_mib\":%.1f}\n",
             one.rollout, two.rollout, one.training, two.training, planned, peak);
     return fclose(out) != 0;
 }

@@ -8,8 +8,10 @@
 #include <cmocka.h>
 
 const char *const FIXTURES[] = {
-    "tests/golden/policy/qwen3",       "tests/golden/policy/qwen3_moe",
-    "tests/golden/policy/deepseek_v3", "tests/golden/policy/deepseek_v3_q_lora",
+    "tests/golden/policy/qwen3",
+    "tests/golden/policy/qwen3_moe",
+    "tests/golden/policy/deepseek_v3",
+    "tests/golden/policy/deepseek_v3_q_lora",
     NULL,
 };
 
@@ -60,4 +62,6 @@ int32_t *golden_ints(const struct safetensors *golden, const char *name, int64_t
     return x;
 }
 
-bool fixture_has_avx512(void) { return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"); }
+bool fixture_has_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl");
+}

@@ -33,13 +33,15 @@ static void data_make(struct problem_data *d, const struct policy *p, struct are
     struct rng r = rng_open((struct rng_key){.seed = 11, .stage = RNG_TASK});
     for (int i = 0; i < SEQUENCES; i++) {
         int n = LENGTHS[i];
-        for (int t = 0; t <= n; t++) d->ids[i][t] = (int32_t)rng_below(&r, (uint32_t)p->valid_vocab);
+        for (int t = 0; t <= n; t++)
+            d->ids[i][t] = (int32_t)rng_below(&r, (uint32_t)p->valid_vocab);
         for (int t = 0; t < n; t++) {
             d->target[i][t] = d->ids[i][t + 1];
             d->weight[i][t] = (float)(rng_unit(&r) - 0.4);
             d->wide[i][t] = d->weight[i][t];
         }
-        d->sequences[i] = (struct sequence){.ids = d->ids[i], .n = n + 1, .first = 1, .weight = d->weight[i]};
+        d->sequences[i] =
+            (struct sequence){.ids = d->ids[i], .n = n + 1, .first = 1, .weight = d->weight[i]};
         d->rows[i] = (struct oracle_sequence){
             .ids = d->ids[i],
             .T = n,
@@ -47,7 +49,8 @@ static void data_make(struct problem_data *d, const struct policy *p, struct are
             .weight = d->wide[i],
             .inv_temp = INV_TEMP,
             .valid = p->valid_vocab,
-            .experts = ARENA_ARRAY(arena, (size_t)n * p->moe_layers * p->config.top_k + 1, uint16_t),
+            .experts =
+                ARENA_ARRAY(arena, (size_t)n * p->moe_layers * p->config.top_k + 1, uint16_t),
         };
     }
 }
@@ -56,16 +59,19 @@ static float *gradient_of(struct policy *p, const struct problem_data *d) {
     struct learner *l;
     struct learner_result r;
     fixture_ok(learner_open(&l, p, &(struct learner_config){40, LONGEST + 1, 2, true}));
-    fixture_ok(learner_gradient(l, d->sequences, SEQUENCES, &(struct objective){.inv_temp = INV_TEMP}, &r));
+    fixture_ok(learner_gradient(l, d->sequences, SEQUENCES,
+                                &(struct objective){.inv_temp = INV_TEMP}, &r));
     float *g = calloc((size_t)p->n_params, sizeof *g);
     learner_read_gradient(l, g);
     learner_close(l);
     return g;
 }
 
-/* Slopes of one tensor along random directions: the loss is -sum(weight * logp), the oracle's without minus. */
+/* Slopes of one tensor along random directions: the loss is -sum(weight * logp), the oracle's
+ * without minus. */
 static double tensor_error(const struct oracle *o, const struct oracle_sequence *pinned,
-                           const struct parameter *t, const float *gradient, struct rng *r, struct arena *arena) {
+                           const struct parameter *t, const float *gradient, struct rng *r,
+                           struct arena *arena) {
     int index = oracle_find(o, t->name);
     const double **direction = ARENA_ARRAY(arena, o->n, const double *);
     double worst = 0;
@@ -95,7 +101,8 @@ static void test_every_parameter(void **state) {
         struct arena arena = {0};
         struct oracle o;
         struct problem_data d;
-        struct rng r = rng_open((struct rng_key){.seed = 3, .stage = RNG_TASK, .draw = (uint32_t)f});
+        struct rng r =
+            rng_open((struct rng_key){.seed = 3, .stage = RNG_TASK, .draw = (uint32_t)f});
         struct policy *p = fixture_policy(FIXTURES[f], s);
         p->valid_vocab = p->config.vocab - 5; /* as if the last rows were padding */
         fixture_ok(oracle_read(&o, FIXTURES[f], &arena));
@@ -105,11 +112,13 @@ static void test_every_parameter(void **state) {
         double worst = 0;
         for (int i = 0; i < p->n_parameters; i++) {
             double error = tensor_error(&o, pinned, &p->parameters[i], gradient, &r, &arena);
-            if (error > TOLERANCE) print_error("%s: %s is off by %.1e\n", FIXTURES[f], p->parameters[i].name, error);
+            if (error > TOLERANCE)
+                print_error("%s: %s is off by %.1e\n", FIXTURES[f], p->parameters[i].name, error);
             assert_true(error <= TOLERANCE);
             worst = fmax(worst, error);
         }
-        print_message("%s: %d tensors, largest relative error of a slope %.1e\n", FIXTURES[f], p->n_parameters, worst);
+        print_message("%s: %d tensors, largest relative error of a slope %.1e\n", FIXTURES[f],
+                      p->n_parameters, worst);
         free(gradient);
         policy_close(p);
         arena_free(&arena);

@@ -22,8 +22,9 @@ static int open_engine(void **state) {
     struct setting *s = calloc(1, sizeof *s);
     s->stream = fixture_stream("cpu", "auto", 2);
     s->p = fixture_policy(DIR, s->stream);
-    fixture_ok(engine_open(&s->e, s->p, &(struct engine_config){.max_batch = 24, .max_positions = 90,
-                                                                .share_prefix = true}));
+    fixture_ok(engine_open(
+        &s->e, s->p,
+        &(struct engine_config){.max_batch = 24, .max_positions = 90, .share_prefix = true}));
     *state = s;
     return 0;
 }
@@ -40,11 +41,15 @@ static int close_engine(void **state) {
 static const int32_t PROMPT[] = {5, 9, 2, 33};
 
 static struct request request_of(int samples, struct sampling sampling) {
-    return (struct request){.prompt = PROMPT, .n_prompt = 4, .n_samples = samples, .sampling = sampling,
+    return (struct request){.prompt = PROMPT,
+                            .n_prompt = 4,
+                            .n_samples = samples,
+                            .sampling = sampling,
                             .key = {.seed = 17, .stage = RNG_SAMPLE}};
 }
 
-static struct completion *run(struct setting *s, const struct request *q, int n, struct arena *arena) {
+static struct completion *run(struct setting *s, const struct request *q, int n,
+                              struct arena *arena) {
     int total = 0;
     for (int i = 0; i < n; i++) total += q[i].n_samples;
     struct completion *c = ARENA_ARRAY(arena, total, struct completion);
@@ -86,13 +91,15 @@ static void test_distribution(void **state) {
     struct setting *s = *state;
     struct arena arena = {0};
     enum { N = 20000 };
-    struct request q = request_of(N, (struct sampling){.temperature = 1.3f, .top_p = 1, .max_new = 1});
+    struct request q =
+        request_of(N, (struct sampling){.temperature = 1.3f, .top_p = 1, .max_new = 1});
     struct completion *c = run(s, &q, 1, &arena);
     int degrees;
     double statistic = chi_square(c, N, s->p->config.vocab, 0, &degrees);
     assert_true(degrees > 5);
     assert_true(statistic < degrees + 6 * sqrt(2.0 * degrees));
-    assert_true(chi_square(c, N, s->p->config.vocab, 1, &degrees) > degrees + 60 * sqrt(2.0 * degrees));
+    assert_true(chi_square(c, N, s->p->config.vocab, 1, &degrees) >
+                degrees + 60 * sqrt(2.0 * degrees));
     arena_free(&arena);
 }
 
@@ -100,10 +107,14 @@ static void test_top_k_and_top_p(void **state) {
     struct setting *s = *state;
     struct arena arena = {0};
     enum { N = 3000 };
-    struct request all = request_of(N, (struct sampling){.temperature = 1, .top_p = 1, .max_new = 1});
-    struct request few = request_of(N, (struct sampling){.temperature = 1, .top_p = 1, .top_k = 3, .max_new = 1});
-    struct request nucleus = request_of(N, (struct sampling){.temperature = 1, .top_p = 0.5f, .max_new = 1});
-    struct completion *a = run(s, &all, 1, &arena), *k = run(s, &few, 1, &arena), *p = run(s, &nucleus, 1, &arena);
+    struct request all =
+        request_of(N, (struct sampling){.temperature = 1, .top_p = 1, .max_new = 1});
+    struct request few =
+        request_of(N, (struct sampling){.temperature = 1, .top_p = 1, .top_k = 3, .max_new = 1});
+    struct request nucleus =
+        request_of(N, (struct sampling){.temperature = 1, .top_p = 0.5f, .max_new = 1});
+    struct completion *a = run(s, &all, 1, &arena), *k = run(s, &few, 1, &arena),
+                      *p = run(s, &nucleus, 1, &arena);
     float logp[256];
     for (int v = 0; v < 256; v++) logp[v] = -INFINITY;
     for (int i = 0; i < N; i++) logp[a[i].ids[0]] = a[i].logp[0];
@@ -134,7 +145,8 @@ static void test_stop_and_cap(void **state) {
     struct setting *s = *state;
     struct arena arena = {0};
     enum { N = 60 };
-    struct request free_run = request_of(N, (struct sampling){.temperature = 1, .top_p = 1, .max_new = 20});
+    struct request free_run =
+        request_of(N, (struct sampling){.temperature = 1, .top_p = 1, .max_new = 20});
     int32_t eos = s->p->config.eos[0], n_eos = s->p->config.n_eos;
     s->p->config.n_eos = 0;
     struct completion *full = run(s, &free_run, 1, &arena);
@@ -147,7 +159,8 @@ static void test_stop_and_cap(void **state) {
         while (n < 20 && full[i].ids[n] != stop) n++;
         assert_int_equal(full[i].n, 20);
         assert_int_equal(full[i].finish, FINISH_LENGTH);
-        assert_int_equal(cut[i].n, n < 20 ? n + 1 : 20); /* the stop token is part of the completion */
+        assert_int_equal(cut[i].n,
+                         n < 20 ? n + 1 : 20); /* the stop token is part of the completion */
         assert_int_equal(cut[i].finish, n < 20 ? FINISH_STOP : FINISH_LENGTH);
         assert_memory_equal(cut[i].ids, full[i].ids, (size_t)cut[i].n * 4);
         assert_memory_equal(cut[i].logp, full[i].logp, (size_t)cut[i].n * 4);
@@ -168,7 +181,9 @@ static void test_order_does_not_matter(void **state) {
     for (int i = 0; i < PROMPTS; i++) {
         int n = 1 + i * 7 % LONG;
         for (int t = 0; t < n; t++) prompts[i][t] = (i * 5 + t * 3) % s->p->config.vocab;
-        q[i] = (struct request){.prompt = prompts[i], .n_prompt = n, .n_samples = i % 9 == 0 ? 30 : 1 + i % 3,
+        q[i] = (struct request){.prompt = prompts[i],
+                                .n_prompt = n,
+                                .n_samples = i % 9 == 0 ? 30 : 1 + i % 3,
                                 .sampling = {1, 1, 0, 1 + i % 19},
                                 .key = {.seed = 3, .stage = RNG_ROLLOUT, .draw = (uint32_t)i}};
         reversed[PROMPTS - 1 - i] = q[i];
@@ -217,7 +232,8 @@ static void test_refusals(void **state) {
     struct request tall = good;
     tall.sampling.max_new = 87;
     expect_code(engine_run(s->e, &tall, 1, &arena, c, NULL, NULL, NULL), EXIT_BAD_DATA);
-    fixture_ok(engine_run(s->e, &good, 1, &arena, c, NULL, NULL, NULL)); /* none of this harmed the engine */
+    fixture_ok(engine_run(s->e, &good, 1, &arena, c, NULL, NULL,
+                          NULL)); /* none of this harmed the engine */
     arena_free(&arena);
 }
 

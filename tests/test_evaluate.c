@@ -1,4 +1,5 @@
-/* Evaluation's arithmetic against counting: pass@k by listing subsets, clustered errors by their definition. */
+/* Evaluation's arithmetic against counting: pass@k by listing subsets, clustered errors by their
+ * definition. */
 #include "rl/evaluate.h"
 
 #include <math.h>
@@ -24,7 +25,8 @@ static void test_pass_at_k(void **state) {
     (void)state;
     for (int n = 1; n <= 10; n++)
         for (int c = 0; c <= n; c++)
-            for (int k = 1; k <= n; k++) assert_true(fabs(evaluate_pass_at_k(n, c, k) - counted_pass(n, c, k)) < 1e-12);
+            for (int k = 1; k <= n; k++)
+                assert_true(fabs(evaluate_pass_at_k(n, c, k) - counted_pass(n, c, k)) < 1e-12);
     assert_true(evaluate_pass_at_k(1000, 500, 1000) == 1);
     assert_true(fabs(evaluate_pass_at_k(100000, 1, 1) - 1e-5) < 1e-12);
 }
@@ -49,12 +51,15 @@ static void test_clustered_error(void **state) {
     double textbook = sqrt(squares / (N - 1) / N);
     assert_true(fabs(evaluate_clustered_error(x, own, N, &mean) - textbook) < 1e-12);
     assert_true(fabs(mean - sum / N) < 1e-15);
-    assert_true(fabs(evaluate_clustered_error(many, cluster, N * COPIES, &mean) - textbook) < 1e-12);
-    assert_true(evaluate_clustered_error(many, cluster, COPIES, &mean) == 0); /* one cluster says nothing */
+    assert_true(fabs(evaluate_clustered_error(many, cluster, N * COPIES, &mean) - textbook) <
+                1e-12);
+    assert_true(evaluate_clustered_error(many, cluster, COPIES, &mean) ==
+                0); /* one cluster says nothing */
     assert_true(evaluate_clustered_error(x, own, 0, &mean) == 0);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pass_at_k), cmocka_unit_test(test_clustered_error)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pass_at_k),
+                                       cmocka_unit_test(test_clustered_error)};
     return cmocka_run_group_tests_name("evaluate", tests, NULL, NULL);
 }

@@ -11,7 +11,14 @@
 
 #include <cmocka.h>
 
-enum { PROMPTS = 5, SAMPLES = 16, LONGEST_PROMPT = 70, MAX_NEW = 40, POSITIONS = 128, TOTAL = PROMPTS * SAMPLES };
+enum {
+    PROMPTS = 5,
+    SAMPLES = 16,
+    LONGEST_PROMPT = 70,
+    MAX_NEW = 40,
+    POSITIONS = 128,
+    TOTAL = PROMPTS * SAMPLES
+};
 
 static const float TEMPERATURE = 0.7f;
 
@@ -28,7 +35,8 @@ static void rollouts_sample(struct rollouts *r, struct policy *p, int batch, boo
     *r = (struct rollouts){0};
     struct request requests[PROMPTS];
     for (int i = 0; i < PROMPTS; i++) {
-        struct rng random = rng_open((struct rng_key){.seed = 77, .stage = RNG_TASK, .draw = (uint32_t)i});
+        struct rng random =
+            rng_open((struct rng_key){.seed = 77, .stage = RNG_TASK, .draw = (uint32_t)i});
         for (int t = 0; t < PROMPT_LENGTHS[i]; t++)
             r->prompts[i][t] = (int32_t)rng_below(&random, (uint32_t)p->config.vocab);
         requests[i] = (struct request){
@@ -40,21 +48,23 @@ static void rollouts_sample(struct rollouts *r, struct policy *p, int batch, boo
         };
     }
     struct engine *e;
-    struct engine_config config = {.max_batch = batch, .max_positions = POSITIONS, .keep_routes = true,
-                                   .share_prefix = share};
+    struct engine_config config = {
+        .max_batch = batch, .max_positions = POSITIONS, .keep_routes = true, .share_prefix = share};
     fixture_ok(engine_open(&e, p, &config));
     fixture_ok(engine_run(e, requests, PROMPTS, &r->arena, r->completions, NULL, NULL, NULL));
     engine_close(e);
 }
 
-static void rollouts_equal(const struct rollouts *a, const struct rollouts *b, const struct policy *p) {
+static void rollouts_equal(const struct rollouts *a, const struct rollouts *b,
+                           const struct policy *p) {
     for (int i = 0; i < TOTAL; i++) {
         const struct completion *x = &a->completions[i], *y = &b->completions[i];
         assert_int_equal(x->n, y->n);
         assert_int_equal(x->finish, y->finish);
         assert_memory_equal(x->ids, y->ids, (size_t)x->n * 4);
         assert_memory_equal(x->logp, y->logp, (size_t)x->n * 4);
-        size_t routes = (size_t)(PROMPT_LENGTHS[i / SAMPLES] + x->n - 1) * p->moe_layers * p->config.top_k;
+        size_t routes =
+            (size_t)(PROMPT_LENGTHS[i / SAMPLES] + x->n - 1) * p->moe_layers * p->config.top_k;
         if (routes) assert_memory_equal(x->routes, y->routes, routes * 2);
     }
 }
@@ -83,8 +93,10 @@ static struct sequence *rollouts_sequences(struct rollouts *r, bool routes) {
 
 static struct learner *learner_new(struct policy *p, int micro_tokens, int shards) {
     struct learner *l;
-    struct learner_config config = {.micro_tokens = micro_tokens, .max_positions = POSITIONS,
-                                    .grad_shards = shards, .moments = true};
+    struct learner_config config = {.micro_tokens = micro_tokens,
+                                    .max_positions = POSITIONS,
+                                    .grad_shards = shards,
+                                    .moments = true};
     fixture_ok(learner_open(&l, p, &config));
     return l;
 }
@@ -116,7 +128,8 @@ static void test_rollout_equals_training(void **state) {
         struct rollouts first, r;
         rollouts_sample(&first, p, 64, true);
         assert_int_equal(training_differences(p, &first, true), 0);
-        assert_int_equal(training_differences(p, &first, false), 0); /* the router agrees by itself */
+        assert_int_equal(training_differences(p, &first, false),
+                         0); /* the router agrees by itself */
         const struct {
             int batch;
             bool share;
@@ -142,7 +155,8 @@ static void test_one_bit_is_seen(void **state) {
         rollouts_sample(&r, p, 64, true);
         const struct parameter *t = NULL;
         for (int i = 0; i < p->n_parameters; i++)
-            if (strcmp(p->parameters[i].name, "model.layers.0.self_attn.o_proj.weight") == 0) t = &p->parameters[i];
+            if (strcmp(p->parameters[i].name, "model.layers.0.self_attn.o_proj.weight") == 0)
+                t = &p->parameters[i];
         assert_non_null(t);
         uint32_t bits;
         buf at = buf_f32(p->params, t->offset + t->size / 2);
@@ -158,15 +172,22 @@ static void test_one_bit_is_seen(void **state) {
 }
 
 /* Everything a GRPO gradient step leaves in the weights, as bytes. */
-static float *updated_params(const char *dir, const char *device, const char *isa, int threads, int micro_tokens,
-                             int shards, struct rollouts *r, int64_t *n) {
+static float *updated_params(const char *dir, const char *device, const char *isa, int threads,
+                             int micro_tokens, int shards, struct rollouts *r, int64_t *n) {
     struct stream *s = fixture_stream(device, isa, threads);
     struct policy *p = fixture_policy(dir, s);
     struct learner *l = learner_new(p, micro_tokens, shards);
     struct learner_result result;
-    struct objective objective = {.inv_temp = 1.0f / TEMPERATURE, .clip_low = 0.2f, .clip_high = 0.28f};
-    struct update update = {.step = 1, .lr = 1e-2, .embed_lr_scale = 2, .beta1 = 0.9, .beta2 = 0.95,
-                            .eps = 1e-9, .weight_decay = 0.05, .clip_grad = 0.5};
+    struct objective objective = {
+        .inv_temp = 1.0f / TEMPERATURE, .clip_low = 0.2f, .clip_high = 0.28f};
+    struct update update = {.step = 1,
+                            .lr = 1e-2,
+                            .embed_lr_scale = 2,
+                            .beta1 = 0.9,
+                            .beta2 = 0.95,
+                            .eps = 1e-9,
+                            .weight_decay = 0.05,
+                            .clip_grad = 0.5};
     double norm;
     struct sequence *sequences = rollouts_sequences(r, p->moe_layers > 0);
     fixture_ok(learner_gradient(l, sequences, TOTAL, &objective, &result));
@@ -194,11 +215,15 @@ static void test_gradient_has_one_order(void **state) {
             const struct {
                 const char *device, *isa;
                 int threads, micro_tokens;
-            } ways[] = {{"cpu", "avx2", 2, 4096}, {"cpu", "avx2", 1, 130}, {"cpu", best_isa(), 2, 1000},
-                        {"cpu", best_isa(), 3, 200}, {"ref", "auto", 1, 4096}};
+            } ways[] = {{"cpu", "avx2", 2, 4096},
+                        {"cpu", "avx2", 1, 130},
+                        {"cpu", best_isa(), 2, 1000},
+                        {"cpu", best_isa(), 3, 200},
+                        {"ref", "auto", 1, 4096}};
             for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-                float *other = updated_params(FIXTURES[f], ways[i].device, ways[i].isa, ways[i].threads,
-                                              ways[i].micro_tokens, shards, &r, &m);
+                float *other =
+                    updated_params(FIXTURES[f], ways[i].device, ways[i].isa, ways[i].threads,
+                                   ways[i].micro_tokens, shards, &r, &m);
                 assert_int_equal(n, m);
                 assert_memory_equal(first, other, (size_t)n * 4);
                 free(other);
@@ -214,7 +239,8 @@ static void test_gradient_has_one_order(void **state) {
 static void test_backends_sample_alike(void **state) {
     (void)state;
     for (int f = 0; FIXTURES[f]; f++) {
-        struct stream *a = fixture_stream("cpu", "avx2", 1), *b = fixture_stream("cpu", best_isa(), 3);
+        struct stream *a = fixture_stream("cpu", "avx2", 1),
+                      *b = fixture_stream("cpu", best_isa(), 3);
         struct stream *c = fixture_stream("ref", "auto", 1);
         struct policy *p = fixture_policy(FIXTURES[f], a), *q = fixture_policy(FIXTURES[f], b);
         struct policy *u = fixture_policy(FIXTURES[f], c);
@@ -238,8 +264,10 @@ static void test_backends_sample_alike(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rollout_equals_training), cmocka_unit_test(test_one_bit_is_seen),
-        cmocka_unit_test(test_gradient_has_one_order),  cmocka_unit_test(test_backends_sample_alike),
+        cmocka_unit_test(test_rollout_equals_training),
+        cmocka_unit_test(test_one_bit_is_seen),
+        cmocka_unit_test(test_gradient_has_one_order),
+        cmocka_unit_test(test_backends_sample_alike),
     };
     return cmocka_run_group_tests_name("exactness", tests, NULL, NULL);
 }

@@ -48,15 +48,20 @@ static void tree_grow(struct tree *t, int *leaves, int32_t *path, int depth) {
 }
 
 /* Probabilities of all leaves under weights moved by `step` along `direction`. */
-static void tree_probabilities(struct tree *t, double probability[LEAVES], double logp[LEAVES][DEPTH]) {
+static void tree_probabilities(struct tree *t, double probability[LEAVES],
+                               double logp[LEAVES][DEPTH]) {
     double *logits = calloc((size_t)(PROMPT + DEPTH) * t->p->config.vocab, sizeof *logits);
     for (int i = 0; i < LEAVES; i++) {
         int32_t target[PROMPT + DEPTH] = {0};
         double weight[PROMPT + DEPTH] = {0}, out[PROMPT + DEPTH];
         int T = PROMPT + t->n[i] - 1;
         for (int k = 0; k < t->n[i]; k++) target[PROMPT - 1 + k] = t->ids[i][PROMPT + k];
-        struct oracle_sequence s = {.ids = t->ids[i], .T = T, .target = target, .weight = weight,
-                                    .inv_temp = INV_TEMP, .valid = TOKENS};
+        struct oracle_sequence s = {.ids = t->ids[i],
+                                    .T = T,
+                                    .target = target,
+                                    .weight = weight,
+                                    .inv_temp = INV_TEMP,
+                                    .valid = TOKENS};
         oracle_forward(&t->o, &s, logits);
         oracle_logp(&t->o, &s, logits, out);
         double sum = 0;
@@ -68,11 +73,13 @@ static void tree_probabilities(struct tree *t, double probability[LEAVES], doubl
 
 static void weights_move(struct tree *t, double *const *direction, double step) {
     for (int i = 0; i < t->o.n; i++)
-        for (size_t k = 0; direction[i] && k < t->o.tensors[i].n; k++) t->o.tensors[i].data[k] += step * direction[i][k];
+        for (size_t k = 0; direction[i] && k < t->o.tensors[i].n; k++)
+            t->o.tensors[i].data[k] += step * direction[i][k];
 }
 
 /* The slope of f(tree) along `direction` by a central difference. */
-static double slope_of(struct tree *t, double (*f)(struct tree *t, void *ctx), void *ctx, double *const *direction) {
+static double slope_of(struct tree *t, double (*f)(struct tree *t, void *ctx), void *ctx,
+                       double *const *direction) {
     const double step = 1e-5;
     weights_move(t, direction, step);
     double up = f(t, ctx);
@@ -89,7 +96,8 @@ static int tree_open(void **state) {
     t->p = fixture_policy("tests/golden/policy/qwen3", fixture_stream("cpu", "auto", 1));
     t->p->valid_vocab = TOKENS;
     fixture_ok(oracle_read(&t->o, "tests/golden/policy/qwen3", &t->arena));
-    fixture_ok(learner_open(&t->learner, t->p, &(struct learner_config){64, PROMPT + DEPTH, 1, true}));
+    fixture_ok(
+        learner_open(&t->learner, t->p, &(struct learner_config){64, PROMPT + DEPTH, 1, true}));
     tree_grow(t, &leaves, path, 0);
     assert_int_equal(leaves, LEAVES);
     tree_probabilities(t, t->probability, t->logp);
@@ -128,13 +136,14 @@ static double gradient_along(struct tree *t, const float *gradient, double *cons
     return sum;
 }
 
-static void check_slopes(struct tree *t, const float *gradient, double (*f)(struct tree *t, void *ctx), void *ctx,
-                         double sign) {
+static void check_slopes(struct tree *t, const float *gradient,
+                         double (*f)(struct tree *t, void *ctx), void *ctx, double sign) {
     struct rng r = rng_open((struct rng_key){.seed = 9, .stage = RNG_TASK});
     double largest = 0, worst = 0;
     for (int k = 0; k < DIRECTIONS; k++) {
         double *const *direction = direction_draw(t, &r);
-        double expected = sign * slope_of(t, f, ctx, direction), ours = gradient_along(t, gradient, direction);
+        double expected = sign * slope_of(t, f, ctx, direction),
+               ours = gradient_along(t, gradient, direction);
         largest = fmax(largest, fabs(expected));
         worst = fmax(worst, fabs(expected - ours));
     }
@@ -157,13 +166,17 @@ struct terms {
 };
 
 /* The learner's gradient of the policy objective with every leaf as one sequence; malloced [n_params]. */
-static float *tree_gradient(struct tree *t, const struct terms *x, const struct objective *objective,
-                            struct learner_result *result) {
+static float *tree_gradient(struct tree *t, const struct terms *x,
+                            const struct objective *objective, struct learner_result *result) {
     struct sequence sequences[LEAVES];
     for (int i = 0; i < LEAVES; i++)
-        sequences[i] = (struct sequence){.ids = t->ids[i], .n = PROMPT + t->n[i], .first = PROMPT,
-                                         .weight = x->weight[i], .old_logp = x->old[i],
-                                         .ref_logp = x->has_ref ? x->ref[i] : NULL, .advantage = x->advantage[i]};
+        sequences[i] = (struct sequence){.ids = t->ids[i],
+                                         .n = PROMPT + t->n[i],
+                                         .first = PROMPT,
+                                         .weight = x->weight[i],
+                                         .old_logp = x->old[i],
+                                         .ref_logp = x->has_ref ? x->ref[i] : NULL,
+                                         .advantage = x->advantage[i]};
     fixture_ok(learner_gradient(t->learner, sequences, LEAVES, objective, result));
     float *g = calloc((size_t)t->p->n_params, sizeof *g);
     learner_read_gradient(t->learner, g);
@@ -188,7 +201,8 @@ static void test_on_policy(void **state) {
     free(g);
 }
 
-/* The expectation over all groups of three, with the mean of the group as baseline: since the baseline holds the
+/* The expectation over all groups of three, with the mean of the group as baseline: since the
+ * baseline holds the
  * completion itself, E[sum_i (r_i - mean r) grad logp_i] = (G - 1) grad E[r]. */
 static void test_groups(void **state) {
     struct tree *t = *state;
@@ -292,9 +306,9 @@ static void test_advantages(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_on_policy),       cmocka_unit_test(test_groups),
-        cmocka_unit_test(test_clipped),         cmocka_unit_test(test_clipped_with_kl),
-        cmocka_unit_test(test_sequence_mean),   cmocka_unit_test(test_advantages),
+        cmocka_unit_test(test_on_policy),     cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_clipped),       cmocka_unit_test(test_clipped_with_kl),
+        cmocka_unit_test(test_sequence_mean), cmocka_unit_test(test_advantages),
     };
     return cmocka_run_group_tests_name("objective", tests, tree_open, tree_close);
 }

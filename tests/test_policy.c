@@ -27,7 +27,8 @@ struct golden {
 
 static void golden_open(struct golden *g, const char *dir) {
     *g = (struct golden){0};
-    fixture_ok(safetensors_open(&g->file, arena_print(&g->arena, "%s/golden.safetensors", dir), &g->arena));
+    fixture_ok(safetensors_open(&g->file, arena_print(&g->arena, "%s/golden.safetensors", dir),
+                                &g->arena));
     for (int i = 0; i < SEQUENCES; i++) {
         g->ids[i] = golden_ints(&g->file, arena_print(&g->arena, "input_ids.%d", i), &g->n[i]);
         g->mask[i] = golden_ints(&g->file, arena_print(&g->arena, "loss_mask.%d", i), NULL);
@@ -64,10 +65,15 @@ static float *logits_of(struct policy *p, const int32_t *ids, int T) {
     op_write(s, in[0], ids, (size_t)T * 4);
     op_write(s, in[1], host, (size_t)T * 4); /* all rows: sequence 0 */
     for (int i = 0; i < T; i++) host[i] = i;
-    op_write(s, in[2], host, (size_t)T * 4); /* positions */
+    op_write(s, in[2], host, (size_t)T * 4);      /* positions */
     op_write(s, in[3], host, (size_t)blocks * 4); /* block table */
-    op_write(s, in[4], host, (size_t)T * 4); /* rows wanted from the head */
-    struct batch b = {.T = T, .S = 1, .id = in[0], .row_seq = in[1], .row_pos = in[2], .table = in[3],
+    op_write(s, in[4], host, (size_t)T * 4);      /* rows wanted from the head */
+    struct batch b = {.T = T,
+                      .S = 1,
+                      .id = in[0],
+                      .row_seq = in[1],
+                      .row_pos = in[2],
+                      .table = in[3],
                       .table_stride = blocks};
     policy_forward(p, &tape, &b, &kv);
     head_gather(p, &head, &tape, in[4], T);
@@ -96,7 +102,8 @@ static void logits_equal_transformers(const char *device) {
             free(expected);
             free(logits);
         }
-        print_message("%s on %s: largest difference of logits %.1e\n", FIXTURES[f], s->ops->name, worst);
+        print_message("%s on %s: largest difference of logits %.1e\n", FIXTURES[f], s->ops->name,
+                      worst);
         assert_true(worst < LOGIT_TOLERANCE);
         policy_close(p);
         golden_close(&g);
@@ -125,7 +132,8 @@ static struct learner_result golden_gradient(struct learner *l, const struct gol
         if (g->n[i] < 2) continue;
         weight[n] = calloc((size_t)g->n[i], sizeof(float));
         for (int t = 1; t < g->n[i]; t++) weight[n][t - 1] = (float)g->mask[i][t] / (float)targets;
-        sequences[n] = (struct sequence){.ids = g->ids[i], .n = (int)g->n[i], .first = 1, .weight = weight[n]};
+        sequences[n] =
+            (struct sequence){.ids = g->ids[i], .n = (int)g->n[i], .first = 1, .weight = weight[n]};
         n++;
     }
     struct learner_result r;
@@ -153,10 +161,10 @@ static void test_gradients(void **state) {
         golden_open(&g, FIXTURES[f]);
         struct policy *p = fixture_policy(FIXTURES[f], s);
         struct learner *l;
-        fixture_ok(learner_open(&l, p, &(struct learner_config){.micro_tokens = 60,
-                                                                .max_positions = 100,
-                                                                .grad_shards = 2,
-                                                                .moments = true}));
+        fixture_ok(learner_open(
+            &l, p,
+            &(struct learner_config){
+                .micro_tokens = 60, .max_positions = 100, .grad_shards = 2, .moments = true}));
         golden_gradient(l, &g);
         float *gradient = calloc((size_t)p->n_params, sizeof *gradient);
         learner_read_gradient(l, gradient);
@@ -172,12 +180,14 @@ static void test_gradients(void **state) {
                 scale = fmax(scale, fabs(expected[k]));
             }
             if (difference > GRADIENT_TOLERANCE * scale + 1e-7)
-                print_error("%s: %s differs by %.2e of %.2e\n", FIXTURES[f], t->name, difference, scale);
+                print_error("%s: %s differs by %.2e of %.2e\n", FIXTURES[f], t->name, difference,
+                            scale);
             assert_true(difference <= GRADIENT_TOLERANCE * scale + 1e-7);
             worst = fmax(worst, scale > 0 ? difference / scale : 0);
             free(expected);
         }
-        print_message("%s: %d gradients, largest relative difference %.1e\n", FIXTURES[f], p->n_parameters, worst);
+        print_message("%s: %d gradients, largest relative difference %.1e\n", FIXTURES[f],
+                      p->n_parameters, worst);
         free(gradient);
         learner_close(l);
         policy_close(p);
@@ -198,9 +208,12 @@ static void test_greedy(void **state) {
         int32_t *prompt = golden_ints(&g.file, "greedy.prompt", &n_prompt);
         int32_t *expected = golden_ints(&g.file, "greedy.ids", &n);
         struct engine *e;
-        fixture_ok(engine_open(&e, p, &(struct engine_config){.max_batch = 2, .max_positions = 64,
-                                                             .share_prefix = true}));
-        struct request q = {.prompt = prompt, .n_prompt = (int)n_prompt, .n_samples = 1,
+        fixture_ok(engine_open(
+            &e, p,
+            &(struct engine_config){.max_batch = 2, .max_positions = 64, .share_prefix = true}));
+        struct request q = {.prompt = prompt,
+                            .n_prompt = (int)n_prompt,
+                            .n_samples = 1,
                             .sampling = {.temperature = 0, .top_p = 1, .max_new = (int)n}};
         struct completion c;
         fixture_ok(engine_run(e, &q, 1, &g.arena, &c, NULL, NULL, NULL));
@@ -240,8 +253,9 @@ static void test_save_and_load(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits_ref), cmocka_unit_test(test_logits_cpu), cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_greedy),     cmocka_unit_test(test_save_and_load),
+        cmocka_unit_test(test_logits_ref),    cmocka_unit_test(test_logits_cpu),
+        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_save_and_load),
     };
     return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
 }
