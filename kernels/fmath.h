@@ -47,8 +47,8 @@ static inline float fmath_float(uint32_t bits) {
 #define FMATH_LOG_C9 0x1.055ec6p-3f
 #define FMATH_LOG_C10 -0x1.38c9dep-4f
 
-/* e^x within 1.02 ulp (every float was compared); exp(0) = 1 exactly; +inf on overflow, +0 where the result would not be normal,
- * NaN for NaN. x = n ln 2 + r, so e^x = 2^n e^r. */
+/* e^x within 1.02 ulp (every float was compared); exp(0) = 1 exactly; +inf on overflow, +0 where the
+ * result would not be normal, NaN for NaN. x = n ln 2 + r, so e^x = 2^n e^r. */
 static inline float fmath_exp(float x) {
     float shifted = fmaf(x, FMATH_LOG2E, FMATH_ROUND);
     float n = shifted - FMATH_ROUND;
@@ -66,8 +66,9 @@ static inline float fmath_exp(float x) {
     return x == x ? y : x;
 }
 
-/* ln x within 0.86 ulp (likewise); log(1) = +0 exactly; -inf for zeros and subnormals, +inf for +inf, NaN for
- * negative numbers and NaN. x = 2^e (1+f) with 1+f nearest to one, so ln x = e ln 2 + log(1+f). */
+/* ln x within 0.86 ulp (likewise); log(1) = +0 exactly; -inf for zeros and subnormals, +inf for +inf,
+ * NaN for negative numbers and NaN. x = 2^e (1+f) with 1+f nearest to one, so
+ * ln x = e ln 2 + log(1+f). */
 static inline float fmath_log(float x) {
     uint32_t shifted = fmath_bits(x) - FMATH_SQRT_HALF;
     float e = (float)((int32_t)shifted >> 23);
