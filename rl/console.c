@@ -1,9 +1,10 @@
 #include "rl/console.h"
 
+#include "base/clock.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { BAR_WIDTH = 28, REDRAWS_A_SECOND = 8 };
@@ -26,18 +27,16 @@ static bool terminal_is_utf8(void) {
 struct console console_open(const struct console_config *config, int64_t steps) {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
     bool dumb = term && strcmp(term, "dumb") == 0;
-    struct console c = {.out = stdout, .steps = steps, .wide = terminal_is_utf8()};
+    struct console c = {.out = stdout,
+                        .steps = steps,
+                        .wide = terminal_is_utf8(),
+                        .began = clock_seconds(),
+                        .first = -1};
     if (strcmp(config->console, "verl") == 0) c.style = CONSOLE_VERL;
     if (strcmp(config->console, "quiet") == 0) c.style = CONSOLE_QUIET;
     if (c.style == CONSOLE_LINE && isatty(STDERR_FILENO) && !dumb) c.terminal = stderr;
     c.color = isatty(STDOUT_FILENO) && !dumb && !(no_color && *no_color);
     return c;
-}
-
-static double monotonic_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static const char *bold(const struct console *c) { return c->color ? "\033[1m" : ""; }
@@ -141,11 +140,8 @@ static void print_verl(const struct console *c, int64_t step, const struct metri
 }
 
 void console_step(struct console *c, int64_t step, const struct metrics *m) {
-    double seconds = metrics_get(m, "timing_s/step");
-    if (seconds > 0)
-        c->step_seconds = c->step_seconds > 0 ? 0.8 * c->step_seconds + 0.2 * seconds : seconds;
     clear_bar(c);
-    if (c->style == CONSOLE_LINE) print_line(c, step, m);
+    if (c->style == CONSOLE_LINE && step > 0) print_line(c, step, m);
     if (c->style == CONSOLE_VERL) print_verl(c, step, m);
     fflush(c->out);
 }
@@ -170,9 +166,11 @@ void console_evaluation(struct console *c, int64_t step, const char *name,
     fflush(c->out);
 }
 
-static void print_eta(const struct console *c, double left) {
-    if (c->step_seconds <= 0) return;
-    long seconds = lround(left * c->step_seconds);
+/* The time left at the pace so far, once a step has passed. */
+static void print_time_left(const struct console *c, int64_t step, double now) {
+    if (step <= c->first) return;
+    double pace = (now - c->began) / (double)(step - c->first);
+    long seconds = lround(pace * (double)(c->steps - step + 1));
     if (seconds >= 3600)
         fprintf(c->terminal, "  %ld:%02ld:%02ld left", seconds / 3600, seconds / 60 % 60,
                 seconds % 60);
@@ -181,16 +179,17 @@ static void print_eta(const struct console *c, double left) {
 
 void console_progress(struct console *c, int64_t step, const char *what, double done) {
     if (!c->terminal || c->steps < 1) return;
-    double now = monotonic_seconds();
+    double now = clock_seconds();
+    if (c->first < 0) c->first = step;
     if (c->drawn != 0 && now - c->drawn < 1.0 / REDRAWS_A_SECOND) return;
-    double finished = step > 0 ? (double)(step - 1) : 0;
-    int filled = (int)(BAR_WIDTH * finished / (double)c->steps);
+    int64_t finished = step > 0 ? step - 1 : 0;
+    int filled = (int)(BAR_WIDTH * finished / c->steps);
     fputs("\r\033[K", c->terminal);
     for (int i = 0; i < BAR_WIDTH; i++)
         fputs(i < filled ? (c->wide ? "━" : "=") : (c->wide ? "┄" : "."), c->terminal);
     fprintf(c->terminal, "  step %lld/%lld  %s %.0f%%", (long long)step, (long long)c->steps, what,
             100 * done);
-    print_eta(c, (double)c->steps - finished);
+    print_time_left(c, step, now);
     fflush(c->terminal);
     c->drawn = now;
 }

@@ -21,8 +21,9 @@ struct console {
     bool color;
     bool wide; /* the terminal speaks UTF-8 */
     int64_t steps;
-    double step_seconds; /* smoothed; 0: not known yet */
-    double drawn;        /* when the bar was last drawn, monotonic seconds; 0: it is not shown */
+    double began;  /* on the clock of base/clock.h */
+    int64_t first; /* the first step whose progress was shown; -1: none yet */
+    double drawn;  /* when the bar was last drawn; 0: it is not shown */
 };
 
 /* A console for a run of `steps` steps that prints to stdout and stderr. */
@@ -34,7 +35,8 @@ struct console_row {
 };
 void console_banner(struct console *c, const char *title, const struct console_row *rows, size_t n);
 
-/* The line of a finished step. Shows what the metrics have (see rl/metrics.h). */
+/* The line of a finished step: what the metrics have of it (see rl/metrics.h). Step 0 trains nothing and
+ * gets no line for people. */
 void console_step(struct console *c, int64_t step, const struct metrics *m);
 
 /* The line of an evaluation of the split `name`; summary as in struct evaluation (rl/store.h). */
