@@ -45,8 +45,8 @@ static status refuse(const struct run *r, const char *difference) {
                 "%s holds a run of another config (%s); choose another out=", r->dir, difference);
 }
 
-/* Only the run that began here may go on here. One that recorded nothing, because its model or its first prompt
- * was refused, has not begun. */
+/* Only the run that began here may go on here. One that recorded nothing, because its model or its
+ * first prompt was refused, has not begun. */
 static status check_identity(struct run *r, const struct run_plan *plan, struct arena *arena) {
     struct store_run there;
     TRY(store_get_run(r->store, arena, &there));
