@@ -192,6 +192,7 @@ static void record_update(struct trainer *t, int64_t step, const struct loss_sum
     metrics_set(m, "actor/grad_norm", s->grad_norm / updates);
     metrics_set(m, "actor/lr", optim_rate(t->config->optim, step, t->config->steps));
     metrics_set(m, "actor/updates", (double)s->updates);
+    metrics_set(m, "actor/tokens", (double)s->tokens);
     metrics_set(m, "training/rollout_probs_diff_max", s->probs_diff_max);
 }
 
