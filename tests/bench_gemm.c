@@ -38,36 +38,30 @@ static float *floats(buf b) { return (float *)(void *)b.addr; }
 static void run_blas(const void *context) {
     const struct product *p = context;
     const struct gemm *g = &p->gemm;
-    float *x = floats(g->x), *y = floats(g->y), *w = floats(p->w);
-    int T = g->T, N = g->N, K = g->K;
-    if (p->kind == NT) p->blas(ROW_MAJOR, PLAIN, TRANSPOSED, T, N, K, 1, x, K, w, K, 0, y, N);
-    else if (p->kind == NN) p->blas(ROW_MAJOR, PLAIN, PLAIN, T, K, N, 1, y, N, w, K, 0, x, K);
-    else p->blas(ROW_MAJOR, TRANSPOSED, PLAIN, N, K, T, 1, y, N, x, K, 1, w, K);
+    int T = g->T / g->M, N = g->N, K = g->K;
+    for (int64_t m = 0; m < g->M; m++) {
+        float *x = floats(g->x) + m * T * K, *y = floats(g->y) + m * T * N;
+        float *w = floats(p->w) + m * N * K;
+        if (p->kind == NT) p->blas(ROW_MAJOR, PLAIN, TRANSPOSED, T, N, K, 1, x, K, w, K, 0, y, N);
+        else if (p->kind == NN) p->blas(ROW_MAJOR, PLAIN, PLAIN, T, K, N, 1, y, N, w, K, 0, x, K);
+        else p->blas(ROW_MAJOR, TRANSPOSED, PLAIN, N, K, T, 1, y, N, x, K, 1, w, K);
+    }
 }
 
-static void bench_product(struct bench *b, sgemm *blas, enum kind kind, int T, int N, int K) {
-    static const char *const names[] = {"nt", "nn", "tn"};
-    struct stream *s = b->stream;
-    buf x = bench_floats(b, (size_t)T * (size_t)K), y = bench_floats(b, (size_t)T * (size_t)N);
-    buf w = bench_floats(b, (size_t)N * (size_t)K), packed;
-    struct product p = {.kind = kind, .stream = s, .blas = blas, .w = w};
-    p.gemm =
-        (struct gemm){.y = y, .x = x, .w = w, .T = T, .N = N, .K = K, .ldy = N, .ldx = K, .M = 1};
-    if (kind == NT) {
-        packed = bench_floats(b, op_pack_size(s, N, K) / 4);
-        op_pack(s, packed, w, 1, N, K, 0);
-        p.gemm.w = packed;
-        p.gemm.packed = true;
-    }
-    struct contender contenders[] = {{run_fma, s}, {run_ours, &p}, {run_blas, &p}};
-    double seconds[3], flop = 2.0 * T * N * K;
-    measure(contenders, blas ? 3 : 2, seconds);
-    double peak = FMA_FLOP / seconds[0] * 1e-9, ours = flop / seconds[1] * 1e-9;
-    printf("%s %5d %5d %5d %8.1f %8.1f %7.0f%%", names[kind], T, N, K, peak, ours,
+static const char *const kind_names[] = {"nt", "nn", "tn"};
+
+static void report(struct bench *b, const struct product *p, const double *seconds) {
+    const struct gemm *g = &p->gemm;
+    int M = g->M, T = g->T / M, N = g->N, K = g->K;
+    double flop = 2.0 * g->T * N * K, peak = FMA_FLOP / seconds[0] * 1e-9;
+    double ours = flop / seconds[1] * 1e-9;
+    const char *kind = kind_names[p->kind];
+    printf("%s %4d %5d %5d %5d %8.1f %8.1f %7.0f%%", kind, M, T, N, K, peak, ours,
            100 * ours / peak);
-    json_t *row = json_pack("{ss si si si sf sf sf}", "product", names[kind], "T", T, "N", N, "K",
-                            K, "gflops", ours, "peak_gflops", peak, "share_of_peak", ours / peak);
-    if (blas) {
+    json_t *row =
+        json_pack("{ss si si si si sf sf sf}", "product", kind, "M", M, "T", T, "N", N, "K", K,
+                  "gflops", ours, "peak_gflops", peak, "share_of_peak", ours / peak);
+    if (p->blas) {
         double theirs = flop / seconds[2] * 1e-9;
         printf(" %9.1f %8.2f", theirs, ours / theirs);
         json_object_set_new(row, "openblas_gflops", json_real(theirs));
@@ -75,27 +69,62 @@ static void bench_product(struct bench *b, sgemm *blas, enum kind kind, int T, i
     }
     printf("\n");
     bench_row(b, row);
-    op_free(s, x);
-    op_free(s, y);
-    op_free(s, w);
-    if (kind == NT) op_free(s, packed);
+}
+
+/* M matrices [N, K], T rows for each of them. */
+static void bench_product(struct bench *b, sgemm *blas, enum kind kind, int M, int T, int N,
+                          int K) {
+    struct stream *s = b->stream;
+    size_t rows = (size_t)M * (size_t)T, pack = op_pack_size(s, N, K);
+    struct product p = {.kind = kind, .stream = s, .blas = blas};
+    p.w = bench_floats(b, (size_t)M * (size_t)N * (size_t)K);
+    p.gemm = (struct gemm){.y = bench_floats(b, rows * (size_t)N),
+                           .x = bench_floats(b, rows * (size_t)K),
+                           .w = p.w,
+                           .T = M * T,
+                           .N = N,
+                           .K = K,
+                           .ldy = N,
+                           .ldx = K,
+                           .M = M,
+                           .hw = (int64_t)N * K};
+    int32_t offsets[EXPERTS_MAX + 1];
+    for (int m = 0; m <= M; m++) offsets[m] = m * T;
+    if (M > 1) p.gemm.offsets = bench_ints(b, offsets, (size_t)M + 1);
+    buf packed = bench_floats(b, (size_t)M * pack / 4);
+    if (kind == NT) {
+        op_pack(s, packed, p.w, M, N, K, p.gemm.hw);
+        p.gemm.w = packed;
+        p.gemm.hw = (int64_t)(pack / 4);
+        p.gemm.packed = true;
+    }
+    struct contender contenders[] = {{run_fma, s}, {run_ours, &p}, {run_blas, &p}};
+    double seconds[3];
+    measure(contenders, blas ? 3 : 2, seconds);
+    report(b, &p, seconds);
+    buf used[] = {p.w, p.gemm.x, p.gemm.y, p.gemm.offsets, packed};
+    for (size_t i = 0; i < sizeof used / sizeof *used; i++) op_free(s, used[i]);
 }
 
 int main(int argc, char **argv) {
     struct bench b = bench_begin("gemm", argc, argv);
     sgemm *blas = open_blas();
     if (!blas) printf("OpenBLAS (libopenblas.so.0) is not installed: no comparison with it\n");
-    printf("      T     N     K FMA peak  GFLOP/s of peak%s\n", blas ? "  OpenBLAS    ratio" : "");
+    printf("nt: y = x w^T, w packed    nn: x = y w    tn: w += y^T x    M matrices, T rows each\n");
+    printf("      M     T     N     K FMA peak  GFLOP/s of peak%s\n",
+           blas ? "  OpenBLAS    ratio" : "");
     /* N, K of a small policy's projections and experts, then of models of 0.1 to 1.5 billion weights. */
     static const int shapes[][2] = {{96, 96},    {32, 96},   {128, 128},  {512, 128},  {576, 576},
                                     {1536, 576}, {896, 896}, {4864, 896}, {2048, 2048}};
     static const int rows[] = {1, 8, 64, 512};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
-            bench_product(&b, blas, NT, rows[k], shapes[i][0], shapes[i][1]);
+            bench_product(&b, blas, NT, 1, rows[k], shapes[i][0], shapes[i][1]);
     for (enum kind kind = NN; kind <= TN; kind++)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
             for (int T = 64; T <= 512; T *= 8)
-                bench_product(&b, blas, kind, T, shapes[i][0], shapes[i][1]);
+                bench_product(&b, blas, kind, 1, T, shapes[i][0], shapes[i][1]);
+    for (enum kind kind = NT; kind <= TN; kind++) /* eight experts: 64 tokens and 512, two each */
+        for (int T = 16; T <= 128; T *= 8) bench_product(&b, blas, kind, 8, T, 128, 96);
     return bench_end(&b);
 }
