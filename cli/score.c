@@ -51,12 +51,15 @@ static status score_row(const struct reward *reward, json_t *row, const char *wh
                         struct arena *arena) {
     struct problem problem;
     struct span completion, prompt = SPAN("");
+    int64_t n_tokens = 0;
     enum finish_reason finish = FINISH_STOP;
     TRY(problem_row_read(row, where, arena, &problem));
     TRY(json_get_string(row, where, "completion", &completion));
     TRY(json_maybe_string(row, where, "prompt", &prompt));
     TRY(read_finish(row, where, &finish));
-    struct verdict v = reward_judge(reward, &problem, prompt, completion, 0, finish);
+    TRY(json_maybe_int(row, where, "n_tokens", 0, INT32_MAX, &n_tokens));
+    if (reward_needs_tokens(reward)) TRY(json_get_int(row, where, "n_tokens", 0, INT32_MAX, &n_tokens));
+    struct verdict v = reward_judge(reward, &problem, prompt, completion, (int)n_tokens, finish);
     if (strcmp(v.verdict, "no_gold") == 0)
         return fail(
             EXIT_BAD_DATA,

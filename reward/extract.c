@@ -42,7 +42,7 @@ bool extract_answer(struct span completion, struct span *answer) {
     return found;
 }
 
-static bool is_blank(int32_t c) {
+bool extract_is_blank(int32_t c) {
     return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1C && c <= 0x1F) || c == 0x85 ||
            c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
            c == 0x202F || c == 0x205F || c == 0x3000;
@@ -59,12 +59,12 @@ struct span extract_trim(struct span s) {
     int32_t code;
     while (s.n) {
         size_t length = utf8_next(s, 0, &code);
-        if (!is_blank(code)) break;
+        if (!extract_is_blank(code)) break;
         s = span_slice(s, length, s.n);
     }
     while (s.n) {
         size_t at = last_character(s);
-        if (utf8_next(s, at, &code) != s.n - at || !is_blank(code)) break;
+        if (utf8_next(s, at, &code) != s.n - at || !extract_is_blank(code)) break;
         s.n = at;
     }
     return s;

@@ -1,6 +1,11 @@
 #include "reward/judge_format.h"
 
+#include "base/arena.h"
 #include "reward/extract.h"
+
+#include <stdlib.h>
+
+static const size_t NOT_FOUND = (size_t)-1;
 
 /* How often each tag stands in a text, and where first. */
 struct tag_count {
@@ -41,6 +46,50 @@ bool judge_format(struct span prompt, struct span completion, enum finish_reason
            c.end[TAG_ANSWER] <= c.begin[TAG_END_ANSWER] &&
            !is_blank(completion, c.end[TAG_ANSWER], c.begin[TAG_END_ANSWER]) &&
            is_blank(completion, c.end[TAG_END_ANSWER], completion.n);
+}
+
+/* The <think> that the prompt ends in, with the white space after it, and the completion; malloced. */
+static struct span whole_text(struct span prompt, struct span completion, char **owned) {
+    *owned = NULL;
+    if (!opens_thinking(prompt)) return completion;
+    size_t from = span_find_last(prompt, extract_tag_text(TAG_THINK));
+    struct span head = span_slice(prompt, from, prompt.n);
+    *owned = memory_new(head.n + completion.n, 1);
+    memcpy(*owned, head.p, head.n);
+    if (completion.n) memcpy(*owned + head.n, completion.p, completion.n);
+    return (struct span){*owned, head.n + completion.n};
+}
+
+static bool is_trl(struct span text) {
+    const struct span think = extract_tag_text(TAG_THINK);
+    return span_starts(text, think) && span_find(text, think, think.n) == NOT_FOUND &&
+           span_find(text, extract_tag_text(TAG_END_THINK), think.n) != NOT_FOUND;
+}
+
+/* The first place where the middle stands leaves the most room for the end, so no other need be tried. */
+static bool is_open_r1(struct span text) {
+    const struct span begin = SPAN("<think>\n"), middle = SPAN("\n</think>\n<answer>\n"),
+                      end = SPAN("\n</answer>");
+    if (!span_starts(text, begin)) return false;
+    size_t at = span_find(text, middle, begin.n);
+    if (at == NOT_FOUND) return false;
+    for (at += middle.n; (at = span_find(text, end, at)) != NOT_FOUND; at++)
+        if (at + end.n == text.n || text.p[at + end.n] == '\n') return true;
+    return false;
+}
+
+bool judge_format_trl(struct span prompt, struct span completion) {
+    char *owned;
+    bool good = is_trl(whole_text(prompt, completion, &owned));
+    free(owned);
+    return good;
+}
+
+bool judge_format_open_r1(struct span prompt, struct span completion) {
+    char *owned;
+    bool good = is_open_r1(whole_text(prompt, completion, &owned));
+    free(owned);
+    return good;
 }
 
 double judge_tags(struct span prompt, struct span completion) {

@@ -6,10 +6,10 @@
 #include "tasks/finish.h"
 #include "tasks/problem.h"
 
-enum { REWARD_PARTS_MAX = 8 };
+enum { REWARD_PARTS_MAX = 12 };
 
 struct verdict {
-    double score;                   /* weighted sum of the parts: what GRPO compares */
+    double score;                   /* of the parts, weighted, gated and bounded: what GRPO compares */
     double parts[REWARD_PARTS_MAX]; /* unweighted, in the order of reward_part_name */
     bool correct;                   /* the answer is right: what accuracy, pass@k count */
     const char *verdict;            /* static text: equal, different, unparsed, no_answer, ... */
@@ -25,6 +25,9 @@ void reward_close(struct reward *r);
 
 int reward_parts(const struct reward *r);
 const char *reward_part_name(const struct reward *r, int part);
+
+/* Whether a part looks at n_tokens. */
+bool reward_needs_tokens(const struct reward *r);
 
 /* Judges one completion. `prompt` and `completion` are the texts as the policy saw and wrote them
  * (special tokens left out). Never fails: what cannot be read scores as such. Bounded by work. */

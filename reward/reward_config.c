@@ -1,21 +1,64 @@
 #include "reward/reward_config.h"
 
+#include "reward/judge_language.h"
+#include "reward/judge_repetition.h"
 #include "reward/rules.h"
 
 #define T struct reward_config
 
+/* A part's gate. */
+#define GATE(part)                                                                                 \
+    CONFIG_ENUM(T, part##_gate, "reward." #part ".gate", "none", REWARD_GATES, SEMANTIC,           \
+                "count the " #part " part only where this part is above 0")
+
 const struct config_key reward_keys[] = {
     CONFIG_ENUM(T, rule, "reward.rule", "auto", REWARD_RULES, SEMANTIC,
                 "how answers are judged; auto chooses by the problem"),
+    CONFIG_FLOAT(T, min, "reward.min", "-1e9", -1e9, 1e9, SEMANTIC,
+                 "the lowest score: a sum below it counts as it"),
+    CONFIG_FLOAT(T, max, "reward.max", "1e9", -1e9, 1e9, SEMANTIC,
+                 "the highest score: a sum above it counts as it"),
     CONFIG_FLOAT(T, answer_weight, "reward.answer.weight", "1", 0, 1000, SEMANTIC,
                  "weight of the answer rule's score"),
-    CONFIG_FLOAT(T, format_weight, "reward.format.weight", "0", 0, 1000, SEMANTIC,
-                 "weight of keeping the format <think>...</think><answer>...</answer>"),
-    CONFIG_FLOAT(T, tags_weight, "reward.tags.weight", "0", 0, 1000, SEMANTIC,
-                 "weight of the share of the tags that stand exactly once"),
+    GATE(answer),
     CONFIG_ENUM(T, countdown_compat, "reward.countdown.compat", "strict", "strict|tinyzero",
                 SEMANTIC,
                 "Countdown's scale: strict 1 or 0; tinyzero 1, 0.1 for a wrong answer, 0 for none"),
+    CONFIG_STRING(
+        T, regex_pattern, "reward.regex.pattern", "", SEMANTIC,
+        "PCRE2 pattern that finds the answer, for reward.rule=regex; the last match counts"),
+    CONFIG_INT(T, regex_capture, "reward.regex.capture", "1", 0, 1000, SEMANTIC,
+               "the pattern's group that must equal the gold; 0: the whole match"),
+    CONFIG_FLOAT(T, format_weight, "reward.format.weight", "0", 0, 1000, SEMANTIC,
+                 "weight of keeping the format <think>...</think><answer>...</answer>"),
+    GATE(format),
+    CONFIG_ENUM(T, format_preset, "reward.format.preset", "r1", "r1|trl|open_r1", SEMANTIC,
+                "what counts as the format: R1's template, TRL's or Open R1's pattern"),
+    CONFIG_FLOAT(T, tags_weight, "reward.tags.weight", "0", 0, 1000, SEMANTIC,
+                 "weight of the share of the tags that stand exactly once"),
+    GATE(tags),
+    CONFIG_FLOAT(T, length_weight, "reward.length.weight", "0", -1000, 1000, SEMANTIC,
+                 "weight of the share of reward.length.max that a completion has; negative: "
+                 "shorter is better"),
+    GATE(length),
+    CONFIG_INT(T, length_max, "reward.length.max", "0", 0, 1 << 24, SEMANTIC,
+               "tokens of the longest completion, for length and overlong: the run's "
+               "rollout.max_new_tokens"),
+    CONFIG_FLOAT(T, overlong_weight, "reward.overlong.weight", "0", 0, 1000, SEMANTIC,
+                 "weight of DAPO's soft punishment of long completions, which is in [-1, 0]"),
+    GATE(overlong),
+    CONFIG_INT(T, overlong_buffer, "reward.overlong.buffer", "0", 0, 1 << 24, SEMANTIC,
+               "tokens before reward.length.max over which the punishment grows"),
+    CONFIG_FLOAT(T, repetition_weight, "reward.repetition.weight", "0", -1000, 1000, SEMANTIC,
+                 "weight of the share of repeated n-grams; negative: a punishment"),
+    GATE(repetition),
+    CONFIG_INT(T, repetition_n, "reward.repetition.n", "4", 1, REPETITION_N_MAX, SEMANTIC,
+               "words of an n-gram"),
+    CONFIG_FLOAT(T, language_weight, "reward.language.weight", "0", -1000, 1000, SEMANTIC,
+                 "weight of the share of words in the target language"),
+    GATE(language),
+    CONFIG_ENUM(T, language_target, "reward.language.target", "english", LANGUAGES, SEMANTIC,
+                "the language, or the group of scripts, to be written in"),
     CONFIG_END,
 };
 

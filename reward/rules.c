@@ -4,6 +4,10 @@
 #include "reward/judge_countdown.h"
 #include "reward/judge_format.h"
 #include "reward/judge_integer.h"
+#include "reward/judge_language.h"
+#include "reward/judge_length.h"
+#include "reward/judge_regex.h"
+#include "reward/judge_repetition.h"
 
 /* ---- answer rules ---- */
 
@@ -59,17 +63,38 @@ static struct judgement exact(const struct reward_config *config, const struct a
     return j;
 }
 
+static struct judgement regex(const struct reward_config *config, const struct attempt *a) {
+    (void)config;
+    struct judgement j = {.verdict = "no_gold"};
+    if (!has_gold(a->problem)) return j;
+    enum regex_verdict v = judge_regex(a->regex, a->completion, a->problem->gold, &j.answer);
+    j.correct = v == REGEX_EQUAL;
+    j.score = j.correct;
+    j.verdict = regex_verdict_name(v);
+    return j;
+}
+
+/* For rules that are only taken when they are named. */
+static bool never(const struct problem *problem) {
+    (void)problem;
+    return false;
+}
+
 const struct answer_rule answer_rules[] = {
     {"countdown", has_numbers, countdown},
     {"arithmetic", is_arithmetic, arithmetic},
     {"exact", has_gold, exact},
+    {"regex", never, regex},
     {0},
 };
 
 /* ---- traits ---- */
 
 static double format(const struct reward_config *config, const struct attempt *a) {
-    (void)config;
+    if (strcmp(config->format_preset, "trl") == 0)
+        return judge_format_trl(a->prompt, a->completion);
+    if (strcmp(config->format_preset, "open_r1") == 0)
+        return judge_format_open_r1(a->prompt, a->completion);
     return judge_format(a->prompt, a->completion, a->finish);
 }
 
@@ -78,8 +103,34 @@ static double tags(const struct reward_config *config, const struct attempt *a) 
     return judge_tags(a->prompt, a->completion);
 }
 
+static double length(const struct reward_config *config, const struct attempt *a) {
+    return judge_length(a->n_tokens, (double)config->length_max);
+}
+
+static double overlong(const struct reward_config *config, const struct attempt *a) {
+    return judge_overlong(a->n_tokens, (double)config->length_max, (double)config->overlong_buffer);
+}
+
+static double repetition(const struct reward_config *config, const struct attempt *a) {
+    return judge_repetition(a->completion, (int)config->repetition_n);
+}
+
+static double language(const struct reward_config *config, const struct attempt *a) {
+    return judge_language(a->completion, config->language_target);
+}
+
+#define TRAIT(name, always)                                                                        \
+    {                                                                                              \
+#name, offsetof(struct reward_config, name##_weight),                                      \
+            offsetof(struct reward_config, name##_gate), always, name                              \
+    }
+
 const struct trait traits[] = {
-    {"format", offsetof(struct reward_config, format_weight), format},
-    {"tags", offsetof(struct reward_config, tags_weight), tags},
+    TRAIT(format, true),
+    TRAIT(tags, true),
+    TRAIT(length, false),
+    TRAIT(overlong, false),
+    TRAIT(repetition, false),
+    TRAIT(language, false),
     {0},
 };

@@ -4,7 +4,8 @@
  *   table that applies to the problem. Its score is the part "answer" of the reward.
  * - every trait gives a part of its own, such as "format", whatever the problem.
  *
- * The score of a completion is the sum of the parts, each times its weight.
+ * The score of a completion is the sum of the parts, each times its weight; a part whose gate names another
+ * part counts only where that one is above 0; the sum is then brought into [reward.min, reward.max].
  *
  * To add a reward: write reward/judge_NAME.{h,c} with a function that turns texts into a verdict; add a row
  * to the table in rules.c (an answer rule also to REWARD_RULES, at its place in the order); give what it
@@ -16,7 +17,10 @@
 #include "reward/reward_config.h"
 
 /* The choices of reward.rule: auto, and the answer rules in the order of the table. */
-#define REWARD_RULES "auto|countdown|arithmetic|exact"
+#define REWARD_RULES "auto|countdown|arithmetic|exact|regex"
+
+/* The choices of a gate: parts that are above 0 where something was done right. */
+#define REWARD_GATES "none|answer|format|tags|language"
 
 /* What is judged. */
 struct attempt {
@@ -24,6 +28,7 @@ struct attempt {
     struct span prompt, completion;
     int n_tokens;
     enum finish_reason finish;
+    const struct regex *regex; /* reward.regex.pattern, compiled; NULL when it is empty */
 };
 
 struct judgement {
@@ -42,6 +47,8 @@ struct answer_rule {
 struct trait {
     const char *name; /* NULL ends the table */
     size_t weight;    /* offset of the weight, a double, in struct reward_config */
+    size_t gate;      /* offset of the gate, a text, there */
+    bool always;      /* measured and logged whatever its weight; the others only when they count */
     double (*score)(const struct reward_config *config, const struct attempt *attempt);
 };
 

@@ -44,15 +44,19 @@ static void bench(const struct reward *reward, size_t thinking, int rounds) {
 }
 
 int main(void) {
-    const struct reward_config config = {
-        .rule = "countdown", .answer_weight = 1, .countdown_compat = "strict"};
+    struct arena arena = {0};
+    struct reward_config settings;
+    const struct config_fragment fragments[] = {{reward_keys, &settings}, {NULL, NULL}};
+    struct config config = {fragments, NULL, &arena};
+    config_defaults(&config);
     struct reward *reward;
-    status s = reward_open(&reward, &config);
+    status s = reward_open(&reward, &settings);
     REQUIRE(!s);
     bench(reward, 0, ROUNDS);
     bench(reward, 200, ROUNDS);
     bench(reward, 4096, ROUNDS / 10);
     bench(reward, 256 * 1024, ROUNDS / 1000);
     reward_close(reward);
+    arena_free(&arena);
     return 0;
 }

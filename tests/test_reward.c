@@ -338,6 +338,63 @@ static void test_parts(void **state) {
     judge_close(&j);
 }
 
+/* A part counts only where its gate is above 0; the sum stays in bounds; parts are logged as they were. */
+static void test_gates(void **state) {
+    (void)state;
+    static const char good[] = "<think>a</think><answer>25+3*4</answer>", bare[] = "<answer>25+3*4</answer>";
+    struct judge j;
+    judge_open(&j, (const char *[]){"reward.answer.gate", "format", "reward.tags.weight", "1", NULL});
+    assert_true(judge_text(&j, &COUNTDOWN, "", good).score == 2);
+    struct verdict v = judge_text(&j, &COUNTDOWN, "", bare);
+    assert_true(v.score == 0.5 && v.parts[0] == 1 && v.correct);
+    judge_close(&j);
+    judge_open(&j, (const char *[]){"reward.repetition.weight", "-2", "reward.repetition.n", "1",
+                                    "reward.repetition.gate", "language", "reward.min", "-0.5",
+                                    "reward.max", "0.75", NULL});
+    assert_int_equal(reward_parts(j.reward), 5); /* the gate is measured too, though it has no weight */
+    assert_string_equal(reward_part_name(j.reward, 3), "repetition");
+    assert_string_equal(reward_part_name(j.reward, 4), "language");
+    assert_true(judge_text(&j, &COUNTDOWN, "", good).score == 0.75);
+    assert_true(judge_text(&j, &COUNTDOWN, "", "7 7 7 7").score == 0);
+    v = judge_text(&j, &COUNTDOWN, "", "hm hm hm hm");
+    assert_true(v.score == -0.5 && v.parts[3] == 0.75 && v.parts[4] == 1);
+    judge_close(&j);
+}
+
+/* Settings that contradict one another are refused when the judge is opened. */
+static void test_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *key, *value, *sentence;
+    } cases[] = {
+        {"reward.min", "1e9", NULL},
+        {"reward.max", "-1e9", NULL},
+        {"reward.length.weight", "1", "reward.length.max=0"},
+        {"reward.overlong.weight", "1", "reward.length.max=0"},
+        {"reward.overlong.buffer", "1", "above reward.length.max=0"},
+        {"reward.rule", "regex", "needs a pattern"},
+        {"reward.regex.pattern", "(", "reward.regex.pattern"},
+        {"reward.regex.pattern", "a", "has 0 groups"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct arena arena = {0};
+        struct reward_config settings;
+        struct reward *reward;
+        const struct config_fragment fragments[] = {{reward_keys, &settings}, {NULL, NULL}};
+        struct config c = {fragments, NULL, &arena};
+        config_defaults(&c);
+        expect_ok(config_set(&c, cases[i].key, cases[i].value, "test"));
+        status s = reward_open(&reward, &settings);
+        if (cases[i].sentence) {
+            expect_failure(s, EXIT_BAD_CONFIG, cases[i].sentence);
+        } else {
+            expect_ok(s);
+            reward_close(reward);
+        }
+        arena_free(&arena);
+    }
+}
+
 static void test_rules(void **state) {
     (void)state;
     const struct problem addition = {.id = "a", .source = "addition", .gold = SPAN("46")},
@@ -354,6 +411,10 @@ static void test_rules(void **state) {
     judge_open(&j, (const char *[]){"reward.rule", "exact", NULL});
     assert_false(judge_text(&j, &addition, "", "<answer>046</answer>").correct);
     assert_string_equal(judge_text(&j, &COUNTDOWN, "", "<answer>1</answer>").verdict, "no_gold");
+    judge_close(&j);
+    judge_open(&j, (const char *[]){"reward.rule", "regex", "reward.regex.pattern", "is (\\w+)", NULL});
+    assert_true(judge_text(&j, &words, "", "It is Rome. No, it is Paris.").correct);
+    assert_string_equal(judge_text(&j, &COUNTDOWN, "", "is 1").verdict, "no_gold");
     judge_close(&j);
     judge_open(&j, (const char *[]){"reward.rule", "countdown", NULL});
     assert_string_equal(judge_text(&j, &addition, "", "<answer>46</answer>").verdict, "no_gold");
@@ -560,6 +621,8 @@ int main(void) {
         cmocka_unit_test(test_extract),
         cmocka_unit_test(test_scales),
         cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_rules),
         cmocka_unit_test(test_format),
         cmocka_unit_test(test_tags),
