@@ -140,8 +140,8 @@ struct attention_backward {
 /* Chooses A of E experts for each row; ties go to the lower id; ids come out ascending within a row.
  * softmax: s = softmax(logits) (exact max; sum by lane tree). sigmoid (DeepSeek-V3, arXiv 2412.19437
  * eq. 12-16): s = 1/(1+exp(-logit)). The choice is by s, or by s + bias where there is one; with
- * n_group > 1 a group's score is the sum of its two best choices and only the topk_group best groups
- * are eligible.
+ * n_group > 1 a group's score is the sum of its two best choices, or the best one if group_max
+ * (DeepSeek-V2, arXiv 2405.04434, section 2.2.2), and only the topk_group best groups are eligible.
  * gate_a = s_a, divided by (sum of the chosen s by chain of adds, ascending id, + 1e-20) if norm_topk,
  * times scaling. With replay, ids are input and only gates are computed. */
 struct router {
@@ -151,6 +151,7 @@ struct router {
     buf bias;   /* [E], NO_BUF for none */
     int T, E, A;
     bool sigmoid, norm_topk, replay;
+    bool group_max;
     int n_group, topk_group;
     float scaling;
 };
@@ -323,6 +324,9 @@ struct ops {
     void (*copy_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
     /* y += x likewise. */
     void (*add_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
+    /* y[t] += b for T dense rows of D. backward: db += dy[t], t ascending (plain adds). */
+    void (*add_bias)(struct stream *s, buf y, buf b, int T, int D);
+    void (*add_bias_backward)(struct stream *s, buf db, buf dy, int T, int D);
     void (*scale)(struct stream *s, buf y, float a, int64_t n); /* y *= a */
     /* sums[b] = lane tree of x*x over block b of NORM_BLOCK elements; ceil(n/NORM_BLOCK) blocks.
      * A non-finite element makes its block's sum non-finite. */
@@ -388,6 +392,8 @@ status stream_open(struct stream **out, const struct stream_config *config);
 #define op_add(s, ...) ((s)->ops->add((s), __VA_ARGS__))
 #define op_copy_rows(s, ...) ((s)->ops->copy_rows((s), __VA_ARGS__))
 #define op_add_rows(s, ...) ((s)->ops->add_rows((s), __VA_ARGS__))
+#define op_add_bias(s, ...) ((s)->ops->add_bias((s), __VA_ARGS__))
+#define op_add_bias_backward(s, ...) ((s)->ops->add_bias_backward((s), __VA_ARGS__))
 #define op_scale(s, ...) ((s)->ops->scale((s), __VA_ARGS__))
 #define op_sumsq(s, ...) ((s)->ops->sumsq((s), __VA_ARGS__))
 #define op_adamw(s, ...) ((s)->ops->adamw((s), __VA_ARGS__))

@@ -170,6 +170,7 @@ struct router tape_router(const struct policy *p, int layer, const struct tape_l
                            .sigmoid = c->router_sigmoid,
                            .norm_topk = c->norm_topk,
                            .replay = replay,
+                           .group_max = !c->router_sigmoid,
                            .n_group = c->n_group,
                            .topk_group = c->topk_group,
                            .scaling = c->routed_scaling};

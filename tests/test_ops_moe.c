@@ -15,15 +15,17 @@ static const struct choice {
     bool sigmoid, norm_topk, bias;
     int n_group, topk_group;
     float scaling;
+    bool group_max;
 } choices[] = {
     {0},
-    {8, 2, false, true, false, 1, 1, 1.0f},
-    {8, 2, true, true, true, 1, 1, 1.0f},
-    {33, 5, false, false, true, 1, 1, 1.5f},
-    {64, 6, true, true, true, 8, 3, 2.5f},
-    {256, 8, true, false, false, 1, 1, 1.0f},
-    {6, 2, false, true, false, 6, 4, 1.0f},
-    {7, 7, true, true, false, 1, 1, 1.0f},
+    {8, 2, false, true, false, 1, 1, 1.0f, false},
+    {8, 2, true, true, true, 1, 1, 1.0f, false},
+    {33, 5, false, false, true, 1, 1, 1.5f, false},
+    {64, 6, true, true, true, 8, 3, 2.5f, false},
+    {256, 8, true, false, false, 1, 1, 1.0f, false},
+    {6, 2, false, true, false, 6, 4, 1.0f, false},
+    {7, 7, true, true, false, 1, 1, 1.0f, false},
+    {40, 6, false, false, false, 5, 2, 16.0f, true},
 };
 
 static struct router describe(struct world *w, int N, float spread) {
@@ -33,6 +35,7 @@ static struct router describe(struct world *w, int N, float spread) {
                        .A = c.A,
                        .sigmoid = c.sigmoid,
                        .norm_topk = c.norm_topk,
+                       .group_max = c.group_max,
                        .n_group = c.n_group,
                        .topk_group = c.topk_group,
                        .scaling = c.scaling};
@@ -136,7 +139,7 @@ static double group_score(const struct world *w, const struct exact_router *x, i
             second = s;
         }
     }
-    return best + second;
+    return x->c.group_max ? best : best + second;
 }
 
 /* An expert may be chosen when fewer than topk_group groups score clearly better than its own. */
@@ -330,19 +333,19 @@ static void expect_count(const struct world *w, int N) {
 }
 
 #define ROUTER_SIZES                                                                               \
-    {1, 7, 100, 600}, { 1, 2, 3, 4, 5, 6, 7 }
+    {1, 7, 100, 600}, { 1, 2, 3, 4, 5, 6, 7, 8 }
 #define ROW_SIZES                                                                                  \
     {1, 7, 100}, { 1, 7, 16, 33, 128, 1000 }
 
 static const struct op_case cases[] = {
     {"router", run_router, expect_router, ROUTER_SIZES, false},
-    {"router, ties", run_router_tied, expect_router_tied, {7}, {1, 2, 3, 4, 5, 6, 7}, false},
+    {"router, ties", run_router_tied, expect_router_tied, {7}, {1, 2, 3, 4, 5, 6, 7, 8}, false},
     {"router, replay", run_router_replay, expect_router_replay, {7, 100}, {1, 2, 3, 5, 7}, false},
     {"router_backward",
      run_router_backward,
      expect_router_backward,
      {1, 7, 100},
-     {1, 2, 3, 4, 5, 6, 7},
+     {1, 2, 3, 4, 5, 6, 7, 8},
      false},
     {"moe_permute", run_permute, expect_permute, {1, 7, 100, 1000}, {1}, true},
     {"moe_gather", run_gather, expect_gather, ROW_SIZES, true},

@@ -269,6 +269,30 @@ static void expect_add(const struct world *w, int N) {
         for (int d = 0; d < N; d++) near(w, 1, t, d, before(w, 0, t, d) + before(w, 1, t, d), 2, 1);
 }
 
+static void run_add_bias(struct world *w, int N) {
+    buf b = all_in(w, 1, N, N, -1, 1), y = row_inout(w, N, N, -1, 1);
+    op_add_bias(w->s, y, b, w->rows, N);
+}
+static void expect_add_bias(const struct world *w, int N) {
+    for (int64_t t = 0; t < w->T; t++)
+        for (int d = 0; d < N; d++) near(w, 1, t, d, before(w, 0, 0, d) + before(w, 1, t, d), 2, 1);
+}
+
+static void run_add_bias_backward(struct world *w, int N) {
+    buf db = all_inout(w, 1, N, N, -1, 1), dy = row_in(w, N, N, -1, 1);
+    op_add_bias_backward(w->s, db, dy, w->rows, N);
+}
+static void expect_add_bias_backward(const struct world *w, int N) {
+    for (int d = 0; d < N; d++) {
+        double want = before(w, 0, 0, d), size = fabs(want);
+        for (int64_t t = 0; t < w->T; t++) {
+            want += before(w, 1, t, d);
+            size += fabs(before(w, 1, t, d));
+        }
+        near(w, 0, 0, d, want, size, w->T);
+    }
+}
+
 static void run_scale(struct world *w, int N) {
     buf y = row_inout(w, N, N, -1, 1);
     op_scale(w->s, y, 0.3f, (int64_t)w->rows * N);
@@ -360,6 +384,8 @@ static const struct op_case cases[] = {
     {"copy_rows", run_copy_rows, expect_copy_rows, ODD_SIZES, false},
     {"add_rows", run_add_rows, expect_add, ODD_SIZES, false},
     {"add", run_add, expect_add, ODD_SIZES, false},
+    {"add_bias", run_add_bias, expect_add_bias, ODD_SIZES, false},
+    {"add_bias_backward", run_add_bias_backward, expect_add_bias_backward, ODD_SIZES, true},
     {"scale", run_scale, expect_scale, ODD_SIZES, false},
     {"sumsq", run_sumsq, expect_sumsq, ODD_SIZES, true},
     {"adamw", run_adamw, expect_adamw, ODD_SIZES, false},

@@ -70,7 +70,7 @@ static void close_groups(const struct router *r, float *choice) {
             second = c > first ? first : c > second ? c : second;
             first = c > first ? c : first;
         }
-        group[i] = first + (size > 1 ? second : 0);
+        group[i] = first + (size > 1 && !r->group_max ? second : 0);
     }
     pad(group, r->n_group);
     for (int i = 0; i < r->topk_group; i++) {

@@ -73,6 +73,27 @@ static void rows_add(struct stream *s, buf y, int ldy, buf x, int ldx, int T, in
     spread(s, T, D, add_range, &m);
 }
 
+static void bias_add(struct stream *s, buf y, buf b, int T, int D) {
+    REQUIRE(T >= 0 && D >= 1);
+    struct rows m = {.y = host_f32(y), .x = host_f32(b), .ldy = D, .ldx = 0, .D = D};
+    spread(s, T, D, add_range, &m);
+}
+
+/* All rows go to one place, in order: threads share columns out. */
+static void sum_columns(const void *task, int64_t from, int64_t to) {
+    const struct rows *m = task;
+    int64_t first = from * SCATTER_COLUMNS,
+            end = to * SCATTER_COLUMNS < m->D ? to * SCATTER_COLUMNS : m->D;
+    for (int64_t r = 0; r < m->R; r++) add_row(m->y + first, m->x + r * m->D + first, end - first);
+}
+
+static void bias_add_backward(struct stream *s, buf db, buf dy, int T, int D) {
+    REQUIRE(T >= 0 && D >= 1);
+    struct rows m = {.y = host_f32(db), .x = host_f32(dy), .R = T, .D = D};
+    spread(s, (D + SCATTER_COLUMNS - 1) / SCATTER_COLUMNS, (int64_t)T * SCATTER_COLUMNS, sum_columns,
+           &m);
+}
+
 static void add_elements(const void *task, int64_t from, int64_t to) {
     const struct rows *m = task;
     add_row(m->y + from, m->x + from, to - from);
@@ -103,5 +124,7 @@ void ISA(cpu_rows)(struct ops *table) {
     table->add = elements_add;
     table->copy_rows = rows_copy;
     table->add_rows = rows_add;
+    table->add_bias = bias_add;
+    table->add_bias_backward = bias_add_backward;
     table->scale = elements_scale;
 }

@@ -37,6 +37,20 @@ static void rows_add(struct stream *s, buf y, int ldy, buf x, int ldx, int T, in
             host_f32(y)[t * ldy + d] = host_f32(y)[t * ldy + d] + host_f32(x)[t * ldx + d];
 }
 
+static void bias_add(struct stream *s, buf y, buf b, int T, int D) {
+    (void)s;
+    REQUIRE(T >= 0 && D >= 1);
+    for (int64_t t = 0; t < T; t++)
+        for (int d = 0; d < D; d++) host_f32(y)[t * D + d] = host_f32(y)[t * D + d] + host_f32(b)[d];
+}
+
+static void bias_reverse(struct stream *s, buf db, buf dy, int T, int D) {
+    (void)s;
+    REQUIRE(T >= 0 && D >= 1);
+    for (int64_t t = 0; t < T; t++)
+        for (int d = 0; d < D; d++) host_f32(db)[d] = host_f32(db)[d] + host_f32(dy)[t * D + d];
+}
+
 static void elements_add(struct stream *s, buf y, buf x, int64_t n) {
     (void)s;
     for (int64_t i = 0; i < n; i++) host_f32(y)[i] = host_f32(y)[i] + host_f32(x)[i];
@@ -55,5 +69,7 @@ void ref_rows(struct ops *table) {
     table->add = elements_add;
     table->copy_rows = rows_copy;
     table->add_rows = rows_add;
+    table->add_bias = bias_add;
+    table->add_bias_backward = bias_reverse;
     table->scale = elements_scale;
 }
