@@ -5,17 +5,11 @@
 
 #include <stdio.h>
 
-static const char *family_name(const struct policy_config *c) {
-    return c->family == POLICY_QWEN3       ? "qwen3"
-           : c->family == POLICY_QWEN3_MOE ? "qwen3_moe"
-                                           : "deepseek_v3";
-}
-
 static void shape_print(const struct policy_config *c) {
     int64_t total = policy_count_params(c), active = policy_count_active(c);
     int moe = 0;
     for (int i = 0; i < c->layers; i++) moe += policy_layer_is_moe(c, i);
-    printf("family        %s\n", family_name(c));
+    printf("family        %s\n", policy_traits(c)->model_type);
     printf("layers        %d (%d with experts), width %d, vocabulary %d%s\n", c->layers, moe,
            c->hidden, c->vocab, c->tied ? ", tied head" : "");
     if (c->kv_lora)

@@ -42,6 +42,24 @@ static void linear_grouped_backward(struct policy *p, const struct weight *w, bu
     op_gemm_tn(p->stream, &g);
 }
 
+/* rotate's: from dy [T, H*d], which it uses up, to dx inside rows of `width`. */
+static void rotate_backward(struct policy *p, const struct batch *b, buf dx, buf dy, buf x,
+                            int width, int64_t norm, buf rstd, int H, buf grads) {
+    const struct policy_config *c = &p->config;
+    struct stream *s = p->stream;
+    enum policy_qk_norm kind = policy_traits(c)->qk_norm;
+    int T = b->T, d = c->head_dim, n = H * d;
+    bool plain = kind == POLICY_QK_PLAIN;
+    op_rope(s, plain ? dx : dy, plain ? width : n, d, dy, n, d, p->rope_cos, p->rope_sin,
+            b->row_pos, T, H, d, false, true);
+    if (kind == POLICY_QK_HEADS)
+        op_headnorm_backward(s, dx, width, buf_f32(grads, norm), dy, n, x, width, param(p, norm),
+                             rstd, T, H, d);
+    if (kind == POLICY_QK_VECTOR)
+        op_rmsnorm_backward(s, dx, width, false, buf_f32(grads, norm), dy, n, x, width,
+                            param(p, norm), rstd, T, n);
+}
+
 /* From dout = d1 [T, heads] to the derivative by h1, in t->dh. */
 static void attention_gqa_backward(struct policy *p, int index, struct tape *tape,
                                    const struct batch *b, struct kv_cache *kv, buf grads) {
@@ -67,17 +85,13 @@ static void attention_gqa_backward(struct policy *p, int index, struct tape *tap
                                                           .dv = dv,
                                                           .seq_start = b->seq_start,
                                                           .S = b->S});
-    op_rope(s, dq, H * d, d, dq, H * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, H, d, false,
-            true);
-    op_rope(s, dk, G * d, d, dk, G * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, G, d, false,
-            true);
     /* d1 held dout, which attention_backward has read: it now takes the gradient of qkv. */
     buf k = buf_f32(t->qkv, (int64_t)H * d), dkey = buf_f32(dqkv, (int64_t)H * d);
-    op_headnorm_backward(s, dqkv, width, buf_f32(grads, layer->q_norm), dq, H * d, t->qkv, width,
-                         param(p, layer->q_norm), t->q_rstd, T, H, d);
-    op_headnorm_backward(s, dkey, width, buf_f32(grads, layer->k_norm), dk, G * d, k, width,
-                         param(p, layer->k_norm), t->k_rstd, T, G, d);
+    rotate_backward(p, b, dqkv, dq, t->qkv, width, layer->q_norm, t->q_rstd, H, grads);
+    rotate_backward(p, b, dkey, dk, k, width, layer->k_norm, t->k_rstd, G, grads);
     op_copy_rows(s, buf_f32(dqkv, (int64_t)(H + G) * d), width, dv, G * d, T, G * d);
+    if (layer->qkv_bias >= 0)
+        op_add_bias_backward(s, buf_f32(grads, layer->qkv_bias), dqkv, T, width);
     linear_backward(p, &layer->qkv, tape->dh, dqkv, t->h1, T, false, grads);
 }
 

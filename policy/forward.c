@@ -34,7 +34,24 @@ static void linear_grouped(struct policy *p, const struct weight *w, buf y, buf 
 
 static buf param(const struct policy *p, int64_t offset) { return buf_f32(p->params, offset); }
 
-/* Grouped-query attention with per-head q and k norms (Qwen3): fills t->attention. */
+/* Normalises, as the family does, and rotates queries or keys: x [T, H*d] inside rows of `width`, into the
+ * dense y. `norm` is their norm's weight. */
+static void rotate(struct policy *p, const struct batch *b, buf y, buf x, int width, int64_t norm,
+                   buf rstd, int H) {
+    const struct policy_config *c = &p->config;
+    struct stream *s = p->stream;
+    enum policy_qk_norm kind = policy_traits(c)->qk_norm;
+    int T = b->T, d = c->head_dim, n = H * d;
+    if (kind == POLICY_QK_HEADS)
+        op_headnorm(s, y, n, x, width, param(p, norm), rstd, T, H, d, c->rms_eps);
+    if (kind == POLICY_QK_VECTOR)
+        op_rmsnorm(s, y, n, x, width, param(p, norm), rstd, T, n, c->rms_eps);
+    bool plain = kind == POLICY_QK_PLAIN;
+    op_rope(s, y, n, d, plain ? x : y, plain ? width : n, d, p->rope_cos, p->rope_sin, b->row_pos,
+            T, H, d, false, false);
+}
+
+/* Grouped-query attention: fills t->attention. */
 static void attention_gqa(struct policy *p, int index, struct tape_layer *t, const struct batch *b,
                           struct kv_cache *kv) {
     const struct policy_config *c = &p->config;
@@ -42,14 +59,10 @@ static void attention_gqa(struct policy *p, int index, struct tape_layer *t, con
     struct stream *s = p->stream;
     int T = b->T, H = c->heads, G = c->kv_heads, d = c->head_dim, width = tape_qkv_width(c);
     linear(p, &layer->qkv, t->qkv, t->h1, T, false);
+    if (layer->qkv_bias >= 0) op_add_bias(s, t->qkv, param(p, layer->qkv_bias), T, width);
     buf k = buf_f32(t->qkv, (int64_t)H * d), v = buf_f32(t->qkv, (int64_t)(H + G) * d);
-    op_headnorm(s, t->q, H * d, t->qkv, width, param(p, layer->q_norm), t->q_rstd, T, H, d,
-                c->rms_eps);
-    op_headnorm(s, t->k, G * d, k, width, param(p, layer->k_norm), t->k_rstd, T, G, d, c->rms_eps);
-    op_rope(s, t->q, H * d, d, t->q, H * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, H, d, false,
-            false);
-    op_rope(s, t->k, G * d, d, t->k, G * d, d, p->rope_cos, p->rope_sin, b->row_pos, T, G, d, false,
-            false);
+    rotate(p, b, t->q, t->qkv, width, layer->q_norm, t->q_rstd, H);
+    rotate(p, b, t->k, k, width, layer->k_norm, t->k_rstd, G);
     struct kv_view view = kv_cache_view(kv, c, b, index);
     op_kv_store(s, &view, t->k, G * d, v, width, T);
     op_attention(s, &(struct attention){.out = t->attention,

@@ -9,7 +9,8 @@ struct policy_kv_shape policy_kv_shape(const struct policy_config *c) {
     double width = c->kv_lora ? c->nope_dim + c->rope_dim : c->head_dim;
     struct policy_kv_shape shape = {c->kv_heads, c->head_dim, c->head_dim, 0};
     if (c->kv_lora) shape = (struct policy_kv_shape){1, c->kv_lora + c->rope_dim, c->kv_lora, 0};
-    shape.scale = (float)(1.0 / __builtin_sqrt(width));
+    double factor = c->kv_lora ? rotary_softmax_factor(&c->rope) : 1;
+    shape.scale = (float)(factor / __builtin_sqrt(width));
     return shape;
 }
 
@@ -17,20 +18,21 @@ static int rope_width(const struct policy_config *c) {
     return c->kv_lora ? c->rope_dim : c->head_dim;
 }
 
-/* cos and sin of position * theta^(-2j/d): the frequency and the angle rounded to fp32, as the published
+/* cos and sin of position * frequency j: the frequency and the angle rounded to fp32, as the published
  * checkpoints were trained with. */
 static void rope_tables(struct policy *p) {
     int half = rope_width(&p->config) / 2, positions = p->max_positions;
     float *table = memory_new((size_t)positions * half * 2, sizeof *table);
     float *cosine = table, *sine = table + (size_t)positions * half;
-    double log_theta = fmath_log64(p->config.rope_theta);
+    const struct rotary_scaling *rope = &p->config.rope;
+    double magnitude = rotary_magnitude(rope);
     for (int j = 0; j < half; j++) {
-        float frequency = (float)fmath_exp64(-(double)j / half * log_theta);
+        float frequency = (float)rotary_frequency(rope, p->config.rope_theta, j, half);
         for (int t = 0; t < positions; t++) {
             double c, s;
             fmath_sincos64((double)((float)t * frequency), &s, &c);
-            cosine[(size_t)t * half + j] = (float)c;
-            sine[(size_t)t * half + j] = (float)s;
+            cosine[(size_t)t * half + j] = (float)(magnitude * c);
+            sine[(size_t)t * half + j] = (float)(magnitude * s);
         }
     }
     size_t bytes = (size_t)positions * half * 4;
@@ -134,8 +136,8 @@ status policy_init(struct policy **out, struct stream *s, const struct policy_co
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
         double std = t->kind == PARAMETER_EMBED ? embed_std : config->init_std;
-        if (t->kind == PARAMETER_NORM)
-            for (int64_t j = 0; j < t->size; j++) host[t->offset + j] = 1;
+        if (t->kind == PARAMETER_NORM || t->kind == PARAMETER_BIAS)
+            for (int64_t j = 0; j < t->size; j++) host[t->offset + j] = t->kind == PARAMETER_NORM;
         else fill_normal(host + t->offset, t->size, seed, i, std);
     }
     op_write(s, p->params, host, p->n_params * 4);
@@ -181,8 +183,11 @@ int64_t policy_count_params(const struct policy_config *config) {
             total += (L + config->rope_dim) * D + L + H * (config->nope_dim + config->v_dim) * L;
             total += D * H * config->v_dim;
         } else {
-            int64_t d = config->head_dim;
-            total += (H + 2 * config->kv_heads) * d * D + 2 * d + D * H * d;
+            const struct policy_traits *traits = policy_traits(config);
+            int64_t d = config->head_dim, G = config->kv_heads;
+            total += (H + 2 * G) * d * (D + traits->qkv_bias) + D * H * d;
+            if (traits->qk_norm == POLICY_QK_HEADS) total += 2 * d;
+            if (traits->qk_norm == POLICY_QK_VECTOR) total += (H + G) * d;
         }
         total += 2 * D;
         if (policy_layer_is_moe(config, i))

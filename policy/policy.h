@@ -18,9 +18,10 @@ struct weight {
 
 struct policy_layer {
     bool moe;
-    int64_t norm1, norm2; /* [D] */
-    struct weight qkv;    /* GQA: [(H+2G)*d, D], rows of q, then k, then v */
-    int64_t q_norm, k_norm;
+    int64_t norm1, norm2;   /* [D] */
+    struct weight qkv;      /* GQA: [(H+2G)*d, D], rows of q, then k, then v */
+    int64_t qkv_bias;       /* [(H+2G)*d]; -1: absent */
+    int64_t q_norm, k_norm; /* [d], or [H*d] and [G*d]; -1: absent */
     struct weight q_a, q_b; /* MLA: q_b takes the place of q_proj when q_lora = 0 */
     int64_t q_a_norm, kv_a_norm;
     struct weight kv_a;          /* [kv_lora + rope, D] */
@@ -34,7 +35,13 @@ struct policy_layer {
 };
 
 /* What a parameter is, for optimizer groups and initialisation. */
-enum parameter_kind { PARAMETER_EMBED, PARAMETER_NORM, PARAMETER_MATRIX, PARAMETER_ROUTER };
+enum parameter_kind {
+    PARAMETER_EMBED,
+    PARAMETER_NORM,
+    PARAMETER_MATRIX,
+    PARAMETER_ROUTER,
+    PARAMETER_BIAS
+};
 
 /* One HF tensor: a contiguous slice of the flat parameters. */
 struct parameter {
@@ -73,9 +80,9 @@ struct policy_kv_shape {
 };
 struct policy_kv_shape policy_kv_shape(const struct policy_config *c);
 
-/* Random weights: normal(0, init_std), norms 1, each tensor its own stream of `seed`; the embedding with
- * embed_std. `max_positions` bounds the RoPE tables (0: the config's). The caller closes with
- * policy_close. */
+/* Random weights: normal(0, init_std), norms 1, biases 0, each tensor its own stream of `seed`; the
+ * embedding with embed_std. `max_positions` bounds the RoPE tables (0: the config's). The caller closes
+ * with policy_close. */
 status policy_init(struct policy **out, struct stream *s, const struct policy_config *config,
                    uint64_t seed, double embed_std, int max_positions);
 

@@ -5,22 +5,36 @@
 
 enum { CONFIG_BYTES_MAX = 16 << 20 };
 
-static const struct family {
-    const char *model_type, *architecture;
-} families[] = {
-    [POLICY_QWEN3] = {"qwen3", "Qwen3ForCausalLM"},
-    [POLICY_QWEN3_MOE] = {"qwen3_moe", "Qwen3MoeForCausalLM"},
-    [POLICY_DEEPSEEK_V3] = {"deepseek_v3", "DeepseekV3ForCausalLM"},
+#define MLP_NAMES "mlp", "gate_proj", "up_proj", "down_proj"
+static const struct policy_traits families[] = {
+    [POLICY_QWEN3] = {"qwen3", "Qwen3ForCausalLM", POLICY_QK_HEADS, false, MLP_NAMES},
+    [POLICY_QWEN3_MOE] = {"qwen3_moe", "Qwen3MoeForCausalLM", POLICY_QK_HEADS, false, MLP_NAMES},
+    [POLICY_DEEPSEEK_V3] = {"deepseek_v3", "DeepseekV3ForCausalLM", POLICY_QK_PLAIN, false,
+                            MLP_NAMES},
+    [POLICY_LLAMA] = {"llama", "LlamaForCausalLM", POLICY_QK_PLAIN, false, MLP_NAMES},
+    [POLICY_QWEN2] = {"qwen2", "Qwen2ForCausalLM", POLICY_QK_PLAIN, true, MLP_NAMES},
+    [POLICY_MIXTRAL] = {"mixtral", "MixtralForCausalLM", POLICY_QK_PLAIN, false, "block_sparse_moe",
+                        "w1", "w3", "w2"},
+    [POLICY_OLMOE] = {"olmoe", "OlmoeForCausalLM", POLICY_QK_VECTOR, false, MLP_NAMES},
+    [POLICY_DEEPSEEK_V2] = {"deepseek_v2", "DeepseekV2ForCausalLM", POLICY_QK_PLAIN, false,
+                            MLP_NAMES},
 };
+#undef MLP_NAMES
 enum { N_FAMILIES = sizeof families / sizeof *families };
 
 /* Which families a key belongs to. */
 enum {
-    QWEN = 1 << POLICY_QWEN3,
     QWEN_MOE = 1 << POLICY_QWEN3_MOE,
-    DEEPSEEK = 1 << POLICY_DEEPSEEK_V3
+    QWEN = 1 << POLICY_QWEN3 | QWEN_MOE, /* whose heads need not add up to the width */
+    MIXTRAL = 1 << POLICY_MIXTRAL,
+    OLMOE = 1 << POLICY_OLMOE,
+    DEEPSEEK2 = 1 << POLICY_DEEPSEEK_V2,
+    DEEPSEEK3 = 1 << POLICY_DEEPSEEK_V3,
+    DEEPSEEK = DEEPSEEK2 | DEEPSEEK3,
+    GQA = QWEN | MIXTRAL | OLMOE | 1 << POLICY_LLAMA | 1 << POLICY_QWEN2,
+    MOE = QWEN_MOE | MIXTRAL | OLMOE | DEEPSEEK,
+    ALL = GQA | DEEPSEEK,
 };
-enum { GQA = QWEN | QWEN_MOE, MOE = QWEN_MOE | DEEPSEEK, ALL = GQA | DEEPSEEK };
 
 /* The integers of a config.json, in the spelling we write. */
 static const struct int_key {
@@ -39,14 +53,15 @@ static const struct int_key {
     KEY("intermediate_size", dense_ffn, ALL, 1, POLICY_WIDTH_MAX, NULL),
     KEY("max_position_embeddings", max_positions, ALL, 1, 1 << 24, NULL),
     KEY("head_dim", head_dim, GQA, 2, 1024, NULL),
-    KEY("num_experts", experts, QWEN_MOE, 1, POLICY_EXPERTS_MAX, "num_local_experts"),
+    KEY("num_experts", experts, QWEN_MOE | OLMOE, 1, POLICY_EXPERTS_MAX, "num_local_experts"),
+    KEY("num_local_experts", experts, MIXTRAL, 1, POLICY_EXPERTS_MAX, NULL),
     KEY("n_routed_experts", experts, DEEPSEEK, 2, POLICY_EXPERTS_MAX, "num_local_experts"),
     KEY("num_experts_per_tok", top_k, MOE, 1, POLICY_TOP_K_MAX, NULL),
-    KEY("moe_intermediate_size", expert_ffn, MOE, 1, POLICY_WIDTH_MAX, NULL),
+    KEY("moe_intermediate_size", expert_ffn, QWEN_MOE | DEEPSEEK, 1, POLICY_WIDTH_MAX, NULL),
     KEY("n_shared_experts", shared_experts, DEEPSEEK, 0, 64, NULL),
     KEY("first_k_dense_replace", first_dense, DEEPSEEK, 0, POLICY_LAYERS_MAX, NULL),
-    KEY("n_group", n_group, DEEPSEEK, 1, POLICY_EXPERTS_MAX, NULL),
-    KEY("topk_group", topk_group, DEEPSEEK, 1, POLICY_EXPERTS_MAX, NULL),
+    KEY("n_group", n_group, DEEPSEEK3, 1, POLICY_EXPERTS_MAX, NULL),
+    KEY("topk_group", topk_group, DEEPSEEK3, 1, POLICY_EXPERTS_MAX, NULL),
     KEY("kv_lora_rank", kv_lora, DEEPSEEK, 1, POLICY_WIDTH_MAX, NULL),
     KEY("qk_nope_head_dim", nope_dim, DEEPSEEK, 1, 1024, NULL),
     KEY("qk_rope_head_dim", rope_dim, DEEPSEEK, 2, 1024, NULL),
@@ -71,13 +86,25 @@ enum { N_REAL_KEYS = sizeof real_keys / sizeof *real_keys };
 /* Keys that say what we do not compute. Missing and null are fine; anything else must equal `only`. */
 static const struct only_key {
     const char *name, *only; /* JSON */
+    int families;
 } only_keys[] = {
-    {"hidden_act", "\"silu\""},      {"use_sliding_window", "false"},
-    {"attention_bias", "false"},     {"mlp_bias", "false"},
-    {"attention_dropout", "0.0"},    {"partial_rotary_factor", "1.0"},
-    {"scoring_func", "\"sigmoid\""}, {"topk_method", "\"noaux_tc\""},
-    {"moe_layer_freq", "1"},         {"quantization_config", "null"},
-    {"per_layer_config", "null"},
+    {"hidden_act", "\"silu\"", ALL},
+    {"use_sliding_window", "false", ALL},
+    {"sliding_window", "null", MIXTRAL}, /* which has no key that turns it off */
+    {"clip_qkv", "null", OLMOE},
+    {"attention_bias", "false", ALL},
+    {"mlp_bias", "false", ALL},
+    {"attention_dropout", "0.0", ALL},
+    {"router_jitter_noise", "0.0", ALL},
+    {"partial_rotary_factor", "1.0", ALL},
+    {"scoring_func", "\"sigmoid\"", DEEPSEEK3},
+    {"topk_method", "\"noaux_tc\"", DEEPSEEK3},
+    {"scoring_func", "\"softmax\"", DEEPSEEK2},
+    /* The first release normalises *or* scales, transformers never normalises: no one truth. */
+    {"norm_topk_prob", "false", DEEPSEEK2},
+    {"moe_layer_freq", "1", ALL},
+    {"quantization_config", "null", ALL},
+    {"per_layer_config", "null", ALL},
 };
 enum { N_ONLY_KEYS = sizeof only_keys / sizeof *only_keys };
 
@@ -96,10 +123,10 @@ static bool same_value(const json_t *a, const json_t *b) {
     return json_equal(a, b);
 }
 
-static status check_only(const json_t *config, const char *where) {
+static status check_only(const struct policy_config *c, const json_t *config, const char *where) {
     for (int i = 0; i < N_ONLY_KEYS; i++) {
         const char *name = only_keys[i].name;
-        if (!json_has(config, name)) continue;
+        if (!in_family(c, only_keys[i].families) || !json_has(config, name)) continue;
         json_t *only = json_loads(only_keys[i].only, JSON_DECODE_ANY, NULL);
         bool same = same_value(json_object_get(config, name), only);
         json_decref(only);
@@ -117,8 +144,8 @@ static status read_family(struct policy_config *c, const json_t *config, const c
     while (family < N_FAMILIES && !span_eq(type, span_of(families[family].model_type))) family++;
     if (family == N_FAMILIES)
         return fail(EXIT_BAD_DATA,
-                    "%s: the \"model_type\" \"%.*s\" is not supported, only qwen3, qwen3_moe and "
-                    "deepseek_v3 are",
+                    "%s: the \"model_type\" \"%.*s\" is not supported, only llama, qwen2, qwen3, "
+                    "qwen3_moe, olmoe, mixtral, deepseek_v2 and deepseek_v3 are",
                     where, type.n < 64 ? (int)type.n : 64, type.p);
     c->family = (enum policy_family)family;
     const json_t *architectures = NULL, *architecture;
@@ -139,6 +166,15 @@ static status read_ints(struct policy_config *c, const json_t *config, const cha
     for (int i = 0; i < N_INT_KEYS; i++) {
         const struct int_key *key = &int_keys[i];
         if (!in_family(c, key->families)) continue;
+        if (key->offset == offsetof(struct policy_config, head_dim) && !in_family(c, QWEN) &&
+            !json_has(config, key->name)) {
+            if (c->hidden % c->heads)
+                return fail(EXIT_BAD_DATA,
+                            "%s: \"head_dim\" is missing, and %d heads do not divide the width %d",
+                            where, c->heads, c->hidden);
+            c->head_dim = c->hidden / c->heads;
+            continue;
+        }
         bool other =
             key->other_name && !json_has(config, key->name) && json_has(config, key->other_name);
         int64_t x = 0;
@@ -181,24 +217,15 @@ static status read_layer_types(const struct policy_config *c, const json_t *conf
     return NULL;
 }
 
-static status check_rope_type(const json_t *rope, const char *where, const char *key) {
-    struct span type = {0};
-    TRY(json_maybe_string(rope, where, "type", &type));
-    TRY(json_maybe_string(rope, where, "rope_type", &type));
-    if (span_eq(type, SPAN("default"))) return NULL;
-    return fail(EXIT_BAD_DATA, "%s: \"%s\" of type \"%.*s\" is not supported, only \"default\" is",
-                where, key, type.n < 64 ? (int)type.n : 64, type.p ? type.p : "");
-}
-
 /* transformers 4 keeps rope_theta at the top and scaling in rope_scaling, 5 all in rope_parameters. */
 static status read_rope(struct policy_config *c, const json_t *config, const char *where) {
     const json_t *scaling = NULL, *parameters = NULL;
     TRY(json_maybe_object(config, where, "rope_scaling", &scaling));
-    if (scaling) TRY(check_rope_type(scaling, where, "rope_scaling"));
+    if (scaling) TRY(rotary_read(&c->rope, scaling, where, "rope_scaling"));
     TRY(json_maybe_object(config, where, "rope_parameters", &parameters));
     if (parameters) {
-        TRY(check_rope_type(parameters, where, "rope_parameters"));
-        TRY(check_only(parameters, where));
+        TRY(rotary_read(&c->rope, parameters, where, "rope_parameters"));
+        TRY(check_only(c, parameters, where));
     }
     const json_t *holder = parameters && json_has(parameters, "rope_theta") ? parameters : config;
     return json_get_number(holder, where, "rope_theta", 1, 1e12, &c->rope_theta);
@@ -218,13 +245,36 @@ static status read_mlp_only(struct policy_config *c, const json_t *config, const
     return NULL;
 }
 
+/* DeepSeek-V2 names its method, and only one of the two reads the groups. */
+static status read_groups(struct policy_config *c, const json_t *config, const char *where) {
+    struct span method = SPAN("greedy");
+    int64_t groups = 1, open = 1;
+    TRY(json_maybe_string(config, where, "topk_method", &method));
+    if (span_eq(method, SPAN("group_limited_greedy"))) {
+        TRY(json_get_int(config, where, "n_group", 1, POLICY_EXPERTS_MAX, &groups));
+        TRY(json_get_int(config, where, "topk_group", 1, POLICY_EXPERTS_MAX, &open));
+    } else if (!span_eq(method, SPAN("greedy"))) {
+        return fail(EXIT_BAD_DATA,
+                    "%s: the \"topk_method\" \"%.*s\" is not supported, only greedy and "
+                    "group_limited_greedy are",
+                    where, method.n < 64 ? (int)method.n : 64, method.p);
+    }
+    c->n_group = (int)groups;
+    c->topk_group = (int)open;
+    return NULL;
+}
+
 static status read_moe(struct policy_config *c, const json_t *config, const char *where) {
     int64_t step = 1;
-    TRY(json_get_bool(config, where, "norm_topk_prob", &c->norm_topk));
-    if (c->family == POLICY_DEEPSEEK_V3) {
-        c->router_sigmoid = true;
-    } else {
-        c->n_group = c->topk_group = 1;
+    if (in_family(c, MIXTRAL)) c->norm_topk = true;
+    if (in_family(c, OLMOE)) TRY(json_maybe_bool(config, where, "norm_topk_prob", &c->norm_topk));
+    if (in_family(c, QWEN_MOE | DEEPSEEK3))
+        TRY(json_get_bool(config, where, "norm_topk_prob", &c->norm_topk));
+    if (in_family(c, MIXTRAL | OLMOE)) c->expert_ffn = c->dense_ffn;
+    c->router_sigmoid = in_family(c, DEEPSEEK3);
+    if (!in_family(c, DEEPSEEK)) c->n_group = c->topk_group = 1;
+    if (in_family(c, DEEPSEEK2)) TRY(read_groups(c, config, where));
+    if (in_family(c, QWEN_MOE)) {
         TRY(json_maybe_int(config, where, "decoder_sparse_step", 1, POLICY_LAYERS_MAX, &step));
         TRY(read_mlp_only(c, config, where));
     }
@@ -240,6 +290,7 @@ static status read_mla(struct policy_config *c, const json_t *config, const char
     TRY(json_maybe_int(config, where, "q_lora_rank", 1, POLICY_WIDTH_MAX, &q_lora));
     c->q_lora = (int)q_lora;
     c->rope_interleaved = true;
+    if (in_family(c, DEEPSEEK2)) return NULL; /* which has no such key */
     return json_maybe_bool(config, where, "rope_interleave", &c->rope_interleaved);
 }
 
@@ -276,7 +327,7 @@ static status read_config(struct policy_config *c, const json_t *config, const c
     memset(c, 0, sizeof *c); /* padding too: two configs compare as bytes */
     if (!json_is_object(config)) return fail(EXIT_BAD_DATA, "%s: not a JSON object", where);
     TRY(read_family(c, config, where));
-    TRY(check_only(config, where));
+    TRY(check_only(c, config, where));
     TRY(read_ints(c, config, where));
     TRY(read_layer_types(c, config, where));
     TRY(read_rope(c, config, where));
@@ -338,6 +389,7 @@ status policy_config_check(const struct policy_config *c, const char *where) {
     if ((mla ? c->rope_dim : c->head_dim) % 2 != 0)
         return fail(EXIT_BAD_DATA, "%s: \"%s\" must be even, because positions rotate pairs", where,
                     rotated);
+    TRY(rotary_check(&c->rope, where));
     return in_family(c, MOE) ? check_router(c, where) : NULL;
 }
 
@@ -370,6 +422,10 @@ status policy_config_read(struct policy_config *out, const char *dir) {
     return s;
 }
 
+const struct policy_traits *policy_traits(const struct policy_config *c) {
+    return &families[c->family];
+}
+
 bool policy_layer_is_moe(const struct policy_config *c, int layer) {
     if (c->experts == 0 || layer < c->first_dense || (layer + 1) % c->sparse_step != 0)
         return false;
@@ -388,8 +444,9 @@ static json_t *eos_json(const struct policy_config *c) {
 }
 
 static void put_moe(const struct policy_config *c, json_t *config) {
-    json_object_set_new(config, "norm_topk_prob", json_boolean(c->norm_topk));
-    if (c->family == POLICY_DEEPSEEK_V3) return;
+    if (!in_family(c, MIXTRAL))
+        json_object_set_new(config, "norm_topk_prob", json_boolean(c->norm_topk));
+    if (!in_family(c, QWEN_MOE)) return;
     json_t *dense = json_array();
     for (int i = 0; i < c->n_mlp_only; i++)
         json_array_append_new(dense, json_integer(c->mlp_only[i]));
@@ -400,21 +457,29 @@ static void put_moe(const struct policy_config *c, json_t *config) {
 /* What only DeepSeek's configs say. num_nextn_predict_layers is 0: drafting layers are not kept. */
 static void put_mla(const struct policy_config *c, json_t *config) {
     json_object_set_new(config, "q_lora_rank", c->q_lora ? json_integer(c->q_lora) : json_null());
-    json_object_set_new(config, "rope_interleave", json_boolean(c->rope_interleaved));
-    json_object_set_new(config, "scoring_func", json_string("sigmoid"));
-    json_object_set_new(config, "topk_method", json_string("noaux_tc"));
     json_object_set_new(config, "moe_layer_freq", json_integer(1));
+    json_object_set_new(config, "scoring_func",
+                        json_string(c->router_sigmoid ? "sigmoid" : "softmax"));
+    if (in_family(c, DEEPSEEK2)) {
+        json_object_set_new(config, "topk_method",
+                            json_string(c->n_group > 1 ? "group_limited_greedy" : "greedy"));
+        json_object_set_new(config, "n_group", json_integer(c->n_group));
+        json_object_set_new(config, "topk_group", json_integer(c->topk_group));
+        return;
+    }
+    json_object_set_new(config, "topk_method", json_string("noaux_tc"));
+    json_object_set_new(config, "rope_interleave", json_boolean(c->rope_interleaved));
     json_object_set_new(config, "num_nextn_predict_layers", json_integer(0));
 }
 
 const char *policy_config_json(const struct policy_config *c, struct arena *arena) {
     struct policy_config copy = *c;
-    const struct family *family = &families[c->family];
+    const struct policy_traits *family = &families[c->family];
     json_t *config =
-        json_pack("{s:[s], s:s, s:s, s:s, s:b, s:b, s:f, s:n}", "architectures",
+        json_pack("{s:[s], s:s, s:s, s:s, s:b, s:b, s:f, s:o}", "architectures",
                   family->architecture, "model_type", family->model_type, "hidden_act", "silu",
                   "torch_dtype", "float32", "tie_word_embeddings", (int)c->tied, "attention_bias",
-                  0, "attention_dropout", 0.0, "rope_scaling");
+                  0, "attention_dropout", 0.0, "rope_scaling", rotary_json(&c->rope));
     REQUIRE(config);
     for (int i = 0; i < N_INT_KEYS; i++)
         if (in_family(c, int_keys[i].families))

@@ -1,15 +1,38 @@
-/* The policy's shape. It *is* an HF config.json of type qwen3, qwen3_moe or deepseek_v3. */
+/* The policy's shape. It *is* an HF config.json of one of the families below. */
 #pragma once
 
 #include "base/arena.h"
 #include "base/span.h"
 #include "base/status.h"
+#include "policy/rotary.h"
 
 #include <stdint.h>
 
 enum { POLICY_LAYERS_MAX = 256, POLICY_EOS_MAX = 8 };
 
-enum policy_family { POLICY_QWEN3, POLICY_QWEN3_MOE, POLICY_DEEPSEEK_V3 };
+enum policy_family {
+    POLICY_QWEN3,
+    POLICY_QWEN3_MOE,
+    POLICY_DEEPSEEK_V3,
+    POLICY_LLAMA,
+    POLICY_QWEN2,
+    POLICY_MIXTRAL,
+    POLICY_OLMOE,
+    POLICY_DEEPSEEK_V2,
+};
+
+/* How queries and keys are normalised before they are rotated: not, each head by itself, or all heads as
+ * one vector. */
+enum policy_qk_norm { POLICY_QK_PLAIN, POLICY_QK_HEADS, POLICY_QK_VECTOR };
+
+/* What no key of a config.json says, because it follows from the family. */
+struct policy_traits {
+    const char *model_type, *architecture;
+    enum policy_qk_norm qk_norm;
+    bool qkv_bias;
+    const char *moe_block;        /* "mlp", as in model.layers.0.mlp.experts.3 */
+    const char *gate, *up, *down; /* an expert's matrices there: "gate_proj", ... */
+};
 
 struct policy_config {
     enum policy_family family;
@@ -17,11 +40,12 @@ struct policy_config {
     int hidden; /* D */
     int layers;
     int heads;     /* H */
-    int kv_heads;  /* G; deepseek_v3: equal to heads in the file, 1 in the latent attention */
+    int kv_heads;  /* G; DeepSeek: equal to heads in the file, 1 in the latent attention */
     int head_dim;  /* per-head width of q, k, v; 0 in MLA, which has its own widths below */
     int dense_ffn; /* intermediate_size */
     double rms_eps;
     double rope_theta;
+    struct rotary_scaling rope;
     int max_positions; /* max_position_embeddings */
     bool tied;         /* tie_word_embeddings */
 
@@ -32,11 +56,11 @@ struct policy_config {
     int sparse_step;    /* decoder_sparse_step */
     int n_mlp_only;
     int mlp_only[POLICY_LAYERS_MAX]; /* mlp_only_layers */
-    bool router_sigmoid, norm_topk;
-    int n_group, topk_group; /* at least 1 when there are experts */
+    bool router_sigmoid, norm_topk;  /* sigmoid: deepseek_v3, with a bias on the choice */
+    int n_group, topk_group;         /* at least 1 when there are experts */
     double routed_scaling;
 
-    /* MLA (deepseek_v3). kv_lora = 0: GQA. q_lora = 0: queries have no latent. */
+    /* MLA (DeepSeek). kv_lora = 0: GQA. q_lora = 0: queries have no latent. */
     int q_lora, kv_lora, nope_dim, rope_dim, v_dim;
     bool rope_interleaved;
 
@@ -57,7 +81,7 @@ enum {
 
 /* Reads DIR/config.json (and generation_config.json when there), as transformers 4 or 5 spell it.
  * EXIT_NO_INPUT, EXIT_BAD_DATA with the key and what was expected. Whatever we cannot compute (sliding
- * windows, other activations, biases, scaled rotary embeddings, quantized weights, dropout, ...) is
+ * windows, other activations, biases on outputs, clipped queries, quantized weights, dropout, ...) is
  * refused by name. */
 status policy_config_read(struct policy_config *out, const char *dir);
 
@@ -71,6 +95,9 @@ status policy_config_check(const struct policy_config *c, const char *where);
 /* The config as HF JSON text in the spelling that transformers 4 and 5 and other engines read (keys
  * sorted, weights declared as float32), in the arena. */
 const char *policy_config_json(const struct policy_config *c, struct arena *arena);
+
+/* What follows from the family. Never NULL. */
+const struct policy_traits *policy_traits(const struct policy_config *c);
 
 /* Whether decoder layer i has experts. */
 bool policy_layer_is_moe(const struct policy_config *c, int layer);

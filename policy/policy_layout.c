@@ -29,7 +29,7 @@ static int64_t parameter_add(struct builder *b, const char *name, enum parameter
     return t->offset;
 }
 
-static int64_t vector_add(struct builder *b, const char *name, int64_t n) {
+static int64_t norm_add(struct builder *b, const char *name, int64_t n) {
     return parameter_add(b, name, PARAMETER_NORM, n, 0);
 }
 
@@ -48,18 +48,19 @@ static struct weight matrix_add(struct builder *b, const char *name, int N, int 
     return weight_pack(b, offset, 1, N, K, (int64_t)N * K);
 }
 
-/* gate_proj and up_proj under `prefix`, one above the other, as one matrix [2I, D]. */
-static int64_t gate_up_add(struct builder *b, const char *prefix, int I, int D) {
+/* Gate and up matrix under `prefix`, one above the other, as one matrix [2I, D]. */
+static int64_t gate_up_add(struct builder *b, const char *prefix, const char *gate, const char *up,
+                           int I, int D) {
     struct arena *a = &b->p->arena;
     int64_t at =
-        parameter_add(b, arena_print(a, "%s.gate_proj.weight", prefix), PARAMETER_MATRIX, I, D);
-    parameter_add(b, arena_print(a, "%s.up_proj.weight", prefix), PARAMETER_MATRIX, I, D);
+        parameter_add(b, arena_print(a, "%s.%s.weight", prefix, gate), PARAMETER_MATRIX, I, D);
+    parameter_add(b, arena_print(a, "%s.%s.weight", prefix, up), PARAMETER_MATRIX, I, D);
     return at;
 }
 
 static void mlp_add(struct builder *b, struct policy_layer *layer, const char *prefix, int I,
                     int D) {
-    int64_t at = gate_up_add(b, prefix, I, D);
+    int64_t at = gate_up_add(b, prefix, "gate_proj", "up_proj", I, D);
     layer->gate_up = weight_pack(b, at, 1, 2 * I, D, (int64_t)2 * I * D);
     layer->down = matrix_add(b, arena_print(&b->p->arena, "%s.down_proj.weight", prefix), D, I);
 }
@@ -68,16 +69,18 @@ static void moe_add(struct builder *b, struct policy_layer *layer, const char *p
     struct policy *p = b->p;
     struct arena *a = &p->arena;
     const struct policy_config *c = &p->config;
+    const struct policy_traits *traits = policy_traits(c);
     int D = c->hidden, E = c->experts, I = c->expert_ffn;
     int64_t router =
         parameter_add(b, arena_print(a, "%s.gate.weight", prefix), PARAMETER_ROUTER, E, D);
     layer->router = weight_pack(b, router, 1, E, D, (int64_t)E * D);
     int64_t first = p->n_params;
-    for (int e = 0; e < E; e++) gate_up_add(b, arena_print(a, "%s.experts.%d", prefix, e), I, D);
+    for (int e = 0; e < E; e++)
+        gate_up_add(b, arena_print(a, "%s.experts.%d", prefix, e), traits->gate, traits->up, I, D);
     layer->expert_gate_up = weight_pack(b, first, E, 2 * I, D, (int64_t)2 * I * D);
     first = p->n_params;
     for (int e = 0; e < E; e++)
-        parameter_add(b, arena_print(a, "%s.experts.%d.down_proj.weight", prefix, e),
+        parameter_add(b, arena_print(a, "%s.experts.%d.%s.weight", prefix, e, traits->down),
                       PARAMETER_MATRIX, D, I);
     layer->expert_down = weight_pack(b, first, E, D, I, (int64_t)D * I);
     if (c->shared_experts)
@@ -93,8 +96,18 @@ static void gqa_add(struct builder *b, struct policy_layer *layer, const char *p
     parameter_add(b, arena_print(a, "%s.k_proj.weight", prefix), PARAMETER_MATRIX, G * d, D);
     parameter_add(b, arena_print(a, "%s.v_proj.weight", prefix), PARAMETER_MATRIX, G * d, D);
     layer->qkv = weight_pack(b, at, 1, (H + 2 * G) * d, D, (int64_t)(H + 2 * G) * d * D);
-    layer->q_norm = vector_add(b, arena_print(a, "%s.q_norm.weight", prefix), d);
-    layer->k_norm = vector_add(b, arena_print(a, "%s.k_norm.weight", prefix), d);
+    const struct policy_traits *traits = policy_traits(c);
+    if (traits->qkv_bias) {
+        layer->qkv_bias =
+            parameter_add(b, arena_print(a, "%s.q_proj.bias", prefix), PARAMETER_BIAS, H * d, 0);
+        parameter_add(b, arena_print(a, "%s.k_proj.bias", prefix), PARAMETER_BIAS, G * d, 0);
+        parameter_add(b, arena_print(a, "%s.v_proj.bias", prefix), PARAMETER_BIAS, G * d, 0);
+    }
+    if (traits->qk_norm != POLICY_QK_PLAIN) {
+        bool vector = traits->qk_norm == POLICY_QK_VECTOR;
+        layer->q_norm = norm_add(b, arena_print(a, "%s.q_norm.weight", prefix), vector ? H * d : d);
+        layer->k_norm = norm_add(b, arena_print(a, "%s.k_norm.weight", prefix), vector ? G * d : d);
+    }
     layer->o = matrix_add(b, arena_print(a, "%s.o_proj.weight", prefix), D, H * d);
 }
 
@@ -104,16 +117,14 @@ static void mla_add(struct builder *b, struct policy_layer *layer, const char *p
     int D = c->hidden, H = c->heads, qk = c->nope_dim + c->rope_dim;
     if (c->q_lora) {
         layer->q_a = matrix_add(b, arena_print(a, "%s.q_a_proj.weight", prefix), c->q_lora, D);
-        layer->q_a_norm =
-            vector_add(b, arena_print(a, "%s.q_a_layernorm.weight", prefix), c->q_lora);
+        layer->q_a_norm = norm_add(b, arena_print(a, "%s.q_a_layernorm.weight", prefix), c->q_lora);
         layer->q_b = matrix_add(b, arena_print(a, "%s.q_b_proj.weight", prefix), H * qk, c->q_lora);
     } else {
         layer->q_b = matrix_add(b, arena_print(a, "%s.q_proj.weight", prefix), H * qk, D);
     }
     layer->kv_a = matrix_add(b, arena_print(a, "%s.kv_a_proj_with_mqa.weight", prefix),
                              c->kv_lora + c->rope_dim, D);
-    layer->kv_a_norm =
-        vector_add(b, arena_print(a, "%s.kv_a_layernorm.weight", prefix), c->kv_lora);
+    layer->kv_a_norm = norm_add(b, arena_print(a, "%s.kv_a_layernorm.weight", prefix), c->kv_lora);
     int rows = c->nope_dim + c->v_dim;
     int64_t at = parameter_add(b, arena_print(a, "%s.kv_b_proj.weight", prefix), PARAMETER_MATRIX,
                                (int64_t)H * rows, c->kv_lora);
@@ -137,20 +148,22 @@ void policy_layout(struct policy *p) {
         layer->qkv = layer->q_a = layer->q_b = layer->kv_a = layer->k_up = layer->v_up = absent;
         layer->gate_up = layer->down = layer->router = absent;
         layer->expert_gate_up = layer->expert_down = absent;
+        layer->qkv_bias = layer->q_norm = layer->k_norm = -1;
         layer->norm1 =
-            vector_add(&b, arena_print(a, "model.layers.%d.input_layernorm.weight", i), c->hidden);
+            norm_add(&b, arena_print(a, "model.layers.%d.input_layernorm.weight", i), c->hidden);
         const char *attention = arena_print(a, "model.layers.%d.self_attn", i);
         if (c->kv_lora) mla_add(&b, layer, attention);
         else gqa_add(&b, layer, attention);
-        layer->norm2 = vector_add(
+        layer->norm2 = norm_add(
             &b, arena_print(a, "model.layers.%d.post_attention_layernorm.weight", i), c->hidden);
         layer->moe = policy_layer_is_moe(c, i);
         layer->moe_index = layer->moe ? p->moe_layers++ : -1;
-        const char *mlp = arena_print(a, "model.layers.%d.mlp", i);
+        const char *mlp = arena_print(a, "model.layers.%d.%s", i,
+                                      layer->moe ? policy_traits(c)->moe_block : "mlp");
         if (layer->moe) moe_add(&b, layer, mlp);
         else mlp_add(&b, layer, mlp, c->dense_ffn, c->hidden);
     }
-    p->final_norm = vector_add(&b, "model.norm.weight", c->hidden);
+    p->final_norm = norm_add(&b, "model.norm.weight", c->hidden);
     if (c->tied) p->head = weight_pack(&b, p->embed, 1, c->vocab, c->hidden, 0);
     else p->head = matrix_add(&b, "lm_head.weight", c->vocab, c->hidden);
 }

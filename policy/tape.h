@@ -41,7 +41,7 @@ struct tape_layer {
     buf qa, qa_rstd, qa_norm;  /* MLA with q_lora: [T, q_lora], [T], [T, q_lora] */
     buf kva, kva_rstd;         /* MLA: [T, kv_lora+rope] before norm and rope, [T] */
     buf q, k;                  /* as attention reads them: [T, H*Dk], [T, G*Dk] */
-    buf q_rstd, k_rstd;        /* GQA head norms: [T, H], [T, G] */
+    buf q_rstd, k_rstd;        /* GQA: of the norms of q and k, up to [T, H], [T, G] */
     buf latent;                /* MLA: attention's output [T, H*kv_lora] */
     buf attention, lse;        /* [T, H*v], [T, H] */
     buf x_mid;                 /* [T, D] residual stream after attention */

@@ -40,6 +40,11 @@ static double gradient_norm(struct learner *l) {
     return __builtin_sqrt(total);
 }
 
+/* Norms and biases are not decayed. */
+static bool is_vector(enum parameter_kind kind) {
+    return kind == PARAMETER_NORM || kind == PARAMETER_BIAS;
+}
+
 status learner_update(struct learner *l, const struct update *u, double *grad_norm) {
     struct policy *p = l->policy;
     double norm = gradient_norm(l);
@@ -60,11 +65,11 @@ status learner_update(struct learner *l, const struct update *u, double *grad_no
     for (int i = 0; i < p->n_parameters;) {
         /* One call for neighbours that are treated alike. */
         enum parameter_kind kind = p->parameters[i].kind;
-        bool norms = kind == PARAMETER_NORM, embed = kind == PARAMETER_EMBED;
+        bool vectors = is_vector(kind), embed = kind == PARAMETER_EMBED;
         int64_t at = p->parameters[i].offset, n = 0;
         for (; i < p->n_parameters; i++) {
             enum parameter_kind k = p->parameters[i].kind;
-            if ((k == PARAMETER_NORM) != norms || (k == PARAMETER_EMBED) != embed) break;
+            if (is_vector(k) != vectors || (k == PARAMETER_EMBED) != embed) break;
             n += p->parameters[i].size;
         }
         a.w = buf_f32(p->params, at);
@@ -73,7 +78,7 @@ status learner_update(struct learner *l, const struct update *u, double *grad_no
         a.g = buf_f32(l->gradient[0], at);
         a.n = n;
         a.lr = (float)(embed ? u->lr * u->embed_lr_scale : u->lr);
-        a.decay = (float)(norms ? 0 : u->weight_decay);
+        a.decay = (float)(vectors ? 0 : u->weight_decay);
         op_adamw(p->stream, &a);
     }
     policy_pack(p);

@@ -12,6 +12,14 @@ const char *const FIXTURES[] = {
     "tests/golden/policy/qwen3_moe",
     "tests/golden/policy/deepseek_v3",
     "tests/golden/policy/deepseek_v3_q_lora",
+    "tests/golden/policy/llama",
+    "tests/golden/policy/llama_linear",
+    "tests/golden/policy/qwen2",
+    "tests/golden/policy/mixtral",
+    "tests/golden/policy/olmoe",
+    "tests/golden/policy/deepseek_v2",
+    "tests/golden/policy/deepseek_v2_groups",
+    "tests/golden/policy/deepseek_v3_yarn",
     NULL,
 };
 

@@ -69,14 +69,51 @@ static void rmsnorm(double *y, const double *x, int stride, const double *w, int
     }
 }
 
+/* m(s) of yarn (arXiv 2309.00071, section 3.4, as DeepSeek-V2 generalises it). */
+static double yarn_scale(const struct rotary_scaling *r, double s) {
+    return r->factor > 1 ? 0.1 * s * log(r->factor) + 1 : 1;
+}
+
+/* The angle per position of pair j of a rotation of d dimensions. */
+static double frequency(const struct policy_config *c, int d, int j) {
+    const struct rotary_scaling *r = &c->rope;
+    double f = pow(c->rope_theta, -2.0 * j / d), original = r->original, pi = acos(-1);
+    if (r->type == ROTARY_LINEAR) return f / r->factor;
+    if (r->type == ROTARY_LLAMA3) {
+        double wave = 2 * pi / f,
+               s = (original / wave - r->low_factor) / (r->high_factor - r->low_factor);
+        if (wave > original / r->low_factor) return f / r->factor;
+        return wave < original / r->high_factor ? f : (1 - s) * f / r->factor + s * f;
+    }
+    if (r->type == ROTARY_YARN) {
+        double fast = r->beta_fast > 0 ? r->beta_fast : 32,
+               slow = r->beta_slow > 0 ? r->beta_slow : 1;
+        double twice_log = 2 * log(c->rope_theta);
+        double low = fmax(floor(d * log(original / (fast * 2 * pi)) / twice_log), 0);
+        double high = fmin(ceil(d * log(original / (slow * 2 * pi)) / twice_log), d - 1);
+        double ramp = fmin(fmax((j - low) / (high == low ? 0.001 : high - low), 0), 1);
+        return f / r->factor * ramp + f * (1 - ramp);
+    }
+    return f;
+}
+
 /* Rotates x [d] to position `position`: pairs (2j, 2j+1), or (j, j + d/2). */
-static void rotate(double *x, int d, int position, double theta, bool interleaved) {
+static void rotate(const struct policy_config *c, double *x, int d, int position) {
+    const struct rotary_scaling *r = &c->rope;
+    double magnitude = 1;
+    if (r->type == ROTARY_YARN) {
+        magnitude = yarn_scale(r, 1);
+        if (r->mscale > 0 && r->mscale_all_dim > 0)
+            magnitude = yarn_scale(r, r->mscale) / yarn_scale(r, r->mscale_all_dim);
+        if (r->attention_factor > 0) magnitude = r->attention_factor;
+    }
     for (int j = 0; j < d / 2; j++) {
-        double *a = x + (interleaved ? 2 * j : j), *b = interleaved ? a + 1 : a + d / 2;
-        double angle = position * pow(theta, -2.0 * j / d);
+        bool pairs = c->rope_interleaved;
+        double *a = x + (pairs ? 2 * j : j), *b = pairs ? a + 1 : a + d / 2;
+        double angle = position * frequency(c, d, j);
         double real = *a * cos(angle) - *b * sin(angle);
-        *b = *b * cos(angle) + *a * sin(angle);
-        *a = real;
+        *b = magnitude * (*b * cos(angle) + *a * sin(angle));
+        *a = magnitude * real;
     }
 }
 
@@ -99,6 +136,9 @@ static void attend(struct pass *p, double *out, const double *q, const double *k
                 for (int d = 0; d < dk; d++)
                     score[j] += q[((size_t)t * H + h) * dk + d] * k[((size_t)j * G + g) * dk + d];
                 score[j] /= sqrt(dk);
+                if (p->c->kv_lora > 0 && p->c->rope.type == ROTARY_YARN &&
+                    p->c->rope.mscale_all_dim > 0)
+                    score[j] *= pow(yarn_scale(&p->c->rope, p->c->rope.mscale_all_dim), 2);
             }
             softmax(score, t + 1);
             for (int d = 0; d < dv; d++) {
@@ -120,10 +160,26 @@ static void grouped_query_attention(struct pass *p, int layer, double *y, const 
     linear(q, x, SELF(H * d * D, "q_proj"), T, H * d, D);
     linear(k, x, SELF(G * d * D, "k_proj"), T, G * d, D);
     linear(v, x, SELF(G * d * D, "v_proj"), T, G * d, D);
-    rmsnorm(q, q, d, SELF(d, "q_norm"), T * H, d, c->rms_eps);
-    rmsnorm(k, k, d, SELF(d, "k_norm"), T * G, d, c->rms_eps);
-    for (int i = 0; i < T * H; i++) rotate(q + (size_t)i * d, d, i / H, c->rope_theta, false);
-    for (int i = 0; i < T * G; i++) rotate(k + (size_t)i * d, d, i / G, c->rope_theta, false);
+    if (c->family == POLICY_QWEN2) {
+        const char *const names[] = {"q", "k", "v"};
+        double *const to[] = {q, k, v};
+        for (int i = 0; i < 3; i++) {
+            size_t n = (size_t)(i == 0 ? H : G) * d;
+            const double *bias =
+                weight(p, n, "model.layers.%d.self_attn.%s_proj.bias", layer, names[i]);
+            for (int t = 0; t < T; t++) add(to[i] + t * n, bias, n);
+        }
+    }
+    if (c->family == POLICY_OLMOE) {
+        rmsnorm(q, q, H * d, SELF(H * d, "q_norm"), T, H * d, c->rms_eps);
+        rmsnorm(k, k, G * d, SELF(G * d, "k_norm"), T, G * d, c->rms_eps);
+    }
+    if (c->family == POLICY_QWEN3 || c->family == POLICY_QWEN3_MOE) {
+        rmsnorm(q, q, d, SELF(d, "q_norm"), T * H, d, c->rms_eps);
+        rmsnorm(k, k, d, SELF(d, "k_norm"), T * G, d, c->rms_eps);
+    }
+    for (int i = 0; i < T * H; i++) rotate(c, q + (size_t)i * d, d, i / H);
+    for (int i = 0; i < T * G; i++) rotate(c, k + (size_t)i * d, d, i / G);
     attend(p, out, q, k, v, H, G, d, d);
     linear(y, out, SELF(D * H * d, "o_proj"), T, D, H * d);
 }
@@ -155,10 +211,10 @@ static void latent_attention(struct pass *p, int layer, double *y, const double 
 
     for (int t = 0; t < T; t++) {
         double *shared = joint + (size_t)t * (L + rope) + L; /* the key part all heads share */
-        rotate(shared, rope, t, c->rope_theta, c->rope_interleaved);
+        rotate(c, shared, rope, t);
         for (int h = 0; h < H; h++) {
             size_t i = (size_t)t * H + h;
-            rotate(q + i * dk + nope, rope, t, c->rope_theta, c->rope_interleaved);
+            rotate(c, q + i * dk + nope, rope, t);
             memcpy(k + i * dk, expanded + i * (nope + dv), (size_t)nope * sizeof *k);
             memcpy(k + i * dk + nope, shared, (size_t)rope * sizeof *k);
             memcpy(v + i * dv, expanded + i * (nope + dv) + nope, (size_t)dv * sizeof *v);
@@ -174,11 +230,14 @@ static void latent_attention(struct pass *p, int layer, double *y, const double 
 /* y [rows, D] = down(silu(gate x) * up x) of width I, with weights under `prefix`. */
 static void mlp(struct pass *p, const char *prefix, double *y, const double *x, int rows, int I) {
     int D = p->c->hidden;
+    bool mixtral = p->c->family == POLICY_MIXTRAL;
+    const char *names[] = {mixtral ? "w1" : "gate_proj", mixtral ? "w3" : "up_proj",
+                           mixtral ? "w2" : "down_proj"};
     double *gate = vector(p, (size_t)rows * I), *up = vector(p, (size_t)rows * I);
-    linear(gate, x, weight(p, (size_t)I * D, "%s.gate_proj.weight", prefix), rows, I, D);
-    linear(up, x, weight(p, (size_t)I * D, "%s.up_proj.weight", prefix), rows, I, D);
+    linear(gate, x, weight(p, (size_t)I * D, "%s.%s.weight", prefix, names[0]), rows, I, D);
+    linear(up, x, weight(p, (size_t)I * D, "%s.%s.weight", prefix, names[1]), rows, I, D);
     for (int i = 0; i < rows * I; i++) gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
-    linear(y, gate, weight(p, (size_t)D * I, "%s.down_proj.weight", prefix), rows, D, I);
+    linear(y, gate, weight(p, (size_t)D * I, "%s.%s.weight", prefix, names[2]), rows, D, I);
 }
 
 /* The index of the largest of x [n]; the lowest one of equals. */
@@ -190,7 +249,7 @@ static int largest(const double *x, int n) {
 }
 
 /* Marks what lies outside the best topk_group groups as unavailable; a group is worth the sum of its two
- * best (DeepSeek-V3, arXiv 2412.19437, section 2.1.2). */
+ * best (DeepSeek-V3, arXiv 2412.19437, section 2.1.2), or its best (V2). */
 static void keep_best_groups(struct pass *p, double *choice) {
     const struct policy_config *c = p->c;
     int size = c->experts / c->n_group;
@@ -198,7 +257,8 @@ static void keep_best_groups(struct pass *p, double *choice) {
     bool *kept = ARENA_ARRAY(&p->scratch, (size_t)c->n_group, bool);
     for (int g = 0; g < c->n_group; g++) {
         memcpy(copy, choice + g * size, (size_t)size * sizeof *copy);
-        for (int i = 0; i < 2 && i < size; i++) {
+        int counted = c->family == POLICY_DEEPSEEK_V3 ? 2 : 1;
+        for (int i = 0; i < counted && i < size; i++) {
             int best = largest(copy, size);
             worth[g] += copy[best];
             copy[best] = -INFINITY;
@@ -227,13 +287,19 @@ static void pick(const struct policy_config *c, double *choice, uint16_t *ids) {
     qsort(ids, (size_t)c->top_k, sizeof *ids, ascending);
 }
 
+static const char *moe_block(const struct policy_config *c) {
+    return c->family == POLICY_MIXTRAL ? "block_sparse_moe" : "mlp";
+}
+
 /* Chooses ids [top_k] for one row (or takes them as they are) and weighs them. */
 static void route(struct pass *p, int layer, const double *x, uint16_t *ids, bool pinned,
                   double *gates) {
     const struct policy_config *c = p->c;
     int E = c->experts, D = c->hidden;
     double *score = vector(p, (size_t)E), *choice = vector(p, (size_t)E);
-    linear(score, x, weight(p, (size_t)E * D, "model.layers.%d.mlp.gate.weight", layer), 1, E, D);
+    const double *gate =
+        weight(p, (size_t)E * D, "model.layers.%d.%s.gate.weight", layer, moe_block(c));
+    linear(score, x, gate, 1, E, D);
     if (c->family == POLICY_DEEPSEEK_V3) {
         const double *bias =
             weight(p, (size_t)E, "model.layers.%d.mlp.gate.e_score_correction_bias", layer);
@@ -241,18 +307,18 @@ static void route(struct pass *p, int layer, const double *x, uint16_t *ids, boo
             score[e] = 1 / (1 + exp(-score[e]));
             choice[e] = score[e] + bias[e];
         }
-        if (c->n_group > 1) keep_best_groups(p, choice);
     } else {
         softmax(score, E);
         memcpy(choice, score, (size_t)E * sizeof *choice);
     }
+    if (c->n_group > 1) keep_best_groups(p, choice);
     if (!pinned) pick(c, choice, ids);
 
     double sum = 0;
     for (int a = 0; a < c->top_k; a++) sum += gates[a] = score[ids[a]];
     for (int a = 0; a < c->top_k; a++) {
         if (c->norm_topk) gates[a] /= sum;
-        if (c->family == POLICY_DEEPSEEK_V3) gates[a] *= c->routed_scaling;
+        if (c->kv_lora > 0) gates[a] *= c->routed_scaling;
     }
 }
 
@@ -270,7 +336,8 @@ static void mixture(struct pass *p, int layer, int moe_layer, int moe_layers, do
             p->s->experts ? p->s->experts + ((size_t)t * moe_layers + moe_layer) * A : own;
         route(p, layer, x + (size_t)t * D, ids, p->s->experts && p->s->pinned, gates);
         for (int a = 0; a < A; a++) {
-            snprintf(prefix, sizeof prefix, "model.layers.%d.mlp.experts.%d", layer, ids[a]);
+            snprintf(prefix, sizeof prefix, "model.layers.%d.%s.experts.%d", layer, moe_block(c),
+                     ids[a]);
             mlp(p, prefix, part, x + (size_t)t * D, 1, c->expert_ffn);
             for (int i = 0; i < D; i++) y[(size_t)t * D + i] += gates[a] * part[i];
         }
@@ -283,7 +350,7 @@ static void mixture(struct pass *p, int layer, int moe_layer, int moe_layers, do
 
 static bool has_experts(const struct policy_config *c, int layer) {
     if (c->experts == 0) return false;
-    if (c->family == POLICY_DEEPSEEK_V3) return layer >= c->first_dense;
+    if (c->kv_lora > 0) return layer >= c->first_dense;
     for (int i = 0; i < c->n_mlp_only; i++)
         if (c->mlp_only[i] == layer) return false;
     return (layer + 1) % c->sparse_step == 0;
@@ -305,7 +372,7 @@ void oracle_forward(const struct oracle *o, const struct oracle_sequence *s, dou
     for (int i = 0; i < c->layers; i++) {
         rmsnorm(normed, x, D, weight(p, (size_t)D, "model.layers.%d.input_layernorm.weight", i), T,
                 D, c->rms_eps);
-        if (c->family == POLICY_DEEPSEEK_V3) latent_attention(p, i, y, normed);
+        if (c->kv_lora > 0) latent_attention(p, i, y, normed);
         else grouped_query_attention(p, i, y, normed);
         add(x, y, n);
 

@@ -1,7 +1,7 @@
 /* The whole decoder a second time, in double precision and plain loops, after what transformers computes
- * for the three families: attention over full keys and values, latent attention unabsorbed, experts one
- * token at a time. Shares no code with kernels/ or policy/ but the config struct, so that it can judge
- * them; tests/test_oracle.c in turn compares it with logits that transformers wrote. */
+ * for every family of policy_config.h: attention over full keys and values, latent attention unabsorbed,
+ * experts one token at a time. Shares no code with kernels/ or policy/ but the config struct, so that it can
+ * judge them; tests/test_oracle.c in turn compares it with logits that transformers wrote. */
 #pragma once
 
 #include "base/arena.h"

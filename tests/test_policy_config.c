@@ -70,11 +70,47 @@ static void test_golden_fields(void **state) {
                 c.n_group == 4);
 }
 
+static void test_golden_fields_of_other_families(void **state) {
+    (void)state;
+    struct policy_config c;
+    expect_ok(policy_config_read(&c, "tests/golden/policy/llama"));
+    assert_true(c.family == POLICY_LLAMA && c.head_dim == 8 && c.kv_heads == 1);
+    assert_true(c.rope.type == ROTARY_LLAMA3 && c.rope.factor == 8 && c.rope.original == 40);
+    assert_true(c.rope.low_factor == 1 && c.rope.high_factor == 4 && c.rope_theta == 1e4);
+    expect_ok(policy_config_read(&c, "tests/golden/policy/llama_linear"));
+    assert_true(c.rope.type == ROTARY_LINEAR && c.rope.factor == 2.5 && c.rope_theta == 5e3);
+    expect_ok(policy_config_read(&c, "tests/golden/policy/qwen2"));
+    assert_true(c.family == POLICY_QWEN2 && policy_traits(&c)->qkv_bias && c.head_dim == 6);
+    assert_true(c.rope.type == ROTARY_YARN && c.rope.original == 32 && c.rope.beta_fast == 0);
+    expect_ok(policy_config_read(&c, "tests/golden/policy/mixtral"));
+    assert_true(c.experts == 5 && c.top_k == 2 && c.expert_ffn == 20 && c.norm_topk);
+    expect_ok(policy_config_read(&c, "tests/golden/policy/olmoe"));
+    assert_true(c.experts == 8 && c.expert_ffn == 12 && !c.norm_topk);
+    expect_ok(policy_config_read(&c, "tests/golden/policy/deepseek_v2"));
+    assert_true(c.n_group == 1 && !c.router_sigmoid && c.q_lora == 0 && c.rope_interleaved);
+    assert_true(c.rope.mscale == 0.707 && c.rope.mscale_all_dim == 0.707);
+    expect_ok(policy_config_read(&c, "tests/golden/policy/deepseek_v2_groups"));
+    assert_true(c.n_group == 4 && c.topk_group == 2 && c.routed_scaling == 4 && c.first_dense == 0);
+}
+
 /* Our text reads back as the same config, and says what transformers' own text says wherever both use a
  * key. That transformers opens it is checked by tools/check_saved.py. */
 static void test_json_round_trip(void **state) {
     (void)state;
-    const char *const names[] = {"qwen3", "qwen3_moe", "deepseek_v3", "deepseek_v3_q_lora"};
+    const char *const names[] = {
+        "qwen3",
+        "qwen3_moe",
+        "deepseek_v3",
+        "deepseek_v3_q_lora",
+        "llama",
+        "llama_linear",
+        "qwen2",
+        "mixtral",
+        "olmoe",
+        "deepseek_v2",
+        "deepseek_v2_groups",
+        "deepseek_v3_yarn",
+    };
     struct arena arena = {0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct policy_config first, second;
@@ -88,7 +124,8 @@ static void test_json_round_trip(void **state) {
         int compared = 0;
         json_object_foreach(theirs, key, value) {
             const json_t *mine = json_object_get(ours, key);
-            if (!mine || strcmp(key, "num_nextn_predict_layers") == 0) continue;
+            if (!mine || json_is_null(value) || strcmp(key, "num_nextn_predict_layers") == 0)
+                continue;
             if (!json_equal(mine, value)) print_error("%s differs for %s\n", key, names[i]);
             assert_true(json_equal(mine, value));
             compared++;
@@ -139,8 +176,32 @@ static void test_refused(void **state) {
     static const struct {
         const char *name, *key, *value, *sentence;
     } cases[] = {
-        {"qwen3", "model_type", "\"llama\"",
-         "\"model_type\" \"llama\" is not supported, only qwen3"},
+        {"qwen3", "model_type", "\"gemma\"",
+         "\"model_type\" \"gemma\" is not supported, only llama, qwen2, qwen3"},
+        {"llama", "mlp_bias", "true", "\"mlp_bias\" is set, only false"},
+        {"llama", "num_attention_heads", "5",
+         "\"head_dim\" is missing, and 5 heads do not divide the width 24"},
+        {"llama", "rope_scaling",
+         "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, "
+         "\"high_freq_factor\": 4}",
+         "\"original_max_position_embeddings\" must be an integer"},
+        {"llama", "rope_scaling",
+         "{\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, "
+         "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 8192}",
+         "\"low_freq_factor\" is 4, less than"},
+        {"llama", "rope_scaling", "{\"rope_type\": \"linear\", \"factor\": 0}",
+         "\"factor\" must be a number in [1, 10000], not 0"},
+        {"qwen2", "rope_scaling",
+         "{\"type\": \"yarn\", \"factor\": 4, \"original_max_position_embeddings\": 32, "
+         "\"truncate\": false}",
+         "\"truncate\" of \"rope_scaling\" is false"},
+        {"mixtral", "sliding_window", "4096", "\"sliding_window\" is set, only null"},
+        {"mixtral", "router_jitter_noise", "0.1", "\"router_jitter_noise\" is set, only 0.0"},
+        {"olmoe", "clip_qkv", "8.0", "\"clip_qkv\" is set, only null"},
+        {"deepseek_v2", "norm_topk_prob", "true", "\"norm_topk_prob\" is set, only false"},
+        {"deepseek_v2", "topk_method", "\"noaux_tc\"",
+         "the \"topk_method\" \"noaux_tc\" is not supported, only greedy"},
+        {"deepseek_v2_groups", "n_group", NULL, "\"n_group\" must be an integer"},
         {"qwen3", "model_type", NULL, "\"model_type\" must be a string, not missing"},
         {"qwen3", "architectures", "[\"Qwen3Model\"]", "does not name Qwen3ForCausalLM"},
         {"qwen3", "hidden_act", "\"gelu\"", "\"hidden_act\" is set, only \"silu\" is supported"},
@@ -154,15 +215,15 @@ static void test_refused(void **state) {
          "\"quantization_config\" is set"},
         {"qwen3", "partial_rotary_factor", "0.5", "\"partial_rotary_factor\" is set"},
         {"qwen3", "rope_parameters",
-         "{\"rope_type\": \"yarn\", \"rope_theta\": 1e4, \"factor\": 4}",
-         "\"rope_parameters\" of type \"yarn\" is not supported"},
+         "{\"rope_type\": \"longrope\", \"rope_theta\": 1e4, \"factor\": 4}",
+         "\"rope_parameters\" of type \"longrope\" is not supported"},
         {"qwen3", "rope_parameters",
          "{\"rope_type\": \"default\", \"rope_theta\": 1e4, \"partial_rotary_factor\": 0.5}",
          "\"partial_rotary_factor\" is set"},
         {"qwen3", "rope_parameters", NULL,
          "\"rope_theta\" must be a number in [1, 1e+12], not missing"},
-        {"qwen3_moe", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2}",
-         "\"rope_scaling\" of type \"linear\" is not supported"},
+        {"qwen3_moe", "rope_scaling", "{\"type\": \"dynamic\", \"factor\": 2}",
+         "\"rope_scaling\" of type \"dynamic\" is not supported"},
         {"qwen3", "vocab_size", "0", "\"vocab_size\" must be an integer in [1, 16777216], not 0"},
         {"qwen3", "hidden_size", "-8",
          "\"hidden_size\" must be an integer in [1, 1048576], not -8"},
@@ -208,6 +269,7 @@ static void test_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_fields),
+        cmocka_unit_test(test_golden_fields_of_other_families),
         cmocka_unit_test(test_json_round_trip),
         cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_refused),

@@ -90,8 +90,8 @@ static void sum_columns(const void *task, int64_t from, int64_t to) {
 static void bias_add_backward(struct stream *s, buf db, buf dy, int T, int D) {
     REQUIRE(T >= 0 && D >= 1);
     struct rows m = {.y = host_f32(db), .x = host_f32(dy), .R = T, .D = D};
-    spread(s, (D + SCATTER_COLUMNS - 1) / SCATTER_COLUMNS, (int64_t)T * SCATTER_COLUMNS, sum_columns,
-           &m);
+    spread(s, (D + SCATTER_COLUMNS - 1) / SCATTER_COLUMNS, (int64_t)T * SCATTER_COLUMNS,
+           sum_columns, &m);
 }
 
 static void add_elements(const void *task, int64_t from, int64_t to) {

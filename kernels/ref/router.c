@@ -36,7 +36,8 @@ static void close_groups(const struct router *r, const float *choice, bool *take
         int first = best_of(choice + i * size, seen, size);
         seen[first] = true;
         int second = best_of(choice + i * size, seen, size);
-        group[i] = choice[i * size + first] + (second < 0 || r->group_max ? 0 : choice[i * size + second]);
+        group[i] =
+            choice[i * size + first] + (second < 0 || r->group_max ? 0 : choice[i * size + second]);
     }
     for (int i = 0; i < r->topk_group; i++) open[best_of(group, open, r->n_group)] = true;
     for (int e = 0; e < r->E; e++) taken[e] = !open[e / size];

@@ -41,7 +41,8 @@ static void bias_add(struct stream *s, buf y, buf b, int T, int D) {
     (void)s;
     REQUIRE(T >= 0 && D >= 1);
     for (int64_t t = 0; t < T; t++)
-        for (int d = 0; d < D; d++) host_f32(y)[t * D + d] = host_f32(y)[t * D + d] + host_f32(b)[d];
+        for (int d = 0; d < D; d++)
+            host_f32(y)[t * D + d] = host_f32(y)[t * D + d] + host_f32(b)[d];
 }
 
 static void bias_reverse(struct stream *s, buf db, buf dy, int T, int D) {
