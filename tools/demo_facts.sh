@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What changed in the traces of a Countdown run: tools/demo_facts.sh RUN prints, for each evaluation, shares of the
-# completions in per cent and means over them, from the run's store. An attempt ends in ";" (not the target) or
-# in "!" (a claimed hit).
+# What changed in the traces of a Countdown run: tools/demo_facts.sh RUN prints, for each evaluation, shares
+# of the completions in per cent and means over them, from the run's store. An attempt ends in ";" (not the
+# target) or in "!" (a claimed hit).
 set -euo pipefail
 sqlite3 -readonly -header -column "$1/run.sqlite" "
 SELECT step, name AS split, count(*) AS n,
