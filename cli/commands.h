@@ -51,3 +51,6 @@ extern const struct command_option cli_score_options[];
 
 status cli_report(int argc, char **argv);
 extern const struct command_option cli_report_options[];
+
+status cli_rescore(int argc, char **argv);
+extern const struct command_option cli_rescore_options[];

@@ -16,7 +16,7 @@ void help_print_overview(FILE *out) {
           "usage: grpo COMMAND [-c FILE.yaml] [KEY=VALUE ...]\n\ncommands:\n",
           out);
     for (const struct command *c = commands; c->name; c++)
-        fprintf(out, "  %-8s  %s\n", c->name, c->summary);
+        fprintf(out, "  %-11s  %s\n", c->name, c->summary);
     fprintf(out,
             "\n\"grpo help COMMAND\" says more; \"grpo config --help-keys\" lists all keys.\n\n%s",
             EXIT_CODES);

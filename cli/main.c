@@ -36,6 +36,8 @@ const struct command commands[] = {
      "grpo score --rule countdown <completions.jsonl", cli_score_options},
     {"report", "show what a run did: a summary, and a page to read", cli_report, "RUN", NULL,
      "grpo report runs/demo-1", cli_report_options},
+    {"rescore", "judge a run's stored episodes again under another reward", cli_rescore, "RUN",
+     "reward.", "grpo rescore runs/demo-1 reward.format.weight=0.2", cli_rescore_options},
     {"config", "print the resolved config, or the schema in several forms", cli_config, "[PREFIX]",
      "*", "grpo config seed=2 threads=1", cli_config_options},
     {0},

@@ -62,8 +62,7 @@ static void write_legend(struct page *p, const struct chart *c) {
     fputs("</ul>\n", p->out);
 }
 
-/* One chart with its title and definition; nothing when no series was there. */
-static void write_chart(struct page *p, struct chart c, bool wide) {
+void page_chart(struct page *p, struct chart c, bool wide) {
     if (c.n_series == 0) return;
     struct chart_frame f = chart_frame(&c, wide ? 1080 : 540, wide ? 300 : 220);
     fprintf(p->out, "<figure class=\"card%s\" data-chart><h3>%s</h3><p class=\"about\">%s</p>\n",
@@ -88,7 +87,7 @@ struct wanted {
 static void write_metrics(struct page *p, struct chart c, const struct wanted *wanted) {
     for (; wanted->name; wanted++)
         add_series(&c, wanted->label, report_series(p->r, wanted->name, p->arena));
-    write_chart(p, c, false);
+    page_chart(p, c, false);
 }
 
 /* The reward and its parts, whose names the judge chose. */
@@ -104,7 +103,7 @@ static void write_reward(struct page *p, struct chart c) {
         const char *part = arena_string(p->arena, span_slice(name, 8, name.n - 5));
         add_series(&c, part, report_series(r, last->items[i].name, p->arena));
     }
-    write_chart(p, c, false);
+    page_chart(p, c, false);
 }
 
 static void write_time(struct page *p) {
@@ -152,7 +151,7 @@ void page_charts(struct page *p) {
     accuracy.share = true;
     add_accuracy(&accuracy, r, p->arena);
     add_series(&accuracy, "training", report_series(r, "critic/acc/mean", p->arena));
-    write_chart(p, accuracy, true);
+    page_chart(p, accuracy, true);
 
     write_reward(p, c);
 

@@ -114,6 +114,9 @@ status store_read_metrics(struct store *s, struct arena *arena, struct metrics_l
 status store_read_episodes(struct store *s, int64_t step, struct arena *arena,
                            struct experience_batch *out);
 
+/* The steps that have episodes, ascending, in the arena. */
+status store_read_episode_steps(struct store *s, struct arena *arena, int64_t **steps, size_t *n);
+
 /* Every evaluation's summary, by step then name, without rows. In the arena. */
 struct evaluation_point {
     int64_t step;

@@ -238,6 +238,19 @@ status store_read_episodes(struct store *s, int64_t step, struct arena *arena,
     return result;
 }
 
+status store_read_episode_steps(struct store *s, struct arena *arena, int64_t **steps, size_t *n) {
+    struct query q;
+    TRY(query_open(&q, s, "SELECT DISTINCT step FROM prompt ORDER BY step"));
+    struct rows rows = {.size = sizeof **steps};
+    bool row = false;
+    status result;
+    while (!(result = query_next(&q, &row)) && row) *(int64_t *)rows_add(&rows) = query_int(&q);
+    query_close(&q);
+    *n = rows.n;
+    *steps = rows_finish(&rows, arena);
+    return result;
+}
+
 /* Evaluations. */
 
 static status read_summary(struct store *s, struct evaluation_point *point, struct arena *arena) {

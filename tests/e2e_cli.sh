@@ -48,7 +48,7 @@ expect 64 "a name near nothing points to the help" "grpo: unknown command frobni
     "$GRPO" frobnicate
 expect 64 "help for an unknown command" "unknown command nothing" "$GRPO" help nothing
 
-mapfile -t commands < <("$GRPO" help | sed -n '/^commands:/,/^$/ s/^  \([a-z]*\) .*/\1/p')
+mapfile -t commands < <("$GRPO" help | sed -n '/^commands:/,/^$/ s/^  \([a-z-]*\) .*/\1/p')
 check "the help lists commands" test "${#commands[@]}" -gt 0
 for command in "${commands[@]}"; do
     check "grpo $command --help has an example" says "  grpo $command" "$GRPO" "$command" --help

@@ -125,6 +125,20 @@ static void test_episodes_come_back(void **state) {
     store_close(s);
 }
 
+static void test_steps_with_episodes(void **state) {
+    struct world *w = *state;
+    int64_t *steps;
+    size_t n;
+    struct store *s = open_store(in(w, "run.sqlite"), "last:2");
+    expect_ok(store_read_episode_steps(s, &w->arena, &steps, &n));
+    assert_int_equal(n, 0);
+    commit(s, 0, 5, 0);
+    expect_ok(store_read_episode_steps(s, &w->arena, &steps, &n));
+    assert_int_equal(n, 2);
+    assert_true(steps[0] == 4 && steps[1] == 5);
+    store_close(s);
+}
+
 static void test_metrics_and_evaluations_come_back(void **state) {
     struct world *w = *state;
     struct store *s = open_store(in(w, "run.sqlite"), "all");
@@ -378,6 +392,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(test_episodes_come_back),
+        TEST(test_steps_with_episodes),
         TEST(test_metrics_and_evaluations_come_back),
         TEST(test_plain_sql_reads_it),
         TEST(test_rewound_run_equals_straight_run),
