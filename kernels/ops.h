@@ -137,11 +137,16 @@ struct attention_backward {
 
 /* ---- mixture of experts ---------------------------------------------------------------------------- */
 
+/* Far below every sensible score and bias; two of them can be added. */
+#define CHOICE_LOWEST (-1e30f)
+
 /* Chooses A of E experts for each row; ties go to the lower id; ids come out ascending within a row.
  * softmax: s = softmax(logits) (exact max; sum by lane tree). sigmoid (DeepSeek-V3, arXiv 2412.19437
  * eq. 12-16): s = 1/(1+exp(-logit)). The choice is by s, or by s + bias where there is one; with
  * n_group > 1 a group's score is the sum of its two best choices, or the best one if group_max
  * (DeepSeek-V2, arXiv 2405.04434, section 2.2.2), and only the topk_group best groups are eligible.
+ * A choice that is lower than CHOICE_LOWEST, or not a number, counts as CHOICE_LOWEST: the ids are valid
+ * whatever the logits.
  * gate_a = s_a, divided by (sum of the chosen s by chain of adds, ascending id, + 1e-20) if norm_topk,
  * times scaling. With replay, ids are input and only gates are computed. */
 struct router {

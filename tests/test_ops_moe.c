@@ -59,6 +59,51 @@ static void run_router_tied(struct world *w, int N) {
     op_router(w->s, &r);
 }
 
+/* Every third choice is not a number: it comes after all others. */
+static void run_router_nan_bias(struct world *w, int N) {
+    float bias[EXPERTS_MAX];
+    struct router r = describe(w, N, 4);
+    for (int e = 0; e < r.E; e++) bias[e] = e % 3 ? 0 : NAN;
+    r.bias = all_bytes(w, bias, (size_t)r.E * sizeof *bias);
+    op_router(w->s, &r);
+}
+
+static void expect_router_nan_bias(const struct world *w, int N) {
+    struct choice c = choices[N];
+    int numbers = c.E - (c.E + 2) / 3, wanted = c.A > numbers ? c.A - numbers : 0;
+    for (int64_t t = 0; t < w->T; t++) {
+        int found = 0;
+        for (int a = 0; a < c.A; a++) found += id_after(w, 2, t, a) % 3 == 0;
+        if (c.n_group == 1 && found != wanted)
+            check_failed("row %d has %d choices that are not a number, expected %d", (int)t, found,
+                         wanted);
+    }
+}
+
+/* No logit is a number: the first experts that are eligible. What the gates' bits are is left open. */
+static void run_router_nan(struct world *w, int N) {
+    struct choice c = choices[N];
+    struct router r = {.T = w->rows,
+                       .E = c.E,
+                       .A = c.A,
+                       .sigmoid = c.sigmoid,
+                       .norm_topk = c.norm_topk,
+                       .n_group = c.n_group,
+                       .topk_group = c.topk_group,
+                       .scaling = c.scaling};
+    r.logits = row_in(w, c.E, c.E, NAN, NAN);
+    r.ids = row_out(w, c.A, c.A);
+    r.gates = all_scratch(w, sizeof(float) * (size_t)w->T * (size_t)c.A);
+    op_router(w->s, &r);
+}
+
+static void expect_router_nan(const struct world *w, int N) {
+    for (int64_t t = 0; t < w->T; t++)
+        for (int a = 0; a < choices[N].A; a++)
+            if (id_after(w, 1, t, a) != a)
+                check_failed("row %d: choice %d is not %d", (int)t, a, a);
+}
+
 static void run_router_backward(struct world *w, int N) {
     struct router r = describe(w, N, 4);
     buf dgates = row_in(w, r.A, r.A, -1, 1), dlogits = row_out(w, r.E, r.E);
@@ -340,6 +385,8 @@ static void expect_count(const struct world *w, int N) {
 static const struct op_case cases[] = {
     {"router", run_router, expect_router, ROUTER_SIZES, false},
     {"router, ties", run_router_tied, expect_router_tied, {7}, {1, 2, 3, 4, 5, 6, 7, 8}, false},
+    {"router, bias not a number", run_router_nan_bias, expect_router_nan_bias, ROUTER_SIZES, false},
+    {"router, not a number", run_router_nan, expect_router_nan, ROUTER_SIZES, false},
     {"router, replay", run_router_replay, expect_router_replay, {7, 100}, {1, 2, 3, 5, 7}, false},
     {"router_backward",
      run_router_backward,

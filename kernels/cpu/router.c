@@ -51,7 +51,7 @@ static int best_of(const float *choice, int n) {
         unsigned equal = vmask_bits(vf_eq(vf_load(choice + i), best));
         if (equal) return i + __builtin_ctz(equal);
     }
-    return 0; /* only where something is not a number */
+    REQUIRE(false); /* choices are numbers */
 }
 
 static void pad(float *choice, int n) {
@@ -85,7 +85,10 @@ static void close_groups(const struct router *r, float *choice) {
 static void choose(const struct router *r, const float *score, int32_t *ids) {
     float choice[EXPERTS_MAX];
     const float *bias = host_f32(r->bias);
-    for (int e = 0; e < r->E; e++) choice[e] = bias ? score[e] + bias[e] : score[e];
+    for (int e = 0; e < r->E; e++) {
+        choice[e] = bias ? score[e] + bias[e] : score[e];
+        if (!(choice[e] > CHOICE_LOWEST)) choice[e] = CHOICE_LOWEST; /* so are NaNs */
+    }
     pad(choice, r->E);
     if (r->n_group > 1) close_groups(r, choice);
     for (int a = 0; a < r->A; a++) {

@@ -46,8 +46,10 @@ static void close_groups(const struct router *r, const float *choice, bool *take
 static void choose(const struct router *r, const float *score, int32_t *ids) {
     float choice[EXPERTS_MAX];
     bool taken[EXPERTS_MAX] = {false}, chosen[EXPERTS_MAX] = {false};
-    for (int e = 0; e < r->E; e++)
+    for (int e = 0; e < r->E; e++) {
         choice[e] = buf_has(r->bias) ? score[e] + host_f32(r->bias)[e] : score[e];
+        if (!(choice[e] > CHOICE_LOWEST)) choice[e] = CHOICE_LOWEST; /* so are NaNs */
+    }
     if (r->n_group > 1) close_groups(r, choice, taken);
     for (int a = 0; a < r->A; a++) {
         int e = best_of(choice, taken, r->E);
