@@ -39,7 +39,12 @@ static status tensor_take(const struct safetensors *st, const char *dir, const c
     if (!e) return fail(EXIT_BAD_DATA, "%s: tensor %s is missing", dir, name);
     TRY(shape_check(e, dir, n_dims, dims));
     used[e - st->entries] = true;
-    return status_context(tensor_to_f32(e, out), "%s", dir);
+    TRY(status_context(tensor_to_f32(e, out), "%s", dir));
+    for (int64_t i = 0; i < e->elements; i++)
+        if (!__builtin_isfinite(out[i]))
+            return fail(EXIT_BAD_DATA, "%s: tensor %s holds a value that is not a finite number",
+                        dir, name);
+    return NULL;
 }
 
 static status weights_read(struct policy *p, const struct safetensors *st, const char *dir,

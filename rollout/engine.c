@@ -99,7 +99,9 @@ static void engine_shape(struct engine *e, struct policy *p, const struct engine
 }
 
 /* Key/value blocks are counted in int. More of them would not fit into any memory. */
-static bool counts_fit(const struct engine *e) { return e->blocks_per_seq <= INT_MAX / table_rows(e); }
+static bool counts_fit(const struct engine *e) {
+    return e->blocks_per_seq <= INT_MAX / table_rows(e);
+}
 
 size_t engine_bytes(struct policy *p, const struct engine_config *config) {
     struct engine e = {0};
@@ -422,7 +424,16 @@ static bool is_stop(const struct policy_config *c, int32_t id) {
     return false;
 }
 
-static void decode_pass(struct rollout *r) {
+/* Not numbers come from weights that are, but grew beyond what floats can compute with. */
+static status decode_check(const struct engine *e, int T) {
+    for (int i = 0; i < T; i++)
+        if (!__builtin_isfinite(e->host_logp[i]))
+            return fail(EXIT_BAD_DATA, "the policy's probabilities are not finite: its weights are "
+                                       "too large to compute with");
+    return NULL;
+}
+
+static status decode_pass(struct rollout *r) {
     struct engine *e = r->e;
     int T = 0;
     for (int i = 0; i < e->config.max_batch; i++)
@@ -431,6 +442,7 @@ static void decode_pass(struct rollout *r) {
     pass_forward(e, T);
     if (e->config.keep_routes) decode_routes(r, T);
     decode_sample(e, T);
+    TRY(decode_check(e, T));
     r->stats.passes++;
     r->stats.sampled_tokens += T;
     r->stats.idle_rows += e->config.max_batch - T;
@@ -443,6 +455,7 @@ static void decode_pass(struct rollout *r) {
         if (is_stop(&e->policy->config, e->host_id[i])) c->finish = FINISH_STOP;
         if (c->finish == FINISH_STOP || c->n == slot->capacity) slot_leave(r, e->active[i]);
     }
+    return NULL;
 }
 
 static status requests_check(const struct engine *e, const struct request *requests, int n) {
@@ -474,7 +487,7 @@ status engine_run(struct engine *e, const struct request *requests, int n, struc
     e->n_free = e->kv.blocks;
     while (r.finished < r.total) {
         admit(&r);
-        decode_pass(&r);
+        TRY(decode_pass(&r));
         if (poll && !poll(ctx, (double)r.finished / r.total))
             return fail(EXIT_TRY_AGAIN, "interrupted during a rollout");
     }

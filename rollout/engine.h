@@ -32,8 +32,9 @@ status engine_open(struct engine **out, struct policy *p, const struct engine_co
 void engine_close(struct engine *e); /* NULL is fine */
 
 /* Completes all requests; out [sum of n_samples], in order of request, then sample; its arrays live in the
- * arena. EXIT_BAD_DATA: a prompt id outside the vocabulary, or a prompt and completion longer than
- * max_positions. EXIT_TRY_AGAIN: abandoned by poll. poll and stats may be NULL. */
+ * arena. EXIT_BAD_DATA: a prompt id outside the vocabulary, a prompt and completion longer than
+ * max_positions, or probabilities that are not finite. EXIT_TRY_AGAIN: abandoned by poll. poll and stats may
+ * be NULL. */
 status engine_run(struct engine *e, const struct request *requests, int n, struct arena *arena,
                   struct completion *out, engine_poll *poll, void *ctx, struct engine_stats *stats);
 
