@@ -2,6 +2,7 @@
 
 #include "rl/trainer.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -115,6 +116,9 @@ status evaluate_policy(const struct evaluator *e, const char *name, const struct
                        engine_poll *poll, void *ctx) {
     size_t n = n_problems < set->n ? n_problems : set->n, samples = (size_t)e->samples;
     REQUIRE(n > 0);
+    if (n > INT_MAX / samples)
+        return fail(EXIT_BAD_CONFIG, "eval.samples=%zu of %zu problems are too many to count",
+                    samples, n);
     struct request *requests = ARENA_ARRAY(arena, n, struct request);
     struct span *prompts = ARENA_ARRAY(arena, n, struct span);
     for (size_t i = 0; i < n; i++) {

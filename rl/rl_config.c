@@ -100,8 +100,15 @@ const struct config_key eval_keys[] = {
 };
 
 status rl_config_check(const struct rl_config *c) {
-    if ((c->grad_shards & (c->grad_shards - 1)) == 0) return NULL;
-    return fail(EXIT_BAD_CONFIG, "rl.grad_shards=%lld is not a power of two", (long long)c->grad_shards);
+    enum { COMPLETIONS_MAX = 1 << 24 }; /* of a step: they are counted in int */
+    if (c->grad_shards & (c->grad_shards - 1))
+        return fail(EXIT_BAD_CONFIG, "rl.grad_shards=%lld is not a power of two",
+                    (long long)c->grad_shards);
+    if (c->prompts * c->group_size > COMPLETIONS_MAX)
+        return fail(EXIT_BAD_CONFIG,
+                    "rl.prompts * rl.group_size = %lld, expected at most %d completions a step",
+                    (long long)(c->prompts * c->group_size), COMPLETIONS_MAX);
+    return NULL;
 }
 
 double optim_rate(const struct optim_config *c, int64_t step, int64_t steps) {
