@@ -90,9 +90,11 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     TRY(session_open(&session, s, max_new));
     status failed = NULL;
     if (session.positions < s->rollout.max_prompt_tokens + max_new)
-        failed = fail(EXIT_BAD_CONFIG,
-                      "rollout.max_prompt_tokens and max_new_tokens make %lld positions, %s is made for %d",
-                      (long long)s->rollout.max_prompt_tokens + max_new, s->general.model, session.positions);
+        failed = fail(
+            EXIT_BAD_CONFIG,
+            "rollout.max_prompt_tokens + %s.max_new_tokens = %lld, %s is made for %d positions",
+            e->max_new_tokens ? "eval" : "rollout",
+            (long long)s->rollout.max_prompt_tokens + max_new, s->general.model, session.positions);
     if (!failed) failed = task_open(&task, &s->tasks);
     if (!failed) failed = reward_open(&reward, &s->reward);
     const struct problem_set *set = failed ? NULL : task_set(task, split_part_of(e->split));

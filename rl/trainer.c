@@ -108,10 +108,13 @@ static bool samples_wanted(const struct trainer_config *c) {
 static int64_t longest_trained(const struct trainer_config *c) {
     return c->rollout->max_prompt_tokens + c->rollout->max_new_tokens;
 }
+static bool evaluation_is_longer(const struct trainer_config *c) {
+    return c->eval->max_new_tokens > c->rollout->max_new_tokens;
+}
 static int64_t longest_sampled(const struct trainer_config *c) {
-    bool evaluation = c->eval->max_new_tokens > c->rollout->max_new_tokens;
-    return c->rollout->max_prompt_tokens +
-           (evaluation ? c->eval->max_new_tokens : c->rollout->max_new_tokens);
+    int64_t longest =
+        evaluation_is_longer(c) ? c->eval->max_new_tokens : c->rollout->max_new_tokens;
+    return c->rollout->max_prompt_tokens + longest;
 }
 
 static struct learner_config learner_shape(const struct trainer_config *c) {
@@ -135,6 +138,7 @@ static struct engine_config engine_shape(const struct trainer_config *c) {
 static status config_check(const struct trainer_config *c) {
     const struct rollout_config *r = c->rollout;
     TRY(rl_config_check(c->rl));
+    if (!c->run->out[0]) return fail(EXIT_BAD_CONFIG, "out is empty, expected the run directory");
     if (c->kind == TRAINER_SFT) return NULL;
     if (r->top_k != 0 || r->top_p != 1)
         return fail(
@@ -211,12 +215,12 @@ static status task_parts_open(struct trainer *t) {
 }
 
 static status positions_check(const struct trainer_config *c, const char *policy, int positions) {
-    int64_t wanted = samples_wanted(c) ? longest_sampled(c) : longest_trained(c);
+    bool evaluation = samples_wanted(c) && evaluation_is_longer(c);
+    int64_t wanted = evaluation ? longest_sampled(c) : longest_trained(c);
     if (wanted <= positions) return NULL;
-    return fail(
-        EXIT_BAD_CONFIG,
-        "rollout.max_prompt_tokens and max_new_tokens make %lld positions, %s is made for %d",
-        (long long)wanted, policy, positions);
+    return fail(EXIT_BAD_CONFIG,
+                "rollout.max_prompt_tokens + %s.max_new_tokens = %lld, %s is made for %d positions",
+                evaluation ? "eval" : "rollout", (long long)wanted, policy, positions);
 }
 
 /* What can be wrong with the model is found before the run directory is touched. */
@@ -242,13 +246,33 @@ static status model_make(struct trainer *t) {
         return fail(
             EXIT_BAD_CONFIG,
             "%s is there, but no run that it began; remove it or choose another out=", t->model);
-    if (fresh)
-        TRY(file_remove_tree(
-            t->model)); /* of a start that recorded nothing, with other keys perhaps */
+    /* What is there belongs to a start that recorded nothing, with other keys perhaps. */
+    if (fresh) TRY(file_remove_tree(t->model));
     if (fresh || !file_exists(t->model))
         TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
     return trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer,
                               &t->policy);
+}
+
+static status prompts_check_set(struct trainer *t, const struct problem_set *set, size_t n) {
+    struct span text;
+    int32_t *ids;
+    int length;
+    for (size_t i = 0; i < n && i < set->n; i++) {
+        arena_reset(&t->step);
+        TRY(trainer_prompt(t, &set->items[i], &t->step, &text, &ids, &length));
+    }
+    return NULL;
+}
+
+/* A prompt that is too long is better told now than when its turn comes, after hours. */
+static status prompts_check(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    if (c->kind == TRAINER_GRPO)
+        TRY(prompts_check_set(t, task_set(t->task, SPLIT_TRAIN), SIZE_MAX));
+    if (strcmp(c->eval->split, "none") == 0) return NULL;
+    return prompts_check_set(t, task_set(t->task, evaluation_part(c)),
+                             c->eval->problems ? (size_t)c->eval->problems : SIZE_MAX);
 }
 
 static status trainer_open(struct trainer *t, size_t *bytes) {
@@ -267,6 +291,7 @@ static status trainer_open(struct trainer *t, size_t *bytes) {
     TRY(run_open(&t->run, &plan, &t->arena));
     if (!t->policy) TRY(model_make(t));
     t->state.model = policy_digest(t->policy);
+    if (t->run.start == RUN_FRESH) TRY(prompts_check(t));
     TRY(memory_check(t, bytes));
     struct learner_config learner = learner_shape(c);
     TRY(learner_open(&t->learner, t->policy, &learner));
