@@ -16,7 +16,7 @@ MATH_LIBS := -lcalcium -lantic -lflint-arb -lflint -lgmp
 WARN := -Wall -Wextra -Wpedantic -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
         -Wvla -Wpointer-arith -Wno-overlength-strings -Wno-gnu-zero-variadic-macro-arguments
 # No contraction: fused operations stand where the source says fma, nowhere else.
-STD := -std=c11 -D_GNU_SOURCE -I. -ffp-contract=off -fno-math-errno -fopenmp -pthread
+STD := -std=c11 -D_GNU_SOURCE -I. -ffp-contract=off -fno-math-errno -pthread
 SAN :=
 # Kernels need FMA as an instruction; the rest of the program stays portable so that it can say so.
 AVX2 := -mavx2 -mfma -mf16c

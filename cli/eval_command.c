@@ -86,6 +86,7 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     struct session session;
     struct task *task = NULL;
     struct reward *reward = NULL;
+    struct pool *pool = NULL;
     struct evaluation evaluation;
     TRY(session_open(&session, s, max_new));
     status failed = NULL;
@@ -101,13 +102,14 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     if (!failed && set->n == 0)
         failed = fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", e->split);
     if (!failed) {
+        pool = pool_open(general_threads(&s->general));
         struct evaluator evaluator = {
             .engine = session.engine,
             .tokenizer = session.tokenizer,
             .reward = reward,
             .template = task_template(task),
             .max_prompt_tokens = (int)s->rollout.max_prompt_tokens,
-            .threads = general_threads(&s->general),
+            .pool = pool,
             .seed = (uint64_t)s->general.seed,
             .sampling = {(float)e->temperature, (float)e->top_p, (int)e->top_k, max_new},
             .samples = (int)e->samples};
@@ -117,6 +119,7 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     }
     if (!failed && given[OUT]) failed = rows_write(&evaluation, given[OUT], arena);
     if (!failed) summary_print(&evaluation, given[AS_JSON] != NULL, arena);
+    pool_close(pool);
     reward_close(reward);
     task_close(task);
     session_close(&session);

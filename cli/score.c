@@ -3,6 +3,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/schema.h"
+#include "kernels/pool.h"
 #include "reward/reward.h"
 #include "tasks/problem_file.h"
 
@@ -130,12 +131,23 @@ static status print_error(const struct failure *why) {
     return s;
 }
 
+struct scoring {
+    const struct reward *reward;
+    const char *path;
+    struct scored_line *lines;
+};
+
+static void score_piece(const void *task, int i) {
+    const struct scoring *s = task;
+    score_line(s->reward, s->path, &s->lines[i]);
+}
+
 /* Judges a chunk and prints it in order, up to the first malformed line unless told to go on. */
-static status chunk_score(struct chunk *b, const struct reward *reward, const char *path, int jobs,
-                          bool keep_going, size_t *n_malformed) {
+static status chunk_score(struct chunk *b, const struct reward *reward, const char *path,
+                          struct pool *pool, bool keep_going, size_t *n_malformed) {
     status s = NULL;
-#pragma omp parallel for schedule(dynamic) num_threads(jobs)
-    for (int i = 0; i < b->n; i++) score_line(reward, path, &b->lines[i]);
+    struct scoring scoring = {reward, path, b->lines};
+    pool_run(pool, b->n, score_piece, &scoring);
     for (int i = 0; i < b->n; i++) {
         if (!s && (keep_going || *n_malformed == 0)) {
             s = print_line(b->lines[i].out);
@@ -153,10 +165,11 @@ static status score_all(const struct reward *reward, int jobs, bool keep_going) 
     TRY(json_lines_open(&lines, "-", LINE_MAX_BYTES));
     b.lines = memory_new((size_t)b.capacity, sizeof *b.lines);
     json_object_seed(0); /* before threads make objects at the same time */
+    struct pool *pool = pool_open(jobs);
     status s = NULL, unread = NULL;
     do {
         unread = chunk_read(&b, &lines);
-        s = chunk_score(&b, reward, lines.path, jobs, keep_going, &n_malformed);
+        s = chunk_score(&b, reward, lines.path, pool, keep_going, &n_malformed);
     } while (!s && !unread && b.n > 0 && (keep_going || n_malformed == 0));
     if (!s && unread && (keep_going || n_malformed == 0)) s = print_error(unread);
     if (!s)
@@ -166,6 +179,7 @@ static status score_all(const struct reward *reward, int jobs, bool keep_going) 
     if (!s && n_malformed > 0)
         s = fail(EXIT_BAD_DATA, "%zu malformed line%s%s", n_malformed, n_malformed == 1 ? "" : "s",
                  keep_going ? "" : "; the lines after it were not scored (see --keep-going)");
+    pool_close(pool);
     json_lines_close(&lines);
     arena_free(&b.arena);
     free(b.lines);

@@ -28,7 +28,7 @@ struct pool {
     atomic_int sleeping; /* helpers that wait for `work` */
     atomic_bool caller_sleeps, closing;
 
-    unsigned mxcsr;
+    unsigned mxcsr; /* of the thread that opened the pool */
     int helpers;
     pthread_t helper[]; /* [helpers] */
 };
@@ -80,10 +80,10 @@ static void *helper_main(void *pool) {
     }
 }
 
-struct pool *pool_open(int threads, unsigned mxcsr) {
+struct pool *pool_open(int threads) {
     REQUIRE(threads >= 1);
     struct pool *p = memory_new(1, sizeof *p + (size_t)threads * sizeof *p->helper);
-    p->mxcsr = mxcsr;
+    p->mxcsr = _mm_getcsr();
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->finished, NULL);

@@ -10,8 +10,9 @@
 struct pool;
 
 /* Starts threads - 1 helpers; the caller of pool_run is the last thread. Fewer when the system gives no
- * more. Helpers run with `mxcsr` as their floating-point mode. Never NULL; pool_close ends it. */
-struct pool *pool_open(int threads, unsigned mxcsr);
+ * more. Helpers keep the floating-point mode that the caller has now, so that what a piece computes does not
+ * depend on who runs it. Never NULL; pool_close ends it. */
+struct pool *pool_open(int threads);
 void pool_close(struct pool *p); /* NULL is fine */
 
 /* Calls run(task, piece) once for each piece in 0..n-1, in any order and on any thread, the caller's

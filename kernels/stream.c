@@ -69,8 +69,8 @@ status stream_open(struct stream **out, const struct stream_config *config) {
         free(h);
         return failed;
     }
-    if (h->cpu.threads > 1) h->cpu.pool = pool_open(h->cpu.threads, MXCSR_KERNEL);
     flush_denormals();
+    if (h->cpu.threads > 1) h->cpu.pool = pool_open(h->cpu.threads);
     *out = &h->cpu.stream;
     return NULL;
 }

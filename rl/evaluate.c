@@ -111,6 +111,24 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
     metrics_set(m, "truncated", cut / (double)e->n);
 }
 
+struct judging {
+    const struct evaluator *evaluator;
+    const struct span *prompts; /* of the problems */
+    struct evaluation_row *rows;
+};
+
+static void judge_row(const void *task, int i) {
+    const struct judging *j = task;
+    struct evaluation_row *row = &j->rows[i];
+    struct verdict v =
+        reward_judge(j->evaluator->reward, row->problem, j->prompts[i / j->evaluator->samples],
+                     row->text, row->n_tokens, row->finish);
+    row->correct = v.correct;
+    row->score = v.score;
+    row->verdict = v.verdict;
+    row->answer = v.answer;
+}
+
 status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
                        size_t n_problems, struct arena *arena, struct evaluation *out,
                        engine_poll *poll, void *ctx) {
@@ -145,16 +163,8 @@ status evaluate_policy(const struct evaluator *e, const char *name, const struct
             .text = tokenizer_decode(e->tokenizer, c->ids, (size_t)c->n, true, arena),
         };
     }
-#pragma omp parallel for schedule(dynamic, 16) num_threads(e->threads)
-    for (size_t i = 0; i < out->n; i++) {
-        struct evaluation_row *row = &out->rows[i];
-        struct verdict v = reward_judge(e->reward, row->problem, prompts[i / samples], row->text,
-                                        row->n_tokens, row->finish);
-        row->correct = v.correct;
-        row->score = v.score;
-        row->verdict = v.verdict;
-        row->answer = v.answer;
-    }
+    struct judging judging = {e, prompts, out->rows};
+    pool_run(e->pool, (int)out->n, judge_row, &judging);
     summarise(set, out, arena);
     return NULL;
 }

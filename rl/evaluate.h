@@ -1,10 +1,11 @@
 /* Evaluation: samples of each problem, judged; mean@n, pass@k, maj@n with standard errors. */
 #pragma once
 
+#include "kernels/pool.h"
+#include "policy/tokenizer.h"
 #include "reward/reward.h"
 #include "rl/store.h"
 #include "rollout/engine.h"
-#include "policy/tokenizer.h"
 #include "tasks/prompt_template.h"
 
 struct evaluator {
@@ -13,7 +14,7 @@ struct evaluator {
     const struct reward *reward;
     const struct prompt_template *template;
     int max_prompt_tokens;
-    int threads;
+    struct pool *pool; /* judges the completions */
     uint64_t seed;
     struct sampling sampling;
     int samples;

@@ -36,16 +36,24 @@ static bool watch_poll(void *ctx, double done) {
     return !interrupt_requested();
 }
 
-static void judge_all(struct trainer *t, struct experience *items, size_t n) {
-    for (size_t i = 0; i < n; i++)
+struct judging {
+    const struct reward *reward;
+    struct experience *items;
+};
+
+static void judge_one(const void *task, int i) {
+    const struct judging *j = task;
+    struct experience *x = &j->items[i];
+    x->verdict = reward_judge(j->reward, x->problem, x->prompt_text, x->text, x->completion.n,
+                              x->completion.finish);
+}
+
+static void judge_all(struct trainer *t, struct experience *items, int n) {
+    for (int i = 0; i < n; i++)
         items[i].text = tokenizer_decode(t->tokenizer, items[i].completion.ids,
                                          (size_t)items[i].completion.n, true, &t->step);
-#pragma omp parallel for schedule(dynamic, 16) num_threads(t->config->stream.threads)
-    for (size_t i = 0; i < n; i++) {
-        struct experience *x = &items[i];
-        x->verdict = reward_judge(t->reward, x->problem, x->prompt_text, x->text, x->completion.n,
-                                  x->completion.finish);
-    }
+    struct judging judging = {t->reward, items};
+    pool_run(t->pool, n, judge_one, &judging);
 }
 
 /* Samples and judges one group for each of n draws; groups [n * G] in order. */
@@ -89,7 +97,7 @@ static status sample_groups(struct trainer *t, int64_t step, int attempt, const 
         x->prompt_text = first->prompt_text;
         x->completion = completions[i];
     }
-    judge_all(t, groups, (size_t)n * G);
+    judge_all(t, groups, n * G);
     stats->rollout_s += sampled - begin;
     stats->reward_s += clock_seconds() - sampled;
     stats->engine.sampled_tokens += engine.sampled_tokens;

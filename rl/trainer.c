@@ -200,6 +200,7 @@ static status task_parts_open(struct trainer *t) {
     TRY(data_digest(t));
     TRY(task_open(&t->task, c->tasks));
     TRY(reward_open(&t->reward, c->reward));
+    t->pool = pool_open(c->stream.threads);
     const struct problem_set *train = task_set(t->task, SPLIT_TRAIN);
     if (c->kind == TRAINER_GRPO && train->n == 0)
         return fail(EXIT_BAD_CONFIG, "tasks.source=%s gives no problems to train on",
@@ -310,6 +311,7 @@ static void trainer_close(struct trainer *t) {
     tokenizer_close(t->tokenizer);
     trace_close(t->traces);
     sft_corpus_close(t->corpus);
+    pool_close(t->pool);
     reward_close(t->reward);
     task_close(t->task);
     if (t->stream) op_close(t->stream);
@@ -347,7 +349,7 @@ static status evaluation_run(struct trainer *t, int64_t step, struct evaluation 
         .reward = t->reward,
         .template = task_template(t->task),
         .max_prompt_tokens = (int)c->rollout->max_prompt_tokens,
-        .threads = c->stream.threads,
+        .pool = t->pool,
         .seed = (uint64_t)c->seed,
         .sampling = {.temperature = (float)e->temperature,
                      .top_p = (float)e->top_p,

@@ -2,6 +2,7 @@
  * training share. grpo.c and sft.c say what a step is. */
 #pragma once
 
+#include "kernels/pool.h"
 #include "policy/model_config.h"
 #include "policy/tokenizer.h"
 #include "reward/reward_config.h"
@@ -61,6 +62,7 @@ struct trainer {
     struct engine *engine; /* NULL when nothing is sampled */
     struct task *task;
     struct reward *reward;
+    struct pool *pool;          /* judges completions */
     struct trace_maker *traces; /* SFT on generated traces */
     struct sft_corpus *corpus;  /* SFT on a file */
     struct run run;

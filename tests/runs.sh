@@ -1,6 +1,5 @@
 # Sourced after tests/e2e.sh by those that train: short runs, and what they leave that must be equal.
 # shellcheck shell=bash disable=SC2034,SC2154
-export OMP_WAIT_POLICY=passive # tests share the machine: waiting must not cost its time
 
 # A test's own keys come after these and win.
 train=("$GRPO" train -c configs/tiny.yaml threads=1)

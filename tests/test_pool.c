@@ -35,7 +35,7 @@ static void check_job(struct pool *p, int n, int work) {
 }
 
 static void check_pool(int threads) {
-    struct pool *p = pool_open(threads, MXCSR);
+    struct pool *p = pool_open(threads);
     for (int round = 0; round < 2000; round++)
         check_job(p, round % 7 * 11 % PIECES, round % 3 * 50);
     for (int round = 0; round < 5; round++) { /* helpers that have gone to sleep come back */
@@ -57,12 +57,12 @@ static void count_denormals(const void *task, int piece) {
     nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL); /* so that helpers get some */
 }
 
-static void test_helpers_flush_denormals(void **state) {
+static void test_helpers_take_the_mode(void **state) {
     (void)state;
     atomic_int denormals = 0;
     unsigned saved = _mm_getcsr();
-    struct pool *p = pool_open(3, MXCSR);
-    _mm_setcsr(MXCSR); /* the caller's mode is the caller's business */
+    _mm_setcsr(MXCSR);
+    struct pool *p = pool_open(3);
     pool_run(p, 60, count_denormals, &denormals);
     _mm_setcsr(saved);
     pool_close(p);
@@ -71,14 +71,14 @@ static void test_helpers_flush_denormals(void **state) {
 
 static void test_open_and_close(void **state) {
     (void)state;
-    for (int i = 0; i < 50; i++) pool_close(pool_open(4, MXCSR));
+    for (int i = 0; i < 50; i++) pool_close(pool_open(4));
     pool_close(NULL);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_piece_once),
-        cmocka_unit_test(test_helpers_flush_denormals),
+        cmocka_unit_test(test_helpers_take_the_mode),
         cmocka_unit_test(test_open_and_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,6 @@ libcmocka-dev       library cmocka
 clang-14            command clang-14
 clang               command clang
 libclang-rt-14-dev  clang   -fsanitize=address,undefined,fuzzer-no-link
-libomp-14-dev       clang   -fopenmp
 sqlite3             command sqlite3
 '
 BENCH_PACKAGES='
