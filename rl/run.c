@@ -63,7 +63,7 @@ static status check_identity(struct run *r, const struct run_plan *plan, struct 
 }
 
 /* Finds where to go on, and decides what kind of start this is. */
-static status find_start(struct run *r, struct arena *arena) {
+static status find_start(struct run *r, const struct run_plan *plan, struct arena *arena) {
     int64_t last;
     TRY(checkpoint_recover(&r->checkpoint, in_dir(r, "checkpoints", arena), r->keep, arena));
     TRY(store_last_step(r->store, &last));
@@ -78,6 +78,7 @@ static status find_start(struct run *r, struct arena *arena) {
     }
     const char *difference = config_difference(c->semantic, r->semantic, arena);
     if (difference) return refuse(r, difference);
+    if (plan->accept) TRY(plan->accept(plan->ctx, c));
     if (last < c->recorded)
         return fail(EXIT_BAD_DATA,
                     "%s/run.sqlite ends at step %" PRId64
@@ -128,7 +129,7 @@ static status open_all(struct run *r, const struct run_plan *plan, struct arena 
     TRY(take_lock(r, arena));
     TRY(store_open(&r->store, in_dir(r, "run.sqlite", arena), plan->store));
     TRY(check_identity(r, plan, arena));
-    TRY(find_start(r, arena));
+    TRY(find_start(r, plan, arena));
     return r->start == RUN_FINISHED ? NULL : begin(r, plan, arena);
 }
 

@@ -28,6 +28,9 @@ struct run_plan {
     const struct checkpoint_config *checkpoint;
     int64_t steps;       /* the last step's number */
     const char *version; /* of the program */
+    /* Whether the run may go on from a checkpoint, asked before its rows change. NULL: yes. */
+    status (*accept)(const void *ctx, const struct checkpoint_found *checkpoint);
+    const void *ctx;
 };
 
 /* An open run. Texts live in the arena given to run_open. */
@@ -51,7 +54,7 @@ struct run {
  * step: that of the newest intact checkpoint, or the beginning when there is none. EXIT_TRY_AGAIN:
  * another trainer works there. EXIT_BAD_CONFIG: it holds a run of another command or semantic
  * config; the sentence names the keys. EXIT_BAD_DATA: checkpoints without their store, or all
- * checkpoints damaged. EXIT_IO. */
+ * checkpoints damaged. EXIT_IO. Or what plan.accept says. */
 status run_open(struct run *out, const struct run_plan *plan, struct arena *arena);
 
 /* Records a step: the store, then metrics.jsonl. */

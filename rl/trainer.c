@@ -224,6 +224,20 @@ static status positions_check(const struct trainer_config *c, const char *policy
                 evaluation ? "eval" : "rollout", (long long)wanted, policy, positions);
 }
 
+/* Opens t->model, and notes what the run begins from: weights, and what gives them and texts a meaning. */
+static status model_load(struct trainer *t) {
+    TRY(trainer_load_model(t->model, t->stream, (int)longest_sampled(t->config), &t->tokenizer,
+                           &t->policy));
+    struct arena *a = &t->arena;
+    char hex[SHA256_TEXT];
+    TRY(file_sha256(arena_print(a, "%s/tokenizer.json", t->model), hex));
+    unsigned long long weights = policy_digest(t->policy);
+    const char *shape = policy_config_json(&t->policy->config, a);
+    file_sha256_bytes(span_of(arena_print(a, "%016llx %s %s", weights, hex, shape)), hex);
+    t->state.model = file_sha256_head(hex);
+    return NULL;
+}
+
 /* What can be wrong with the model is found before the run directory is touched. */
 static status model_open(struct trainer *t) {
     const struct trainer_config *c = t->config;
@@ -233,8 +247,7 @@ static status model_open(struct trainer *t) {
         return positions_check(c, "the policy of model.positions", shape.max_positions);
     }
     t->model = c->model;
-    TRY(trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer,
-                           &t->policy));
+    TRY(model_load(t));
     return positions_check(c, t->model, t->policy->max_positions);
 }
 
@@ -251,8 +264,7 @@ static status model_make(struct trainer *t) {
     if (fresh) TRY(file_remove_tree(t->model));
     if (fresh || !file_exists(t->model))
         TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
-    return trainer_load_model(t->model, t->stream, (int)longest_sampled(c), &t->tokenizer,
-                              &t->policy);
+    return model_load(t);
 }
 
 static status prompts_check_set(struct trainer *t, const struct problem_set *set, size_t n) {
@@ -288,10 +300,11 @@ static status trainer_open(struct trainer *t, size_t *bytes) {
                             .store = c->store,
                             .checkpoint = c->checkpoint,
                             .steps = c->steps,
-                            .version = c->version};
+                            .version = c->version,
+                            .accept = trainer_accept,
+                            .ctx = t};
     TRY(run_open(&t->run, &plan, &t->arena));
     if (!t->policy) TRY(model_make(t));
-    t->state.model = policy_digest(t->policy);
     if (t->run.start == RUN_FRESH) TRY(prompts_check(t));
     TRY(memory_check(t, bytes));
     struct learner_config learner = learner_shape(c);

@@ -45,7 +45,7 @@ struct trainer_state {
     int64_t updates; /* optimizer steps so far: Adam's t */
     int64_t cursor;  /* problems (GRPO) or documents (SFT) drawn so far */
     int64_t tokens;  /* sampled (GRPO) or read (SFT) so far, prompts included */
-    uint64_t model;  /* digest of the initial model's weights */
+    uint64_t model;  /* digest of the initial model: weights, config, tokenizer */
     uint64_t data;   /* digest of the files that problems and documents come from */
 };
 

@@ -90,18 +90,25 @@ static status moments_restore(struct trainer *t, const char *path) {
     return failed;
 }
 
-status trainer_restore(struct trainer *t) {
-    const struct checkpoint_found *c = &t->run.checkpoint;
+status trainer_accept(const void *trainer, const struct checkpoint_found *c) {
+    const struct trainer *t = trainer;
+    const char *dir = t->config->run->out;
     uint64_t model, data;
     TRY(checkpoint_get_uint(c, "initial_model", &model));
     TRY(checkpoint_get_uint(c, "data", &data));
-    if (model != t->state.model)
+    if (t->policy && model != t->state.model)
         return fail(EXIT_BAD_CONFIG, "the run in %s began from another model than %s holds now",
-                    t->run.dir, t->model);
+                    dir, t->model);
     if (data != t->state.data)
         return fail(EXIT_BAD_CONFIG,
                     "the run in %s began with other data than tasks.file and its like hold now",
-                    t->run.dir);
+                    dir);
+    return NULL;
+}
+
+status trainer_restore(struct trainer *t) {
+    const struct checkpoint_found *c = &t->run.checkpoint;
+    TRY(trainer_accept(t, c));
     TRY(checkpoint_get_int(c, "updates", &t->state.updates));
     TRY(checkpoint_get_int(c, "cursor", &t->state.cursor));
     TRY(checkpoint_get_int(c, "tokens", &t->state.tokens));
