@@ -1,5 +1,6 @@
 #include "rl/rescore.h"
 
+#include "kernels/pool.h"
 #include "rl/advantage.h"
 
 #include <math.h>
@@ -30,7 +31,7 @@ struct work {
     struct rescore *out;
     const struct reward *reward;
     const struct rl_config *rl;
-    int threads;
+    struct pool *pool;
     size_t changes_max;
     struct arena *arena;                     /* the result's */
     struct arena step;                       /* one step's episodes */
@@ -125,17 +126,26 @@ static void count_group(struct work *w, struct member *group, size_t n, struct r
         arena_string(w->arena, span_of(group->e->problem->id)), 1, {heard, hears}};
 }
 
+struct judging {
+    const struct reward *reward;
+    struct member *members;
+};
+
+static void judge_member(const void *task, int i) {
+    const struct judging *j = task;
+    const struct experience *e = j->members[i].e;
+    j->members[i].verdict = reward_judge(j->reward, e->problem, e->prompt_text, e->text,
+                                         e->completion.n, e->completion.finish);
+}
+
 static status judge_step(struct work *w, struct store *s, struct rescore_step *step) {
     struct experience_batch batch;
     arena_reset(&w->step);
     TRY(store_read_episodes(s, step->step, &w->step, &batch));
     struct member *members = ARENA_ARRAY(&w->step, batch.n, struct member);
-#pragma omp parallel for schedule(dynamic, 16) num_threads(w->threads)
-    for (size_t i = 0; i < batch.n; i++) {
-        const struct experience *e = members[i].e = &batch.items[i];
-        members[i].verdict = reward_judge(w->reward, e->problem, e->prompt_text, e->text,
-                                          e->completion.n, e->completion.finish);
-    }
+    for (size_t i = 0; i < batch.n; i++) members[i].e = &batch.items[i];
+    struct judging judging = {w->reward, members};
+    pool_run(w->pool, (int)batch.n, judge_member, &judging);
     for (size_t from = 0, to; from < batch.n; from = to) {
         const struct experience *first = members[from].e;
         for (to = from + 1; to < batch.n && members[to].e->draw == first->draw &&
@@ -204,7 +214,7 @@ status rescore_run(struct rescore *out, struct store *s, const struct reward *re
     struct work w = {.out = out,
                      .reward = reward,
                      .rl = rl,
-                     .threads = threads,
+                     .pool = pool_open(threads),
                      .changes_max = changes_max,
                      .arena = arena,
                      .problems = {.size = sizeof *out->problems},
@@ -215,6 +225,7 @@ status rescore_run(struct rescore *out, struct store *s, const struct reward *re
         out->steps[i].step = steps[i];
         failed = judge_step(&w, s, &out->steps[i]);
     }
+    pool_close(w.pool);
     finish(&w);
     return failed;
 }
