@@ -35,8 +35,8 @@ enum {
     KV_BLOCK = 64,      /* keys in a block; blocks lie at absolute positions (law 2) */
     VOCAB_CHUNK = 1024, /* ids in a chunk of the log-softmax sum */
     VOCAB_MAX = 1 << 20,
-    LANES = 16,        /* of a lane tree, and of a packed panel */
-    NORM_BLOCK = 4096, /* elements in a block of the gradient norm */
+    LANES = 16,         /* of a lane tree, and of a packed panel */
+    NORM_BLOCK = 4096,  /* elements in a block of the gradient norm */
     EXPERTS_MAX = 512,
     TOPK_MAX = 32,
 };
@@ -259,20 +259,17 @@ struct ops {
                              buf x, int ldx, buf w, buf rstd, int T, int D);
     /* For per-head norms: T rows of H vectors of width D, side by side, at ldx; w [D] shared; rstd [T,H].
      * Same arithmetic; dw chains run over (t ascending, h ascending). In place allowed (forward). */
-    void (*headnorm)(struct stream *s, buf y, int ldy, buf x, int ldx, buf w, buf rstd, int T,
-                     int H, int D, float eps);
-    void (*headnorm_backward)(struct stream *s, buf dx, int lddx, buf dw, buf dy, int lddy, buf x,
-                              int ldx, buf w, buf rstd, int T, int H, int D);
+    void (*headnorm)(struct stream *s, buf y, int ldy, buf x, int ldx, buf w, buf rstd, int T, int H,
+                     int D, float eps);
+    void (*headnorm_backward)(struct stream *s, buf dx, int lddx, buf dw, buf dy, int lddy, buf x, int ldx,
+                              buf w, buf rstd, int T, int H, int D);
 
     /* Bytes of one packed [N, K] matrix: 4 * K * (N rounded up to 16). M of them follow each other. */
     size_t (*pack_size)(struct stream *s, int N, int K);
     void (*pack)(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw);
-    void (*gemm_nt)(struct stream *s,
-                    const struct gemm *g); /* y (+)= x w^T; w packed;  chain over k */
-    void (*gemm_nn)(struct stream *s,
-                    const struct gemm *g); /* x (+)= y w;   w raw;     chain over n */
-    void (*gemm_tn)(struct stream *s,
-                    const struct gemm *g); /* w += y^T x;   w raw;     chain over t */
+    void (*gemm_nt)(struct stream *s, const struct gemm *g); /* y (+)= x w^T; w packed;  chain over k */
+    void (*gemm_nn)(struct stream *s, const struct gemm *g); /* x (+)= y w;   w raw;     chain over n */
+    void (*gemm_tn)(struct stream *s, const struct gemm *g); /* w += y^T x;   w raw;     chain over t */
 
     /* Rotates d columns of each head by the row's position: y = rope(x), pairs
      * (a, b) -> (fma(a, cos, -(b*sin)), fma(b, cos, a*sin)).
@@ -284,8 +281,7 @@ struct ops {
                  buf row_pos, int T, int H, int d, bool interleaved, bool inverse);
 
     /* Stores rows of keys [T, G*Dk] and values [T, G*Dv] in their blocks. */
-    void (*kv_store)(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv,
-                     int T);
+    void (*kv_store)(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv, int T);
     void (*attention)(struct stream *s, const struct attention *a);
     void (*attention_backward)(struct stream *s, const struct attention_backward *a);
 
@@ -306,8 +302,7 @@ struct ops {
 
     /* Slots sorted by expert, stable: slot t*A+a of expert e. order[p] = slot at sorted place p;
      * place[slot] = p; offsets [E+1]. */
-    void (*moe_permute)(struct stream *s, buf order, buf place, buf offsets, buf ids, int T, int A,
-                        int E);
+    void (*moe_permute)(struct stream *s, buf order, buf place, buf offsets, buf ids, int T, int A, int E);
     /* xs[p] = x[order[p] / A], p < T*A. backward: dx[t] += dxs[place[t*A+a]], a ascending (plain adds). */
     void (*moe_gather)(struct stream *s, buf xs, buf x, buf order, int T, int A, int D);
     void (*moe_gather_backward)(struct stream *s, buf dx, buf dxs, buf place, int T, int A, int D);
@@ -329,7 +324,7 @@ struct ops {
     /* y[r] = x[row[r]] for R rows of D floats. backward: dx[row[r]] += dy[r], r ascending. */
     void (*rows_gather)(struct stream *s, buf y, buf x, buf row, int R, int D);
     void (*rows_scatter_add)(struct stream *s, buf dx, buf dy, buf row, int R, int D);
-    void (*add)(struct stream *s, buf y, buf x, int64_t n); /* y += x */
+    void (*add)(struct stream *s, buf y, buf x, int64_t n);     /* y += x */
     /* y = x for T rows of D columns at ldy and ldx. */
     void (*copy_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
     /* y += x likewise. */
