@@ -82,6 +82,7 @@ static status policy_new(struct policy **out, struct stream *s, const struct pol
 void policy_close(struct policy *p) {
     if (!p) return;
     op_free(p->stream, p->params); /* the first piece of the one block */
+    arena_free(&p->carried_arena);
     arena_free(&p->arena);
     free(p);
 }

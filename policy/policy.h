@@ -71,6 +71,12 @@ struct policy {
     buf router_bias;        /* [moe_layers, E]; selection only, never a gradient (deepseek_v3) */
     buf rope_cos, rope_sin; /* [max_positions, rope width / 2] */
     int max_positions;
+
+    /* Tensors of the drafting layers (multi-token prediction) as they were loaded: policy_save writes them
+     * back, nothing computes with them, clones have none. */
+    struct tensor_source *carried; /* [n_carried] */
+    int n_carried;
+    struct arena carried_arena;
 };
 
 /* The width of a cached key and value, how many heads of them, and the softmax scale. */
@@ -86,10 +92,11 @@ struct policy_kv_shape policy_kv_shape(const struct policy_config *c);
 status policy_init(struct policy **out, struct stream *s, const struct policy_config *config,
                    uint64_t seed, double embed_std, int max_positions);
 
-/* Loads an HF directory. EXIT_NO_INPUT, EXIT_BAD_DATA: missing, surplus or misshapen tensors by name. */
+/* Loads an HF directory: F32, F16, BF16, or F8_E4M3 in scaled blocks; experts one by one or fused.
+ * EXIT_NO_INPUT, EXIT_BAD_DATA: missing, surplus or misshapen tensors by name. */
 status policy_open(struct policy **out, struct stream *s, const char *dir, int max_positions);
 
-/* Replaces the weights of a policy by those of an HF directory of the same shape. */
+/* Replaces the weights of a policy, and what it carries, by those of an HF directory of the same shape. */
 status policy_load_weights(struct policy *p, const char *dir);
 
 /* A policy of the same shape with its own weights, copied from `p`: the reference of a KL term. */

@@ -103,7 +103,6 @@ static const struct only_key {
     /* The first release normalises *or* scales, transformers never normalises: no one truth. */
     {"norm_topk_prob", "false", DEEPSEEK2},
     {"moe_layer_freq", "1", ALL},
-    {"quantization_config", "null", ALL},
     {"per_layer_config", "null", ALL},
 };
 enum { N_ONLY_KEYS = sizeof only_keys / sizeof *only_keys };
@@ -290,7 +289,11 @@ static status read_mla(struct policy_config *c, const json_t *config, const char
     TRY(json_maybe_int(config, where, "q_lora_rank", 1, POLICY_WIDTH_MAX, &q_lora));
     c->q_lora = (int)q_lora;
     c->rope_interleaved = true;
-    if (in_family(c, DEEPSEEK2)) return NULL; /* which has no such key */
+    if (in_family(c, DEEPSEEK2)) return NULL; /* which has none of the other keys */
+    int64_t mtp_layers = 0;
+    TRY(json_maybe_int(config, where, "num_nextn_predict_layers", 0, POLICY_MTP_LAYERS_MAX,
+                       &mtp_layers));
+    c->mtp_layers = (int)mtp_layers;
     return json_maybe_bool(config, where, "rope_interleave", &c->rope_interleaved);
 }
 
@@ -323,11 +326,33 @@ static status read_tokens(struct policy_config *c, const json_t *config, const c
     return read_eos(c, config, where);
 }
 
+/* Weights in 8 bits with a scale for each block, as DeepSeek-V3 was released, are read as what they stand
+ * for; the rest of the object says how others compute with them. */
+static status check_quantization(const json_t *config, const char *where) {
+    const json_t *q = NULL, *block = NULL;
+    struct span method = {0}, format = SPAN("e4m3");
+    TRY(json_maybe_object(config, where, "quantization_config", &q));
+    if (!q) return NULL;
+    TRY(json_maybe_string(q, where, "quant_method", &method));
+    TRY(json_maybe_string(q, where, "fmt", &format));
+    TRY(json_maybe_array(q, where, "weight_block_size", &block));
+    if (span_eq(method, SPAN("fp8")) && span_eq(format, SPAN("e4m3")) && block &&
+        json_array_size(block) == 2 &&
+        json_integer_value(json_array_get(block, 0)) == POLICY_FP8_BLOCK &&
+        json_integer_value(json_array_get(block, 1)) == POLICY_FP8_BLOCK)
+        return NULL;
+    return fail(EXIT_BAD_DATA,
+                "%s: \"quantization_config\" is not supported, only fp8 of format e4m3 in blocks "
+                "of %d by %d is",
+                where, POLICY_FP8_BLOCK, POLICY_FP8_BLOCK);
+}
+
 static status read_config(struct policy_config *c, const json_t *config, const char *where) {
     memset(c, 0, sizeof *c); /* padding too: two configs compare as bytes */
     if (!json_is_object(config)) return fail(EXIT_BAD_DATA, "%s: not a JSON object", where);
     TRY(read_family(c, config, where));
     TRY(check_only(c, config, where));
+    TRY(check_quantization(config, where));
     TRY(read_ints(c, config, where));
     TRY(read_layer_types(c, config, where));
     TRY(read_rope(c, config, where));
@@ -454,7 +479,7 @@ static void put_moe(const struct policy_config *c, json_t *config) {
     json_object_set_new(config, "decoder_sparse_step", json_integer(c->sparse_step));
 }
 
-/* What only DeepSeek's configs say. num_nextn_predict_layers is 0: drafting layers are not kept. */
+/* What only DeepSeek's configs say. */
 static void put_mla(const struct policy_config *c, json_t *config) {
     json_object_set_new(config, "q_lora_rank", c->q_lora ? json_integer(c->q_lora) : json_null());
     json_object_set_new(config, "moe_layer_freq", json_integer(1));
@@ -469,7 +494,7 @@ static void put_mla(const struct policy_config *c, json_t *config) {
     }
     json_object_set_new(config, "topk_method", json_string("noaux_tc"));
     json_object_set_new(config, "rope_interleave", json_boolean(c->rope_interleaved));
-    json_object_set_new(config, "num_nextn_predict_layers", json_integer(0));
+    json_object_set_new(config, "num_nextn_predict_layers", json_integer(c->mtp_layers));
 }
 
 const char *policy_config_json(const struct policy_config *c, struct arena *arena) {

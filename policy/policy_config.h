@@ -8,7 +8,11 @@
 
 #include <stdint.h>
 
-enum { POLICY_LAYERS_MAX = 256, POLICY_EOS_MAX = 8 };
+enum {
+    POLICY_LAYERS_MAX = 256,
+    POLICY_EOS_MAX = 8,
+    POLICY_FP8_BLOCK = 128, /* rows and columns that share a scale */
+};
 
 enum policy_family {
     POLICY_QWEN3,
@@ -52,6 +56,7 @@ struct policy_config {
     /* Mixture of experts. experts = 0: dense, and the rest of the block is 0. */
     int experts, top_k, expert_ffn; /* E, A, moe_intermediate_size */
     int shared_experts; /* n_shared_experts: one MLP of width shared_experts * expert_ffn */
+    int mtp_layers;     /* num_nextn_predict_layers: drafting layers, kept in files, not computed */
     int first_dense;    /* first_k_dense_replace: leading dense layers */
     int sparse_step;    /* decoder_sparse_step */
     int n_mlp_only;
@@ -77,12 +82,13 @@ enum {
     POLICY_TOP_K_MAX = 32,
     POLICY_WIDTH_MAX = 1 << 20, /* hidden, feed-forward and latent widths */
     POLICY_VOCAB_MAX = 1 << 24,
+    POLICY_MTP_LAYERS_MAX = 16,
 };
 
 /* Reads DIR/config.json (and generation_config.json when there), as transformers 4 or 5 spell it.
  * EXIT_NO_INPUT, EXIT_BAD_DATA with the key and what was expected. Whatever we cannot compute (sliding
- * windows, other activations, biases on outputs, clipped queries, quantized weights, dropout, ...) is
- * refused by name. */
+ * windows, other activations, biases on outputs, clipped queries, quantized weights other than fp8 in
+ * blocks, dropout, ...) is refused by name. */
 status policy_config_read(struct policy_config *out, const char *dir);
 
 /* The same from the text of a config.json; `where` begins the sentences. */

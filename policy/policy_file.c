@@ -1,5 +1,5 @@
-/* Policies as Hugging Face directories. */
-#include "policy/policy.h"
+/* Policies as Hugging Face directories: writing. policy_weights.c reads. */
+#include "policy/policy_layout.h"
 
 #include "base/file.h"
 #include "policy/safetensors.h"
@@ -8,88 +8,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-static const char *bias_name(struct arena *arena, int layer) {
-    return arena_print(arena, "model.layers.%d.mlp.gate.e_score_correction_bias", layer);
-}
-
-static bool has_router_bias(const struct policy_config *c) {
-    return c->experts && c->router_sigmoid;
-}
-
-static status shape_check(const struct tensor_entry *e, const char *dir, int n_dims,
-                          const int64_t *dims) {
-    bool same = e->n_dims == n_dims;
-    for (int i = 0; same && i < n_dims; i++) same = e->dims[i] == dims[i];
-    if (same) return NULL;
-    char is[128] = "", expected[128] = "";
-    for (int i = 0, at = 0; i < e->n_dims && at < 100; i++)
-        at += snprintf(is + at, sizeof is - at, "%s%lld", i ? ", " : "", (long long)e->dims[i]);
-    for (int i = 0, at = 0; i < n_dims && at < 100; i++)
-        at += snprintf(expected + at, sizeof expected - at, "%s%lld", i ? ", " : "",
-                       (long long)dims[i]);
-    return fail(EXIT_BAD_DATA, "%s: tensor %s has shape [%s], config.json expects [%s]", dir,
-                e->name, is, expected);
-}
-
-/* Copies tensor `name` into out and marks it as used. */
-static status tensor_take(const struct safetensors *st, const char *dir, const char *name,
-                          int n_dims, const int64_t *dims, float *out, bool *used) {
-    const struct tensor_entry *e = safetensors_find(st, name);
-    if (!e) return fail(EXIT_BAD_DATA, "%s: tensor %s is missing", dir, name);
-    TRY(shape_check(e, dir, n_dims, dims));
-    used[e - st->entries] = true;
-    TRY(status_context(tensor_to_f32(e, out), "%s", dir));
-    for (int64_t i = 0; i < e->elements; i++)
-        if (!__builtin_isfinite(out[i]))
-            return fail(EXIT_BAD_DATA, "%s: tensor %s holds a value that is not a finite number",
-                        dir, name);
-    return NULL;
-}
-
-static status weights_read(struct policy *p, const struct safetensors *st, const char *dir,
-                           float *host, bool *used) {
-    const struct policy_config *c = &p->config;
-    for (int i = 0; i < p->n_parameters; i++) {
-        const struct parameter *t = &p->parameters[i];
-        TRY(tensor_take(st, dir, t->name, t->n_dims, t->dims, host + t->offset, used));
-    }
-    op_write(p->stream, p->params, host, p->n_params * 4);
-    for (int i = 0; has_router_bias(c) && i < c->layers; i++) {
-        if (!p->layers[i].moe) continue;
-        int64_t E = c->experts;
-        TRY(tensor_take(st, dir, bias_name(&p->arena, i), 1, &E, host, used));
-        op_write(p->stream, buf_f32(p->router_bias, p->layers[i].moe_index * E), host, E * 4);
-    }
-    for (int i = 0; i < st->n; i++) {
-        bool tied_head = c->tied && strcmp(st->entries[i].name, "lm_head.weight") == 0;
-        if (!used[i] && !tied_head)
-            return fail(EXIT_BAD_DATA,
-                        "%s: tensor %s does not belong to a policy of this config.json", dir,
-                        st->entries[i].name);
-    }
-    return NULL;
-}
-
-status policy_load_weights(struct policy *p, const char *dir) {
-    struct arena arena = {0};
-    struct safetensors st;
-    status failed = safetensors_open(&st, dir, &arena);
-    if (failed) {
-        arena_free(&arena);
-        return failed;
-    }
-    int64_t floats = p->n_params > p->config.experts ? p->n_params : p->config.experts;
-    float *host = memory_new(floats, sizeof *host);
-    bool *used = memory_new(st.n, sizeof *used);
-    failed = weights_read(p, &st, dir, host, used);
-    free(used);
-    free(host);
-    safetensors_close(&st);
-    arena_free(&arena);
-    if (!failed) policy_pack(p);
-    return failed;
-}
 
 /* generation_config.json: where transformers, vLLM and llama.cpp look for the stop tokens. */
 static const char *generation_json(const struct policy_config *c, struct arena *arena) {
@@ -109,7 +27,7 @@ static status weights_write(const struct policy *p, const char *path, struct are
     const struct policy_config *c = &p->config;
     int n = 0;
     struct tensor_source *tensors =
-        ARENA_ARRAY(arena, p->n_parameters + p->moe_layers, struct tensor_source);
+        ARENA_ARRAY(arena, p->n_parameters + p->moe_layers + p->n_carried, struct tensor_source);
     float *host = memory_new(p->n_params, sizeof *host);
     float *bias = memory_new((size_t)p->moe_layers * c->experts, sizeof *bias);
     op_read(p->stream, host, p->params, p->n_params * 4);
@@ -122,14 +40,15 @@ static status weights_write(const struct policy *p, const char *path, struct are
                                               .dims = {t->dims[0], t->dims[1]},
                                               .data = host + t->offset};
     }
-    for (int i = 0; has_router_bias(c) && i < c->layers; i++)
+    for (int i = 0; c->router_sigmoid && i < c->layers; i++)
         if (p->layers[i].moe)
             tensors[n++] =
-                (struct tensor_source){.name = bias_name(arena, i),
+                (struct tensor_source){.name = policy_bias_name(arena, i),
                                        .dtype = DTYPE_F32,
                                        .n_dims = 1,
                                        .dims = {c->experts},
                                        .data = bias + (size_t)p->layers[i].moe_index * c->experts};
+    for (int i = 0; i < p->n_carried; i++) tensors[n++] = p->carried[i];
     status failed = safetensors_write(path, tensors, n, NULL);
     free(host);
     free(bias);

@@ -25,7 +25,7 @@ static const struct dtype {
     {"U8", 8, DTYPE_U8},
     {"I8", 8, DTYPE_OTHER},
     {"F8_E5M2", 8, DTYPE_OTHER},
-    {"F8_E4M3", 8, DTYPE_OTHER},
+    {"F8_E4M3", 8, DTYPE_F8_E4M3},
     {"F8_E8M0", 8, DTYPE_OTHER},
     {"F8_E4M3FNUZ", 8, DTYPE_OTHER},
     {"F8_E5M2FNUZ", 8, DTYPE_OTHER},
@@ -340,6 +340,16 @@ static float half_to_float(uint16_t h) {
     return x;
 }
 
+/* 8 bits of sign, 4 of exponent, 3 of fraction (arXiv 2209.05433, table 1): no infinities, and one NaN of
+ * each sign. */
+static float e4m3_to_float(uint8_t b) {
+    int exponent = b >> 3 & 15, fraction = b & 7;
+    float magnitude = exponent ? (float)(8 + fraction) * 0x1p-10f * (float)(1 << exponent)
+                               : (float)fraction * 0x1p-9f;
+    if ((b & 127) == 127) magnitude = __builtin_nanf("");
+    return b & 128 ? -magnitude : magnitude;
+}
+
 status tensor_to_f32(const struct tensor_entry *e, float *out) {
     const char *p = e->data;
     uint16_t h;
@@ -360,9 +370,12 @@ status tensor_to_f32(const struct tensor_entry *e, float *out) {
             memcpy(out + i, &bits, sizeof bits);
         }
         return NULL;
+    case DTYPE_F8_E4M3:
+        for (int64_t i = 0; i < e->elements; i++) out[i] = e4m3_to_float((uint8_t)p[i]);
+        return NULL;
     default:
-        return fail(EXIT_BAD_DATA, "tensor %s has dtype %s, F32, F16 or BF16 was expected", e->name,
-                    e->dtype_name);
+        return fail(EXIT_BAD_DATA, "tensor %s has dtype %s, F32, F16, BF16 or F8_E4M3 was expected",
+                    e->name, e->dtype_name);
     }
 }
 

@@ -9,7 +9,16 @@
 
 #include <stdint.h>
 
-enum tensor_dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_I64, DTYPE_I32, DTYPE_U8, DTYPE_OTHER };
+enum tensor_dtype {
+    DTYPE_F32,
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_F8_E4M3,
+    DTYPE_I64,
+    DTYPE_I32,
+    DTYPE_U8,
+    DTYPE_OTHER
+};
 enum { TENSOR_DIMS_MAX = 8 };
 
 struct tensor_entry {
@@ -39,7 +48,8 @@ void safetensors_close(struct safetensors *st); /* unmaps; every `data` becomes 
 /* NULL when there is no such tensor. */
 const struct tensor_entry *safetensors_find(const struct safetensors *st, const char *name);
 
-/* Converts an F32, F16 or BF16 tensor to floats, out [elements]. EXIT_BAD_DATA for other dtypes. */
+/* Converts an F32, F16, BF16 or F8_E4M3 tensor to floats, out [elements]; a scale that lies in another
+ * tensor is not applied. EXIT_BAD_DATA for other dtypes. */
 status tensor_to_f32(const struct tensor_entry *e, float *out);
 
 /* A tensor to be written; data is read when safetensors_write runs. */

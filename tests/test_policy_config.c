@@ -212,7 +212,8 @@ static void test_refused(void **state) {
         {"qwen3", "attention_bias", "true", "\"attention_bias\" is set"},
         {"qwen3", "attention_dropout", "0.1", "\"attention_dropout\" is set"},
         {"qwen3", "quantization_config", "{\"quant_method\": \"fp8\"}",
-         "\"quantization_config\" is set"},
+         "\"quantization_config\" is not supported, only fp8 of format e4m3 in blocks of 128 by "
+         "128"},
         {"qwen3", "partial_rotary_factor", "0.5", "\"partial_rotary_factor\" is set"},
         {"qwen3", "rope_parameters",
          "{\"rope_type\": \"longrope\", \"rope_theta\": 1e4, \"factor\": 4}",

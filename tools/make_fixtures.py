@@ -277,6 +277,16 @@ def make(name, config):
     print(name, "seed", seed, "loss", float(golden["loss"]), sizes)
 
 
+def make_fused():
+    """qwen3_moe once more, its experts fused as transformers 5 holds them in memory."""
+    model = AutoModelForCausalLM.from_pretrained(OUT / "qwen3_moe", dtype=torch.float32)
+    directory = OUT / "qwen3_moe_fused"
+    shutil.rmtree(directory, ignore_errors=True)
+    model.save_pretrained(directory, save_original_format=False)
+    for file in directory.iterdir():
+        file.chmod(0o644)
+
+
 README = f"""# Golden policies
 
 Made by `tools/make_fixtures.py` with torch {torch.__version__}, transformers {transformers.__version__},
@@ -286,6 +296,7 @@ safetensors {safetensors.__version__}; fp32, eager attention, one sequence a for
 |---|---|
 | `qwen3` | dense, grouped-query attention, tied embeddings |
 | `qwen3_moe` | softmax router, renormalised; layer 1 is dense (`mlp_only_layers`) |
+| `qwen3_moe_fused` | the same weights, the experts fused (`save_original_format=False`); no golden file |
 | `deepseek_v3` | latent attention without `q_lora_rank`, sigmoid router, 2 groups, shared expert |
 | `deepseek_v3_q_lora` | with `q_lora_rank`, 2 of 4 groups, router not renormalised, tied embeddings |
 | `deepseek_v3_yarn` | YaRN with two different mscales |
@@ -314,8 +325,11 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     OUT.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[1:] or MODELS:
-        make(name, MODELS[name])
+    for name, config in MODELS.items():
+        if not sys.argv[1:] or name in sys.argv:
+            make(name, config)
+    if not sys.argv[1:] or "qwen3_moe_fused" in sys.argv:
+        make_fused()
     (OUT / "README.md").write_text(README)
 
 
