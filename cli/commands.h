@@ -54,3 +54,6 @@ extern const struct command_option cli_report_options[];
 
 status cli_rescore(int argc, char **argv);
 extern const struct command_option cli_rescore_options[];
+
+status cli_lint_reward(int argc, char **argv);
+extern const struct command_option cli_lint_reward_options[];

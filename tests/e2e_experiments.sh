@@ -10,7 +10,7 @@ says() { # says TEXT COMMAND...: succeeds, and TEXT is in what it prints
     shift
     "$@" >"$work/said" && grep -qF -- "$text" "$work/said"
 }
-holds() { # holds CONDITION COMMAND...: of the JSON it prints, SQLite says that the condition is true; j is the JSON
+holds() { # holds CONDITION COMMAND...: SQLite says that it is true of j, the JSON that is printed
     local condition=$1
     shift
     "$@" >"$work/said.json" && [ "$(ask "$condition")" = 1 ]
@@ -20,7 +20,8 @@ ask() { sqlite3 :memory: "SELECT $1 FROM (SELECT CAST(readfile('$work/said.json'
 # ---- rescore ----
 check "a run to look at" run "${train[@]}" out="$work/run"
 check "under its own reward nothing moves" holds \
-    "j->>'episodes' = 512 AND j->>'changed' = 0 AND j->>'scores_changed' = 0 AND j->>'advantage_moved' < 1e-12" \
+    "j->>'episodes' = 512 AND j->>'changed' = 0 AND j->>'scores_changed' = 0
+        AND j->>'advantage_moved' < 1e-12" \
     "$GRPO" rescore "$work/run" --json
 check "and the summary says so" says "every verdict should agree" "$GRPO" rescore "$work/run"
 check "the recorded numbers are the store's" test "$(ask "printf('%.8g', j->'score'->>'recorded')")" = \
@@ -40,5 +41,27 @@ check "is whole and asks for nothing outside" test "$(grep -c '</html>' "$work/p
 expect 66 "a directory without a run" "there is no such run store" "$GRPO" rescore "$work"
 expect 64 "no directory" "expected the directory of a run" "$GRPO" rescore
 expect 78 "a key that is none" "reward.rulle" "$GRPO" rescore "$work/run" reward.rulle=exact
-check "a run without episodes" run "${train[@]}" out="$work/none" store.episodes=none steps=1 checkpoint.every=1
+check "a run without episodes" run "${train[@]}" out="$work/none" store.episodes=none steps=1
 expect 66 "has nothing to judge" "no episodes are stored" "$GRPO" rescore "$work/none"
+
+# ---- lint-reward ----
+check "strict Countdown pays nothing that is not right" run "$GRPO" lint-reward --strict
+check "and pays what is right" holds \
+    "j->>'cannot_be_earned' = 0 AND j->'completions'->0->>'score_low' = 1.0" "$GRPO" lint-reward --json
+check "TinyZero's scale pays attempts in part" says "  partial" \
+    "$GRPO" lint-reward reward.countdown.compat=tinyzero
+printf '%s\n' '{"question":"6*7?","gold":"42"}' '{"question":"12*12?","answer":"#### 144"}' \
+    >"$work/golds.jsonl"
+golds=(tasks.source=file tasks.file="$work/golds.jsonl" tasks.heldout=0 tasks.validation=0 tasks.prompt=none)
+check "a rule that wants the gold's bytes pays nothing else" \
+    run "$GRPO" lint-reward "${golds[@]}" reward.rule=exact --strict
+naive=("${golds[@]}" reward.rule=regex 'reward.regex.pattern=(\d+)\D*$')
+check "a rule that takes the last number pays lists that end right" holds \
+    "(SELECT count(*) FROM json_each(j->'completions') WHERE value->>'paid'
+        AND value->>'completion' IN ('list that ends right', 'wrong or right')) = 2" \
+    "$GRPO" lint-reward "${naive[@]}" --json
+expect 65 "with --strict that is an exit code" "paid without a right answer" \
+    "$GRPO" lint-reward "${naive[@]}" --strict
+check "a reward that nobody can earn is told" says "2 of the problems cannot be earned" \
+    "$GRPO" lint-reward "${golds[@]}" reward.rule=regex 'reward.regex.pattern=Antwort: (\d+)'
+expect 64 "a number of problems that is none" "--n needs a number" "$GRPO" lint-reward --n 0
