@@ -49,6 +49,9 @@ extern const struct command_option cli_tasks_options[];
 status cli_score(int argc, char **argv);
 extern const struct command_option cli_score_options[];
 
+status cli_tokenize(int argc, char **argv);
+extern const struct command_option cli_tokenize_options[];
+
 status cli_report(int argc, char **argv);
 extern const struct command_option cli_report_options[];
 

@@ -34,6 +34,8 @@ const struct command commands[] = {
      "grpo tasks countdown --n 1000 split=heldout", cli_tasks_options},
     {"score", "judge completions: JSON lines in, JSON lines out", cli_score, "", "reward.",
      "grpo score --rule countdown <completions.jsonl", cli_score_options},
+    {"tokenize", "turn texts into token ids: JSON lines in, JSON lines out", cli_tokenize, "DIR",
+     NULL, "grpo tokenize runs/tiny/init --jsonl <texts.jsonl", cli_tokenize_options},
     {"report", "show what a run did: a summary, and a page to read", cli_report, "RUN", NULL,
      "grpo report runs/demo-1", cli_report_options},
     {"rescore", "judge a run's stored episodes again under another reward", cli_rescore, "RUN",
