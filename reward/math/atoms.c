@@ -1,3 +1,4 @@
+#include "reward/math/characters.h"
 #include "reward/math/grammar.h"
 
 static struct span letter_of(struct span run, size_t i) { return span_slice(run, i, i + 1); }
@@ -19,7 +20,7 @@ static struct span squeezed(struct grammar *g, struct span raw) {
             if (span_starts(span_slice(raw, i, raw.n), span_of(wrappers[k])))
                 skip = strlen(wrappers[k]);
         if (skip) i += skip - 1;
-        else if (!strchr(" {}$~\t\n", raw.p[i])) out[n++] = raw.p[i];
+        else if (!is_one_of(raw.p[i], " {}$~\t\n")) out[n++] = raw.p[i];
     }
     return (struct span){out, n};
 }
@@ -37,9 +38,7 @@ static struct span script_text(struct span text, size_t at, size_t *end) {
     }
     *end = at + 1;
     if (text.p[at] == '\\')
-        while (*end < text.n &&
-               strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", text.p[*end]))
-            ++*end;
+        while (*end < text.n && is_letter(text.p[*end])) ++*end;
     else if (text.p[at] >= '0' && text.p[at] <= '9')
         while (*end < text.n && text.p[*end] >= '0' && text.p[*end] <= '9') ++*end;
     return span_slice(text, at, *end);
@@ -238,7 +237,7 @@ static const struct tree *series(struct grammar *g) {
     if (g->token.kind != TOKEN_SUBSCRIPT) return grammar_fail(g);
     size_t end;
     struct span below = span_trim(script_text(g->lexer.text, g->lexer.at, &end));
-    bool counts_i = below.n > 1 && below.p[0] == 'i' && strchr(" =", below.p[1]);
+    bool counts_i = below.n > 1 && below.p[0] == 'i' && is_one_of(below.p[1], " =");
     g->counting_i += counts_i;
     grammar_advance(g);
     const struct tree *range = g->token.kind == TOKEN_GROUP ? grammar_group(g) : grammar_fail(g);
@@ -273,7 +272,7 @@ static struct span joined(struct grammar *g, struct span a, const char *middle, 
 static const struct tree *symbol(struct grammar *g, struct span name, const struct tree *plain) {
     static const char *const inverse[] = {"-1"};
     static const char *const primes[] = {"\\prime", "'"};
-    bool function = name.n == 1 && strchr("fgFG", name.p[0]), marked = false;
+    bool function = name.n == 1 && is_one_of(name.p[0], "fgFG"), marked = false;
     for (;;) {
         if (g->token.kind == TOKEN_SUBSCRIPT) {
             struct span script = take_script(g);
@@ -323,14 +322,26 @@ static const struct tree *maybe_callish(struct grammar *g, const struct tree *he
     return t;
 }
 
-/* A run of letters: a word when it is long or known as one, otherwise a product. */
+/* Three small letters with a vowel other than a are a word, like every longer run: ten is not net. */
+static bool is_word(struct span run, enum word_role role) {
+    if (run.n > 3) return true;
+    if (run.n == 2) return role == ROLE_REFUSED;
+    bool small = true, vowel = false;
+    for (size_t i = 0; i < run.n; i++) {
+        small &= run.p[i] >= 'a';
+        vowel |= is_one_of(run.p[i], "eiou");
+    }
+    return run.n == 3 && (role != ROLE_PLAIN || (small && vowel));
+}
+
+/* A run of letters: a word, or a product. */
 static const struct tree *letters(struct grammar *g) {
     struct span run = g->token.text;
     int power;
     enum word_role role = words_role(run, &power);
     grammar_advance(g);
     if (role == ROLE_ABOUT) return grammar_power(g);
-    if (run.n > 3 || (run.n == 3 && role != ROLE_PLAIN) || (run.n == 2 && role == ROLE_REFUSED)) {
+    if (is_word(run, role)) {
         g->notes.words++;
         return tree_named(g->work, TREE_TEXT, run);
     }
@@ -392,6 +403,7 @@ static const struct tree *based(struct grammar *g, struct span digits) {
     const struct tree *number = tree_number(g->work, value);
     fmpq_clear(value);
     if (!good) return grammar_fail(g);
+    if (b == 10) return number;
     return tree_seal(tree_node(g->work, TREE_BASED, (const struct tree *[]){number, base}, 2));
 }
 
@@ -399,6 +411,13 @@ static const struct tree *number(struct grammar *g) {
     struct token t = g->token;
     grammar_advance(g);
     if (g->token.kind == TOKEN_SUBSCRIPT) return based(g, t.text);
+    static const char *const endings[] = {"th", "st", "nd", "rd"};
+    for (int i = 0; i < 4; i++) /* 5th */
+        if (g->token.kind == TOKEN_LETTERS && !g->token.spaced &&
+            span_eq(g->token.text, span_of(endings[i]))) {
+            grammar_advance(g);
+            break;
+        }
     return t.kind == TOKEN_NUMERAL ? grammar_fail(g) : t.number;
 }
 

@@ -43,13 +43,13 @@ static void ball_power(acb_t out, const acb_t b, const struct tree *exponent, co
     }
 }
 
-/* Beyond 2^40 the gamma function's value has more digits than anybody can use. */
+/* Beyond 2^100 the exponent of the gamma function's value outgrows any precision worth having. */
 static void ball_factorial(acb_t out, const acb_t x, slong precision) {
     mag_t size;
     mag_init(size);
     acb_get_mag(size, x);
     acb_add_ui(out, x, 1, precision);
-    if (mag_cmp_2exp_si(size, 40) > 0) acb_indeterminate(out);
+    if (mag_cmp_2exp_si(size, 100) > 0) acb_indeterminate(out);
     else acb_gamma(out, out, precision);
     mag_clear(size);
 }

@@ -160,11 +160,12 @@ const struct tree *grammar_group(struct grammar *g) {
         t = tree_seal(tree_node(g->work, TREE_SET, NULL, 0));
     } else {
         t = grammar_list(g);
-        if (g->token.kind == TOKEN_CHOOSE) { /* {n \choose k} */
+        if (g->token.kind == TOKEN_CHOOSE) { /* {n \choose k}, {1 \over 2} */
+            bool over = g->token.value;
             grammar_advance(g);
             const struct tree *k = grammar_expression(g);
             if (t->kind > TREE_PERCENT || k->kind > TREE_PERCENT) return grammar_fail(g);
-            t = tree_call2(g->work, CALL_BINOMIAL, t, k);
+            t = over ? tree_divide(g->work, t, k) : tree_call2(g->work, CALL_BINOMIAL, t, k);
         }
     }
     if (g->token.kind != TOKEN_GROUP_END) return grammar_fail(g);

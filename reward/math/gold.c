@@ -1,15 +1,14 @@
 #include "reward/math/judge.h"
+#include "reward/math/characters.h"
 #include "reward/math/text.h"
 #include "reward/math/words.h"
 
 #include <stdlib.h>
 
-static bool is_outer_mark(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r') || (c && strchr("*`\"$.,;", c));
-}
+static bool is_outer_mark(char c) { return is_blank(c) || is_one_of(c, "*`\"$.,;"); }
 
 struct span reading_trim(struct span text) {
-    while (text.n && is_outer_mark(text.p[text.n - 1])) {
+    while (text.n && is_outer_mark(text.p[text.n - 1]) && !span_ends(text, SPAN(".."))) {
         /* "\," and "\;" at the end are spaces: the backslash goes with the mark. */
         bool escaped = text.n > 1 && text.p[text.n - 2] == '\\';
         text.n -= escaped ? 2 : 1;
@@ -53,7 +52,7 @@ static bool looks_like_words(struct span text) {
     bool letter = false;
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
-        if (c && strchr("\\^_{}=<>|", c)) return false;
+        if (is_one_of(c, "\\^_{}=<>|")) return false;
         letter |= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80);
     }
     return letter && text.n <= 256;
@@ -93,7 +92,10 @@ struct math_gold *math_gold_open(struct span text, const struct math_options *op
     g->reading = read_gold(&g->work, span_trim(text));
     g->folded = text_fold(g->reading.text, &g->arena);
     g->words = is_words(&g->reading) || text_is_letters(g->folded, 2);
-    g->choice = text_choice(g->reading.text, g->reading.tree && g->reading.tree->kind != TREE_TEXT);
+    /* Mathematics names a choice when it is a letter alone, or has one for a label: \textbf{(C)}\ 36. */
+    bool mathematics = g->reading.tree && g->reading.tree->kind != TREE_TEXT;
+    bool labelled = span_starts(g->reading.text, SPAN("\\text"));
+    g->choice = text_choice(g->reading.text, mathematics && !labelled);
     g->readable = g->reading.text.n > 0 && (g->reading.tree || g->words || g->choice);
     if (g->reading.tree && g->reading.tree->flags & TREE_BROKEN) g->readable = false;
     return g;

@@ -13,12 +13,12 @@ struct grammar {
     struct token token; /* the next one */
     struct parser_notes notes;
     int depth;
-    int bars;       /* absolute values open: a bar closes one */
-    int angles;     /* <1, 2>: > closes */
-    int squares;    /* [0, 1[ */
-    int sets;       /* inside set braces: bar and colon begin the condition */
-    int taken;      /* tokens taken so far */
-    int aligned;    /* inside \begin{aligned} and its kin: & means nothing */
+    int bars;    /* absolute values open: a bar closes one */
+    int angles;  /* <1, 2>: > closes */
+    int squares; /* [0, 1[ */
+    int sets;    /* inside set braces: bar and colon begin the condition */
+    int taken;   /* tokens taken so far */
+    int aligned; /* not in a table: & in front of a relation means nothing, elsewhere it separates */
     int counting_i; /* inside a sum over i */
     int trig;       /* inside a trigonometric argument: degrees count */
     bool failed;

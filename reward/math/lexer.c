@@ -1,11 +1,10 @@
 #include "reward/math/lexer.h"
 
+#include "reward/math/characters.h"
 #include "reward/math/words.h"
 
 #include <stdlib.h>
 
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 static bool is_space(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r') || c == '~' || c == '$' || c == '`' || c == '"';
 }
@@ -23,7 +22,7 @@ static size_t space_at(const struct lexer *l, size_t at) {
     if (is_space(c)) return 1;
     if (c != '\\' || at + 1 >= l->text.n) return 0;
     if (next == '\\') return 0;
-    return strchr(",;:! ()[]$>\n", next) ? 2 : 0;
+    return is_one_of(next, ",;:! ()[]$>\n") ? 2 : 0;
 }
 
 static size_t skip_space(const struct lexer *l, size_t at) {
@@ -177,7 +176,8 @@ bool lexer_number(struct lexer *l, struct token *t) {
     d.point = false;
     size_t at = l->at;
     if (!take_groups(l, &at, &d)) return false;
-    bool comma = l->commas == COMMAS_DECIMAL && !l->split && peek(l, at) == ',';
+    bool comma =
+        l->commas == COMMAS_DECIMAL && !l->split && peek(l, at) == ',' && !three_digits(l, at + 1);
     if (peek(l, at) == '.' || comma) {
         size_t next = at + 1;
         if (follows(l, next, "..") || follows(l, skip_space(l, next), "\\ldots")) return false;
@@ -247,6 +247,7 @@ static struct span take_argument(struct lexer *l, struct token *t) {
 /* \text{...}: a word that separates or a percent sign in words is that; anything else is text. */
 static void take_text(struct lexer *l, struct token *t, bool words) {
     struct span inside = span_trim(take_argument(l, t));
+    while (inside.n > 1 && inside.p[0] == ',') inside = span_trim(span_slice(inside, 1, inside.n));
     if (t->kind == TOKEN_BAD) return;
     t->text = inside;
     int power;
@@ -259,6 +260,8 @@ static void take_text(struct lexer *l, struct token *t, bool words) {
     else if (role == ROLE_PERCENT) t->kind = TOKEN_PERCENT;
     else if (words && inside.n == 1 && is_letter(inside.p[0])) t->kind = TOKEN_LETTERS;
     else if (word) become(t, word);
+    else if ((word = words_plain(inside)) && word->kind == TOKEN_FUNCTION)
+        become(t, word); /* \text{lcm} */
     else t->kind = TOKEN_TEXT;
 }
 

@@ -1,10 +1,8 @@
 #include "reward/math/locate.h"
 
-static const size_t NOWHERE = (size_t)-1;
+#include "reward/math/characters.h"
 
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+static const size_t NOWHERE = (size_t)-1;
 
 static bool starts_at(struct span text, size_t at, const char *what) {
     size_t n = strlen(what);
@@ -81,7 +79,7 @@ static bool box_at(struct span text, size_t start, size_t limit, struct box *out
         size_t end = at;
         while (end < limit && !is_blank(text.p[end]) && text.p[end] != '$' && text.p[end] != '\\')
             end++;
-        while (end > at && strchr(".,;", text.p[end - 1])) end--;
+        while (end > at && is_one_of(text.p[end - 1], ".,;")) end--;
         *out = (struct box){start, end, span_slice(text, at, end)};
         return end > at && is_digit(text.p[at]);
     }
@@ -273,8 +271,7 @@ bool locate_anchor(struct span text, size_t *end, struct span *out) {
             for (at = anchor; at < text.n && text.p[at] == '#';) at++;
         else at = announced(text, anchor);
         if (at == NOWHERE) continue;
-        while (at < text.n && (is_blank(text.p[at]) || strchr("*:\"", text.p[at])) && text.p[at])
-            at++;
+        while (at < text.n && (is_blank(text.p[at]) || is_one_of(text.p[at], "*:\""))) at++;
         struct span near =
             span_slice(text, 0, text.n - at > SENTENCE_MAX ? at + SENTENCE_MAX : text.n);
         *out = span_trim(span_slice(near, at, sentence_end(near, at)));
@@ -285,7 +282,7 @@ bool locate_anchor(struct span text, size_t *end, struct span *out) {
 
 /* ---- numbers ---- */
 
-static bool is_outer_mark(char c) { return c && strchr(".,;:!?*\"'`|", c); }
+static bool is_outer_mark(char c) { return is_one_of(c, ".,;:!?*\"'`|"); }
 
 bool locate_number_word(struct span text, size_t *end, struct span *out) {
     size_t i = *end;
@@ -308,8 +305,8 @@ bool locate_number(struct span word, struct span *out) {
     while (last > 0 && !is_digit(word.p[last - 1])) last--;
     size_t from = last;
     while (from > 0 && (is_digit(word.p[from - 1]) ||
-                        (strchr(".,/", word.p[from - 1]) && from < last && is_digit(word.p[from]) &&
-                         (from > 1 || word.p[from - 1] == '.') &&
+                        (is_one_of(word.p[from - 1], ".,/") && from < last &&
+                         is_digit(word.p[from]) && (from > 1 || word.p[from - 1] == '.') &&
                          (from < 2 || is_digit(word.p[from - 2]) || word.p[from - 1] == '.'))))
         from--;
     if (from == last) return false;

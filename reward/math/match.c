@@ -164,12 +164,16 @@ static bool is_region_only(const struct tree *t) {
            (t->kind == TREE_PAIR && !is_open_or_square(t));
 }
 
+/* A relation, or a list of relations that are not all definitions. */
 static bool is_relational(const struct tree *t) {
     if (t->kind == TREE_RELATION) return true;
     if (t->kind != TREE_LIST) return false;
-    for (int i = 0; i < t->n; i++)
+    bool defines = true;
+    for (int i = 0; i < t->n; i++) {
         if (t->child[i]->kind != TREE_RELATION) return false;
-    return true;
+        defines &= match_is_definition(t->child[i]);
+    }
+    return !defines;
 }
 
 /* Unions of what has no order, such as intervals with symbols for ends: piece by piece. */

@@ -1,4 +1,5 @@
 #include "reward/math/algebra.h"
+#include "reward/math/characters.h"
 #include "reward/math/ball.h"
 #include "reward/math/match.h"
 
@@ -84,8 +85,8 @@ static const struct tree *without_unit(const struct tree *t) {
     if (t->kind != TREE_PRODUCT || t->n != 2 || t->child[0]->kind != TREE_NUMBER) return t;
     const struct tree *unit = t->child[1];
     if (unit->kind == TREE_POWER && unit->child[1]->kind == TREE_NUMBER) unit = unit->child[0];
-    bool letter =
-        unit->kind == TREE_SYMBOL && unit->name.n == 1 && strchr("mgshlLNJWVCFK", unit->name.p[0]);
+    bool letter = unit->kind == TREE_SYMBOL && unit->name.n == 1 &&
+                  is_one_of(unit->name.p[0], "mgshlLNJWVCFK");
     return letter ? t->child[0] : t;
 }
 

@@ -1,6 +1,7 @@
 #include "reward/math/parser.h"
 
 #include "reward/math/grammar.h"
+#include "reward/math/text.h"
 
 const struct tree *grammar_fail(struct grammar *g) {
     g->failed = true;
@@ -18,6 +19,13 @@ void grammar_advance(struct grammar *g) {
         size_t next = g->token.start + 1;
         g->notes.tight_comma |=
             next < g->lexer.text.n && g->lexer.text.p[next] >= '0' && g->lexer.text.p[next] <= '9';
+    }
+    if (g->token.kind == TOKEN_AMPERSAND &&
+        g->aligned) { /* x &= 5: in front of a relation, nothing */
+        size_t behind = g->lexer.at;
+        struct token next = lexer_next(&g->lexer);
+        if (next.kind == TOKEN_RELATION) g->token = next;
+        else g->lexer.at = behind;
     }
     if (g->token.kind == TOKEN_BAD) grammar_fail(g);
 }
@@ -115,11 +123,14 @@ static const struct tree *beside(struct grammar *g, const struct tree *left, boo
         return tree_add(g->work, left, tree_divide(g->work, top, bottom));
     }
     bool fraction = g->token.kind == TOKEN_FRACTION;
-    const struct tree *right = grammar_power(g);
+    const struct tree *whole = grammar_power(g), *right = whole;
+    bool percent = whole->kind == TREE_PERCENT;
+    if (percent) right = whole->child[0];
     bool mixed = literal && fraction && right->kind == TREE_NUMBER && right->places < 0 &&
                  fmpq_sgn(right->value) > 0 && fmpz_cmp(&right->value->num, &right->value->den) < 0;
-    if (mixed) return tree_add(g->work, left, right);
-    return multiply(g, left, right);
+    if (!mixed) return multiply(g, left, whole);
+    const struct tree *sum = tree_add(g->work, left, right);
+    return percent ? tree_seal(tree_node(g->work, TREE_PERCENT, &sum, 1)) : sum;
 }
 
 /* Reads a signed factor; *literal: it was one whole number and nothing else. */
@@ -319,6 +330,11 @@ static const struct tree *item(struct grammar *g) {
         grammar_advance(g);
         return tree_named(g->work, TREE_TEXT, SPAN("..."));
     }
+    if (g->token.kind == TOKEN_TEXT && text_choice(g->token.text, true)) { /* \textbf{(C)}\ 36 */
+        struct token label = g->token;
+        grammar_advance(g);
+        if (at_end(g) || at_separator(g)) return tree_named(g->work, TREE_TEXT, label.text);
+    }
     return grammar_relation(g);
 }
 
@@ -342,7 +358,8 @@ const struct tree *grammar_list(struct grammar *g) {
 const struct tree *parser_read(struct math_work *w, struct span text, enum lexer_commas commas,
                                struct parser_notes *notes) {
     if (text.n == 0 || text.n > PARSER_TEXT_MAX) return NULL;
-    struct grammar g = {.work = w, .lexer = {.work = w, .text = text, .commas = commas}};
+    struct grammar g = {
+        .work = w, .lexer = {.work = w, .text = text, .commas = commas}, .aligned = 1};
     grammar_advance(&g);
     const struct tree *t = grammar_list(&g);
     if (notes) *notes = g.notes;

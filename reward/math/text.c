@@ -1,8 +1,6 @@
 #include "reward/math/text.h"
 
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r') || c == '~'; }
+#include "reward/math/characters.h"
 
 /* The length of a command that changes only how its argument looks, or 0. */
 static size_t wrapper_at(struct span text, size_t at) {
@@ -18,7 +16,7 @@ static size_t wrapper_at(struct span text, size_t at) {
             n++; /* \textbf, \textnormal */
         return n;
     }
-    bool space = text.p[at] == '\\' && at + 1 < text.n && strchr(",;:! $()[]\\", text.p[at + 1]);
+    bool space = text.p[at] == '\\' && at + 1 < text.n && is_one_of(text.p[at + 1], ",;:! $()[]\\");
     return space ? 2 : 0;
 }
 
@@ -34,15 +32,15 @@ static struct span fold(struct span text, bool lower, struct arena *arena) {
             gap |= wrapper == 2;
         } else if (is_blank(c)) {
             gap = true;
-        } else if (!strchr("{}$\"`*", c) || c == '\0') {
+        } else if (!is_one_of(c, "{}$\"`*")) {
             if (gap && n && is_digit(out[n - 1]) && is_digit(c)) out[n++] = ' ';
             out[n++] = (char)(lower && c >= 'A' && c <= 'Z' ? c + 32 : c);
             gap = false;
         }
     }
     size_t from = 0;
-    while (n > from && strchr(".,;:!?", out[n - 1]) && out[n - 1]) n--;
-    while (n > from && strchr(".,;:", out[from]) && out[from] && !is_digit(out[from + 1])) from++;
+    while (n > from && is_one_of(out[n - 1], ".,;:!?")) n--;
+    while (n > from && is_one_of(out[from], ".,;:") && !is_digit(out[from + 1])) from++;
     return (struct span){out + from, n - from};
 }
 
@@ -64,7 +62,7 @@ static size_t skip_marks(struct span text, size_t at) {
     while (at < text.n) {
         size_t wrapper = text.p[at] == '\\' ? wrapper_at(text, at) : 0;
         if (wrapper) at += wrapper;
-        else if (is_blank(text.p[at]) || (text.p[at] && strchr("{}($[\"'`*", text.p[at]))) at++;
+        else if (is_blank(text.p[at]) || is_one_of(text.p[at], "{}($[\"'`*")) at++;
         else break;
     }
     return at;
@@ -92,7 +90,7 @@ char text_choice(struct span answer, bool strict) {
     char next = after < answer.n ? answer.p[after] : '\0';
     size_t rest = after;
     while (rest < answer.n &&
-           (is_blank(answer.p[rest]) || strchr(")}].$\"'`*,:\\", answer.p[rest])))
+           (is_blank(answer.p[rest]) || is_one_of(answer.p[rest], ")}].$\"'`*,:\\")))
         rest++;
     if (rest >= answer.n) return letter; /* the letter alone */
     if (strict || is_letter(next) || is_digit(next)) return '\0';
@@ -112,7 +110,7 @@ char text_choice_line(struct span completion) {
         char letter = text_choice(line, true);
         if (!letter && line.n > 1) {
             size_t at = skip_marks(line, 0);
-            bool marked = at + 1 < line.n && strchr(").:", line.p[at + 1]) && line.p[at + 1];
+            bool marked = at + 1 < line.n && is_one_of(line.p[at + 1], ").:");
             if (marked) letter = text_choice(line, false);
         }
         if (letter) found = letter;

@@ -8,9 +8,9 @@
 
 enum {
     SYMBOLS_MAX = 12,
-    POINTS_WANTED = 6,
+    POINTS_WANTED = 8,
     POINTS_NEEDED = 3,
-    POINTS_TRIED = 14,
+    POINTS_TRIED = 16,
     NODES_MAX = 4000
 };
 
@@ -46,17 +46,16 @@ static uint64_t draw(uint64_t *state) {
     return *state * 2685821657736338717ULL;
 }
 
-/* The value of one symbol at a point. Tries in turn: within (0, 1), around 1, and larger; the last third
- * with either sign. Whole numbers where the values want them. */
+/* The value of one symbol at a point: within (0, 1), around 1 and larger in turn, every fourth point with
+ * either sign. Whole numbers where the values want them. */
 static const struct tree *coordinate(struct math_work *w, uint64_t *state, int point,
                                      bool integral) {
     uint64_t r = draw(state) >> 20;
     if (integral) return tree_integer(w, 1 + (slong)(r % 7) + point / 3);
-    slong top = 1 + (slong)(r % 89), bottom = 97;
-    if (point % 3 == 1) bottom = 29;
-    if (point % 3 == 2) bottom = 7;
-    if (point >= 2 * POINTS_TRIED / 3 && (r >> 32) & 1) top = -top;
-    return tree_fraction(w, top, (ulong)bottom);
+    static const ulong bottoms[] = {97, 29, 7, 11};
+    slong top = 1 + (slong)(r % 89);
+    if (point % 4 == 3 && (r >> 32) & 1) top = -top;
+    return tree_fraction(w, top, bottoms[point % 4]);
 }
 
 /* Whether a constant is a finite real number, as far as a ball can tell. */

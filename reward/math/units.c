@@ -1,6 +1,6 @@
 #include "reward/math/grammar.h"
 
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+#include "reward/math/characters.h"
 
 bool grammar_at_units(const struct grammar *g) {
     if (g->token.kind == TOKEN_TEXT) return true;
@@ -55,12 +55,29 @@ static void skip_exponent(struct grammar *g) {
     grammar_advance(g);
 }
 
+/* \text{ apples and }: the last word, when it joins what follows, is cut off and becomes the next token. */
+static enum token_kind joining_word(struct span *text) {
+    size_t from = text->n;
+    while (from > 0 && is_letter(text->p[from - 1])) from--;
+    int power;
+    enum word_role role = words_role(span_slice(*text, from, text->n), &power);
+    if (role != ROLE_AND && role != ROLE_OR) return TOKEN_END;
+    *text = span_slice(*text, 0, from);
+    return role == ROLE_AND ? TOKEN_AND : TOKEN_OR;
+}
+
 const struct tree *grammar_units(struct grammar *g, const struct tree *value) {
     if (value->kind == TREE_TEXT) return value;
     while (grammar_at_units(g)) {
-        const struct tree *rest = words(g, value, g->token.text);
+        struct span text = g->token.text;
+        enum token_kind joining = joining_word(&text);
+        const struct tree *rest = words(g, value, text);
         if (!rest) return grammar_fail(g);
         value = rest;
+        if (joining != TOKEN_END) {
+            g->token.kind = joining;
+            return value;
+        }
         grammar_advance(g);
         skip_exponent(g);
         if (g->token.kind == TOKEN_DIVIDE || g->token.kind == TOKEN_TIMES) { /* m/s */

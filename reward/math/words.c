@@ -1,5 +1,6 @@
 #include "reward/math/words.h"
 
+#include "reward/math/characters.h"
 #include "base/utf8.h"
 
 #include <stdio.h>
@@ -181,6 +182,7 @@ const struct word words_commands[] = {
     {"omega", TOKEN_SYMBOL, 0, NULL},
     {"omicron", TOKEN_SYMBOL, 0, NULL},
     {"operatorname", TOKEN_WORDS, 0, NULL},
+    {"over", TOKEN_CHOOSE, 1, NULL},
     {"overline", TOKEN_ACCENT, 1, NULL},
     {"overrightarrow", TOKEN_ACCENT, 1, NULL},
     {"phantom", TOKEN_SKIP_ARGUMENT, 0, NULL},
@@ -381,11 +383,15 @@ static const char *const refused[] = {
     "to",      "unless",  "when",     "where",     "without",
 };
 
+/* By bytes; a name from outside may hold a NUL. */
+static int order_names(struct span a, const char *b) {
+    size_t n = strlen(b);
+    int order = memcmp(a.p, b, a.n < n ? a.n : n);
+    return order ? order : (a.n > n) - (a.n < n);
+}
+
 static int compare_words(const void *key, const void *entry) {
-    const struct span *name = key;
-    const char *other = ((const struct word *)entry)->name;
-    int order = strncmp(name->p, other, name->n);
-    return order ? order : -(other[name->n] != '\0');
+    return order_names(*(const struct span *)key, ((const struct word *)entry)->name);
 }
 
 const struct word *words_command(struct span name) {
@@ -398,10 +404,7 @@ const struct word *words_plain(struct span name) {
 }
 
 static int compare_names(const void *key, const void *entry) {
-    const struct span *name = key;
-    const char *other = *(const char *const *)entry;
-    int order = strncmp(name->p, other, name->n);
-    return order ? order : -(other[name->n] != '\0');
+    return order_names(*(const struct span *)key, *(const char *const *)entry);
 }
 
 static bool listed(struct span word, const char *const *list, size_t n) {
