@@ -70,8 +70,8 @@ static bool run_line(const char *file, int number, struct span line, struct aren
     math_gold_close(gold);
     arena_free(&scratch);
     if (span_eq(verdict, span_of(math_result_name(v.result)))) return true;
-    printf("%s:%d: %s (%s, %s [%.*s]), not %.*s: %.*s\n", file, number, math_result_name(v.result), v.tier,
-           v.proof, SPAN_FMT(v.answer), SPAN_FMT(verdict), SPAN_FMT(line));
+    printf("%s:%d: %s (%s, %s [%.*s]), not %.*s: %.*s\n", file, number, math_result_name(v.result),
+           v.tier, v.proof, SPAN_FMT(v.answer), SPAN_FMT(verdict), SPAN_FMT(line));
     return false;
 }
 

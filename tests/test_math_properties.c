@@ -39,7 +39,8 @@ static enum math_result judge(const char *gold_text, const char *answer) {
 static void expect(enum math_result result, const char *gold, const char *answer) {
     enum math_result got = judge(gold, answer);
     if (got == result) return;
-    fail_msg("%s, not %s: gold %s answer %s", math_result_name(got), math_result_name(result), gold, answer);
+    fail_msg("%s, not %s: gold %s answer %s", math_result_name(got), math_result_name(result), gold,
+             answer);
 }
 
 /* A random constant, in LaTeX, at most `depth` operations deep. */
@@ -51,15 +52,34 @@ static void draw_constant(struct rng *r, int depth, struct drawn *out) {
     if (kind >= 2 && kind <= 5) draw_constant(r, depth - 1, b);
     const char *x = a->text, *y = b->text;
     switch (kind) {
-    case 0: snprintf(out->text, TEXT_MAX, "%d", n), out->value = n; break;
-    case 1: snprintf(out->text, TEXT_MAX, "\\frac{%d}{%d}", n, d), out->value = (double)n / d; break;
-    case 2: snprintf(out->text, TEXT_MAX, "(%.1900s+%.1900s)", x, y), out->value = a->value + b->value; break;
-    case 3: snprintf(out->text, TEXT_MAX, "(%.1900s-%.1900s)", x, y), out->value = a->value - b->value; break;
-    case 4: snprintf(out->text, TEXT_MAX, "%.1900s\\cdot %.1900s", x, y), out->value = a->value * b->value; break;
-    case 5: snprintf(out->text, TEXT_MAX, "\\frac{%.1900s}{%.1900s}", x, y), out->value = a->value / b->value; break;
-    case 6: snprintf(out->text, TEXT_MAX, "\\sqrt{%.1900s}", x), out->value = sqrt(a->value); break;
-    case 7: snprintf(out->text, TEXT_MAX, "(%.1900s)^2", x), out->value = a->value * a->value; break;
-    default: snprintf(out->text, TEXT_MAX, "%d\\pi", n), out->value = n * M_PI;
+    case 0:
+        snprintf(out->text, TEXT_MAX, "%d", n), out->value = n;
+        break;
+    case 1:
+        snprintf(out->text, TEXT_MAX, "\\frac{%d}{%d}", n, d), out->value = (double)n / d;
+        break;
+    case 2:
+        snprintf(out->text, TEXT_MAX, "(%.1900s+%.1900s)", x, y), out->value = a->value + b->value;
+        break;
+    case 3:
+        snprintf(out->text, TEXT_MAX, "(%.1900s-%.1900s)", x, y), out->value = a->value - b->value;
+        break;
+    case 4:
+        snprintf(out->text, TEXT_MAX, "%.1900s\\cdot %.1900s", x, y),
+            out->value = a->value * b->value;
+        break;
+    case 5:
+        snprintf(out->text, TEXT_MAX, "\\frac{%.1900s}{%.1900s}", x, y),
+            out->value = a->value / b->value;
+        break;
+    case 6:
+        snprintf(out->text, TEXT_MAX, "\\sqrt{%.1900s}", x), out->value = sqrt(a->value);
+        break;
+    case 7:
+        snprintf(out->text, TEXT_MAX, "(%.1900s)^2", x), out->value = a->value * a->value;
+        break;
+    default:
+        snprintf(out->text, TEXT_MAX, "%d\\pi", n), out->value = n * M_PI;
     }
     free(a);
     free(b);
@@ -126,7 +146,8 @@ static void fill(char out[static TEXT_MAX], const char *format, const char *a, c
 /* Both sides of a law are equal, with symbols and with numbers in them; one more on one side is not. */
 static void keeps_laws(void **state) {
     (void)state;
-    static const char *const operands[] = {"x", "y", "2x", "x-y", "\\frac{x}{3}", "x^2", "3", "\\sqrt2", "\\frac12", "\\pi"};
+    static const char *const operands[] = {"x",   "y", "2x",      "x-y",      "\\frac{x}{3}",
+                                           "x^2", "3", "\\sqrt2", "\\frac12", "\\pi"};
     char left[TEXT_MAX], right[TEXT_MAX], more[TEXT_MAX + 16];
     for (size_t i = 0; i < sizeof laws / sizeof *laws; i++)
         for (size_t k = 0; k < 10; k++)
@@ -144,8 +165,10 @@ static void keeps_laws(void **state) {
 /* Spelling: LaTeX wrappers, spaces, brackets, units. */
 static void keeps_spelling(void **state) {
     (void)state;
-    static const char *const frames[] = {"$%s$", "\\(%s\\)", "\\boxed{%s}", "{%s}", "\\left(%s\\right)", "  %s.", "\\displaystyle %s",
-                                         "%s\\text{ cm}", "x = %s", "+%s", "**%s**"};
+    static const char *const frames[] = {
+        "$%s$",  "\\(%s\\)",          "\\boxed{%s}",   "{%s}",   "\\left(%s\\right)",
+        "  %s.", "\\displaystyle %s", "%s\\text{ cm}", "x = %s", "+%s",
+        "**%s**"};
     struct rng r = draws(3);
     struct drawn a;
     char text[TEXT_MAX];
@@ -162,7 +185,8 @@ static void sets_are_their_members(void **state) {
     struct rng r = draws(4);
     for (int i = 0; i < ROUNDS; i++) {
         int n = (int)rng_below(&r, 6) + 2, from = (int)rng_below(&r, 50);
-        char gold[TEXT_MAX] = "", turned[TEXT_MAX] = "", less[TEXT_MAX] = "", changed[TEXT_MAX] = "";
+        char gold[TEXT_MAX] = "", turned[TEXT_MAX] = "", less[TEXT_MAX] = "",
+             changed[TEXT_MAX] = "";
         for (int k = 0; k < n; k++) {
             int v = from + 3 * k, w = from + 3 * (n - 1 - k);
             const char *comma = k ? "," : "";
@@ -183,8 +207,10 @@ static void sets_are_their_members(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(is_reflexive),   cmocka_unit_test(agrees_with_floating_point),
-        cmocka_unit_test(keeps_laws),     cmocka_unit_test(keeps_spelling),
+        cmocka_unit_test(is_reflexive),
+        cmocka_unit_test(agrees_with_floating_point),
+        cmocka_unit_test(keeps_laws),
+        cmocka_unit_test(keeps_spelling),
         cmocka_unit_test(sets_are_their_members),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,13 +13,23 @@ static const struct tree *plain(struct math_work *w, const struct tree *t) {
     return tree_divide(w, t->child[0], tree_integer(w, 100));
 }
 
+/* The effort of an operation on two numbers: nothing while they are small, linear in the bits of
+ * integers; fractions take a greatest common divisor. */
+static long cost_of(const struct tree *a, const struct tree *b) {
+    long bits = exact_bits(a->value) + exact_bits(b->value);
+    bool whole = fmpz_is_one(fmpq_denref(a->value)) && fmpz_is_one(fmpq_denref(b->value));
+    if (bits <= 256) return 0;
+    return whole ? bits / 4 : bits * (bits >> 6) / 64 + bits;
+}
+
 typedef bool exact_operation(fmpq_t out, const fmpq_t a, const fmpq_t b);
 
 static const struct tree *fold(struct math_work *w, exact_operation *operation,
                                const struct tree *a, const struct tree *b) {
     fmpq_t q;
     fmpq_init(q);
-    const struct tree *t = operation(q, a->value, b->value) ? tree_number(w, q) : undefined(w);
+    bool fits = work_spend(w, cost_of(a, b)) && operation(q, a->value, b->value);
+    const struct tree *t = fits ? tree_number(w, q) : undefined(w);
     fmpq_clear(q);
     return t;
 }
@@ -272,6 +282,7 @@ static const struct tree *power_by_factors(struct math_work *w, const fmpq_t q, 
                                            const struct tree *exponent) {
     const struct tree *number = tree_integer(w, 1), *out[2 * EXACT_FACTORS];
     int n = 0;
+    if (!work_spend(w, exact_factors_cost(q))) return undefined(w);
     for (int side = 0; side < 2; side++) {
         struct prime_power f[EXACT_FACTORS];
         int count = exact_factors(f, side ? fmpq_denref(q) : fmpq_numref(q));
@@ -304,6 +315,14 @@ static const struct tree *power_of_minus_one(struct math_work *w, const fmpq_t t
 
 static bool too_large_to_factor(const fmpq_t q) { return exact_bits(q) > 4096; }
 
+/* Of carrying out a power, as long as it is: exact_power refuses larger ones at once. */
+static long cost_of_power(const struct tree *base, const struct tree *exponent) {
+    long bits = exact_bits(base->value), e = exact_bits(exponent->value);
+    if (e > 20) return 0;
+    long size = bits << e;
+    return size > 2 * EXACT_BITS ? 0 : size / 4;
+}
+
 static const struct tree *number_to_number(struct math_work *w, const struct tree *base,
                                            const struct tree *exponent) {
     fmpq_t q;
@@ -311,7 +330,7 @@ static const struct tree *number_to_number(struct math_work *w, const struct tre
     const struct tree *t = NULL;
     if (fmpq_is_zero(base->value)) {
         t = fmpq_sgn(exponent->value) > 0 ? base : undefined(w);
-    } else if (fmpz_is_one(&exponent->value->den) &&
+    } else if (fmpz_is_one(&exponent->value->den) && work_spend(w, cost_of_power(base, exponent)) &&
                exact_power(q, base->value, &exponent->value->num)) {
         t = tree_number(w, q);
     } else if (fmpq_sgn(base->value) < 0) {

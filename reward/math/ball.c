@@ -1,11 +1,13 @@
 #include "reward/math/ball.h"
 
 #include "reward/math/algebra.h"
+#include "reward/math/exact.h"
 #include "reward/math/functions.h"
 
-/* The effort of an operation at a precision: sums and products, and what takes a series. */
+/* The effort of an operation at a precision: sums and products, roots, and what takes a series. */
 static long light(slong precision) { return 40 + precision / 4; }
-static long heavy(slong precision) { return 600 + precision * (precision >> 6) / 8; }
+static long medium(slong precision) { return 300 + precision * (precision >> 6) / 64; }
+static long heavy(slong precision) { return 600 + precision * (precision >> 6) / 32; }
 
 static bool is_real(const acb_t z) { return arb_is_zero(acb_imagref(z)); }
 
@@ -167,6 +169,8 @@ static bool ball_children(struct math_work *w, acb_t out, const struct tree *t, 
         else if (t->kind == TREE_PRODUCT) acb_mul(x, x, x + 1, precision);
         else if (extreme) ball_extreme(x, x, x + 1, t->function == CALL_MAX, precision);
     }
+    if (fine && t->kind == TREE_POWER && t->child[1]->kind == TREE_NUMBER)
+        fine = work_spend(w, exact_bits(t->child[1]->value) * light(precision));
     if (fine && t->kind == TREE_POWER) ball_power(x, x, t->child[1], x + 1, precision);
     if (fine && t->kind == TREE_CALL && !extreme) {
         fine = work_spend(w, heavy(precision)) && ball_call(out, t->function, x, precision);
@@ -179,7 +183,7 @@ static bool ball_children(struct math_work *w, acb_t out, const struct tree *t, 
 }
 
 bool ball_of(struct math_work *w, acb_t out, const struct tree *t, slong precision) {
-    if (!work_spend(w, t->kind == TREE_POWER ? heavy(precision) : light(precision))) return false;
+    if (!work_spend(w, t->kind == TREE_POWER ? medium(precision) : light(precision))) return false;
     switch (t->kind) {
     case TREE_NUMBER:
         acb_set_fmpq(out, t->value, precision);

@@ -21,3 +21,6 @@ bool ball_rounds_to(struct math_work *w, const struct tree *v, const struct tree
 /* Bits b such that a - b is zero or larger than 2^-b in absolute value; 0 when that is not known, because
  * a - b need not be algebraic, or is known to be useless. */
 slong ball_separation(const struct tree *a, const struct tree *b);
+
+/* A bound of the degree of the number field that all roots in a and b lie in, those under functions too. */
+double ball_degree(const struct tree *a, const struct tree *b);

@@ -97,6 +97,10 @@ int exact_factors(struct prime_power out[EXACT_FACTORS], const fmpz_t z) {
     return n;
 }
 
+long exact_factors_cost(const fmpq_t q) {
+    return exact_bits(q) <= 40 ? 500 : 4000 + 4 * exact_bits(q);
+}
+
 void exact_factors_clear(struct prime_power *f, int n) {
     for (int i = 0; i < n; i++) fmpz_clear(f[i].prime);
 }

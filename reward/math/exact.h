@@ -28,4 +28,7 @@ enum { EXACT_FACTORS = 24 };
  * base that is no perfect power (a prime when small). At most EXACT_FACTORS entries, initialised by
  * the call and cleared by exact_factors_clear; returns how many. */
 int exact_factors(struct prime_power out[EXACT_FACTORS], const fmpz_t z);
+
+/* Units of effort (work.h) of factoring numerator and denominator. */
+long exact_factors_cost(const fmpq_t q);
 void exact_factors_clear(struct prime_power *f, int n);

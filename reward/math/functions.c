@@ -147,7 +147,8 @@ static const struct tree *inverse(struct math_work *w, enum tree_function functi
 
 static const struct tree *log_of_number(struct math_work *w, const struct tree *a) {
     if (fmpq_is_zero(a->value)) return undefined(w);
-    if (exact_bits(a->value) > 4096) return keep1(w, CALL_LN, a);
+    if (exact_bits(a->value) > 4096 || !work_spend(w, exact_factors_cost(a->value)))
+        return keep1(w, CALL_LN, a);
     const struct tree *terms[2 * EXACT_FACTORS + 1];
     int n = 0;
     if (fmpq_sgn(a->value) < 0) /* the principal value: ln(-a) = ln a + i pi */

@@ -1,15 +1,27 @@
 #include "reward/math/ladder.h"
 
+#include "reward/math/algebra.h"
+
 static struct ladder_verdict verdict(enum truth truth, enum ladder_tier tier) {
     return (struct ladder_verdict){truth, truth == TRUTH_UNKNOWN ? LADDER_NONE : tier};
 }
 
-/* Whether a finite ball exists is what makes "formally equal" mean "equal": no denominator is zero. The
- * ball tier says UNKNOWN, not DIFFERENT, for what does not exist, so it is asked first. */
+/* The ball tier says UNKNOWN, not DIFFERENT, for what does not exist. The difference is looked at in place of
+ * the two where it is simpler: what is transcendental in both cancels, and algebraic numbers, whose
+ * equality the ball tier can prove, may be left. */
 static struct ladder_verdict compare_constants(struct math_work *w, const struct tree *a,
                                                const struct tree *b) {
+    enum { COUNT_MAX = 1000 };
     enum truth truth = tier_ball(w, a, b);
     if (truth != TRUTH_UNKNOWN) return verdict(truth, LADDER_BALL);
+    const struct tree *difference = tree_subtract(w, a, b);
+    if (tree_count(difference, COUNT_MAX) < tree_count(a, COUNT_MAX) + tree_count(b, COUNT_MAX)) {
+        a = difference;
+        b = tree_integer(w, 0);
+        if (tree_same(a, b)) return verdict(TRUTH_EQUAL, LADDER_SAME);
+        truth = tier_ball(w, a, b);
+        if (truth != TRUTH_UNKNOWN) return verdict(truth, LADDER_BALL);
+    }
     truth = tier_formal(w, a, b);
     if (truth != TRUTH_UNKNOWN) return verdict(truth, LADDER_FORMAL);
     return verdict(tier_exact(w, a, b), LADDER_EXACT);

@@ -49,16 +49,23 @@ static void join_order(struct separation *s, ulong order) {
 
 static struct size size_of(struct separation *s, const struct tree *t);
 
-static struct size size_of_root(struct separation *s, const struct tree *base, ulong degree) {
+/* Remembers a radical, each once. */
+static void add_radical(struct separation *s, const struct tree *base, ulong degree) {
     int i = 0;
     while (i < s->n && !(s->radicals[i].degree == degree && tree_same(s->radicals[i].base, base)))
         i++;
-    if (i == RADICALS_MAX) return give_up(s);
-    struct size b = size_of(s, base);
-    if (i == s->n) {
-        s->radicals[s->n].base = base;
-        s->radicals[s->n++].degree = degree;
+    if (i < s->n) return;
+    if (i == RADICALS_MAX) {
+        s->failed = true;
+        return;
     }
+    s->radicals[s->n].base = base;
+    s->radicals[s->n++].degree = degree;
+}
+
+static struct size size_of_root(struct separation *s, const struct tree *base, ulong degree) {
+    struct size b = size_of(s, base);
+    add_radical(s, base, degree);
     double k = (double)degree;
     if (b.u >= b.l) return (struct size){(b.u + (k - 1) * b.l) / k, b.l};
     return (struct size){b.u, ((k - 1) * b.u + b.l) / k};
@@ -121,14 +128,44 @@ static struct size size_of(struct separation *s, const struct tree *t) {
     }
 }
 
+static double degree_of(const struct separation *s) {
+    double degree = (double)n_euler_phi(s->order);
+    for (int i = 0; i < s->n; i++) degree *= (double)s->radicals[i].degree;
+    return degree;
+}
+
 slong ball_separation(const struct tree *a, const struct tree *b) {
     struct separation s = {.order = 1};
     struct size x = size_of(&s, a), y = size_of(&s, b);
     if (s.failed) return 0;
     double left = x.u + y.l, right = y.u + x.l;
     double u = (left > right ? left : right) + 1, l = x.l + y.l;
-    double degree = (double)n_euler_phi(s.order);
-    for (int i = 0; i < s.n; i++) degree *= (double)s.radicals[i].degree;
-    double bits = l + (degree - 1) * u + 2;
+    double degree = degree_of(&s), bits = l + (degree - 1) * u + 2;
     return degree <= DEGREE_MAX && bits <= BITS_MAX ? (slong)ceil(bits) : 0;
+}
+
+static void collect_roots(struct separation *s, const struct tree *t) {
+    if (s->failed || ++s->nodes > NODES_MAX) {
+        s->failed = true;
+        return;
+    }
+    const fmpq *e =
+        t->kind == TREE_POWER && t->child[1]->kind == TREE_NUMBER ? t->child[1]->value : NULL;
+    if (e && !fmpz_is_one(fmpq_denref(e)) && fmpz_bits(fmpq_denref(e)) <= 16)
+        add_radical(s, t->child[0], fmpz_get_ui(fmpq_denref(e)));
+    fmpq_t r;
+    fmpq_init(r);
+    if (t->kind == TREE_I) join_order(s, 4);
+    if (t->kind == TREE_CALL && t->n == 1 && tree_is_turn(t->child[0], r) &&
+        fmpz_bits(fmpq_denref(r)) <= 12)
+        join_order(s, 4 * fmpz_get_ui(fmpq_denref(r)));
+    fmpq_clear(r);
+    for (int i = 0; i < t->n; i++) collect_roots(s, t->child[i]);
+}
+
+double ball_degree(const struct tree *a, const struct tree *b) {
+    struct separation s = {.order = 1};
+    collect_roots(&s, a);
+    collect_roots(&s, b);
+    return s.failed ? HUGE_VAL : degree_of(&s);
 }

@@ -29,11 +29,12 @@ enum truth tier_ball(struct math_work *w, const struct tree *a, const struct tre
         enum truth truth = decide(w, a, b, precision, 0);
         if (truth != TRUTH_UNKNOWN) return truth;
     }
-    slong separation = ball_separation(a, b);
-    slong highest = separation ? 2 * separation + 512 : 1024;
-    for (slong precision = 256; precision <= highest; precision *= 2) {
+    slong separation = ball_separation(a, b), last = separation ? separation + 128 : 1024;
+    for (slong precision = 256; precision < last; precision *= 4) {
         enum truth truth = decide(w, a, b, precision, separation);
         if (truth != TRUTH_UNKNOWN) return truth;
     }
-    return TRUTH_UNKNOWN;
+    /* Cancellation may take some of the bits: a second chance with twice as many. */
+    enum truth truth = decide(w, a, b, last, separation);
+    return truth == TRUTH_UNKNOWN ? decide(w, a, b, 2 * last, separation) : truth;
 }

@@ -7,7 +7,7 @@
 
 #include <calcium/ca.h>
 
-enum { NODES_MAX = 64, BITS_MAX = 256, EFFORT = WORK_EFFORT / 4 };
+enum { NODES_MAX = 64, BITS_MAX = 256, FIELD_DEGREE_MAX = 120, EFFORT = WORK_EFFORT / 3 };
 
 static bool convert(struct math_work *w, ca_t out, const struct tree *t, ca_ctx_t ctx);
 
@@ -128,7 +128,8 @@ static void set_limits(ca_ctx_t ctx) {
         slong limit;
     } limits[] = {
         {CA_OPT_PREC_LIMIT, 1024},
-        {CA_OPT_QQBAR_DEG_LIMIT, 40},
+        {CA_OPT_QQBAR_DEG_LIMIT, 16},
+        {CA_OPT_LLL_PREC, 64},
         {CA_OPT_GROEBNER_LENGTH_LIMIT, 20},
         {CA_OPT_GROEBNER_POLY_LENGTH_LIMIT, 100},
         {CA_OPT_GROEBNER_POLY_BITS_LIMIT, 1000},
@@ -141,7 +142,8 @@ static void set_limits(ca_ctx_t ctx) {
 
 enum truth tier_exact(struct math_work *w, const struct tree *a, const struct tree *b) {
     int nodes = tree_count(a, NODES_MAX);
-    if (nodes + tree_count(b, NODES_MAX) >= NODES_MAX || !work_spend(w, EFFORT))
+    if (nodes + tree_count(b, NODES_MAX) >= NODES_MAX || ball_degree(a, b) > FIELD_DEGREE_MAX ||
+        !work_spend(w, EFFORT))
         return TRUTH_UNKNOWN;
     enum truth truth = TRUTH_UNKNOWN;
     ca_ctx_t ctx;

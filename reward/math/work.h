@@ -8,8 +8,8 @@
 #include <flint/fmpq.h>
 
 enum {
-    WORK_NODES = 60000,    /* tree nodes made while judging one answer */
-    WORK_EFFORT = 4 << 20, /* units of numeric effort: about a millisecond for a million */
+    WORK_NODES = 40000,    /* tree nodes made while judging one answer */
+    WORK_EFFORT = 2 << 20, /* units of numeric effort, of a few nanoseconds each */
 };
 
 struct big_number; /* a number outside the arena */
