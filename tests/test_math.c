@@ -84,17 +84,21 @@ static void reports_golds(void **state) {
 
 /* ---- hostile answers ---- */
 
+static size_t append(char *out, size_t at, const char *text) {
+    size_t n = strlen(text);
+    memcpy(out + at, text, n);
+    return at + n;
+}
+
 static struct span repeated(struct arena *arena, const char *before, const char *unit, int times,
                             const char *middle, const char *closing, const char *after) {
-    size_t n = strlen(unit), k = strlen(closing), at = 0;
-    char *text = arena_alloc(arena, strlen(before) + strlen(middle) + strlen(after) +
-                                        (n + k) * (size_t)times + 1);
-    at += (size_t)sprintf(text, "%s", before);
-    for (int i = 0; i < times; i++, at += n) memcpy(text + at, unit, n);
-    at += (size_t)sprintf(text + at, "%s", middle);
-    for (int i = 0; i < times; i++, at += k) memcpy(text + at, closing, k);
-    at += (size_t)sprintf(text + at, "%s", after);
-    return (struct span){text, at};
+    size_t once = strlen(before) + strlen(middle) + strlen(after), n = strlen(unit) + strlen(closing), at;
+    char *text = arena_alloc(arena, once + n * (size_t)times);
+    at = append(text, 0, before);
+    for (int i = 0; i < times; i++) at = append(text, at, unit);
+    at = append(text, at, middle);
+    for (int i = 0; i < times; i++) at = append(text, at, closing);
+    return (struct span){text, append(text, at, after)};
 }
 
 #if defined(__SANITIZE_ADDRESS__)
