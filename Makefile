@@ -27,6 +27,7 @@ PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(LIBS) 2>/dev/nu
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(LIBS)))$(PKG_LIBS)
 FLAGS = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(SAN)
 COMPILE = $(Q)mkdir -p $(@D) && $(FLAGS) -MMD -MP -c -o $@ $<
+PLUGIN = $(Q)mkdir -p $(@D) && $(FLAGS) -Ireward/include -shared -fPIC -o $@ $<
 LINK = $(Q)$(CC) $(STD) $(CFLAGS) $(SAN) -o $@ $(filter %.o %.a,$^) $(LDFLAGS)
 LINK_LIBS = $(PKG_LIBS) $(MATH_LIBS) -ldl -lm
 
@@ -48,13 +49,14 @@ TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 BENCHES := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%.o)
+PLUGINS := $(patsubst %.c,$(BUILD)/plugins/%.so,$(notdir $(wildcard docs/examples/*.c tests/plugins/*.c)))
 
 .PHONY: all programs test check asan bench fuzz lint fmt demo gpu-test gpu-bench install uninstall \
         setup help clean
 .SECONDARY:
 
 all: $(BUILD)/grpo ## build build/grpo
-programs: all $(TESTS) $(BENCHES) $(FUZZERS)
+programs: all $(TESTS) $(BENCHES) $(FUZZERS) $(PLUGINS)
 
 $(BUILD)/grpo: $(CLI_OBJECTS) $(BUILD)/libgrpo.a
 	$(LINK) $(LINK_LIBS)
@@ -68,13 +70,21 @@ $(BUILD)/kernels/cpu/%.avx512.o: kernels/cpu/%.c $(BUILD)/.flags
 	$(COMPILE) $(AVX512) -DCPU_ISA=avx512
 $(BUILD)/kernels/ref/%.o: kernels/ref/%.c $(BUILD)/.flags
 	$(COMPILE) $(AVX2)
+$(BUILD)/reward/python_worker.o: reward/python/grpo_reward.py
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	$(COMPILE)
+
+# Rewards in shared objects: the example of the manual, and what the tests try.
+$(BUILD)/plugins/%.so: docs/examples/%.c reward/include/grpo_reward.h $(BUILD)/.flags
+	$(PLUGIN)
+$(BUILD)/plugins/%.so: tests/plugins/%.c reward/include/grpo_reward.h $(BUILD)/.flags
+	$(PLUGIN)
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(HELPERS) $(BUILD)/libgrpo.a
 	$(LINK) -lcmocka $(LINK_LIBS)
 $(BUILD)/tests/bench_%: $(BUILD)/tests/bench_%.o $(HELPERS) $(BUILD)/libgrpo.a
 	$(LINK) -lcmocka $(LINK_LIBS)
+$(BUILD)/tests/test_user_reward: | $(PLUGINS)
 # A fuzz target runs its corpus (FUZZ_LINK = the driver) or searches (clang's libFuzzer).
 FUZZ_LINK = $(BUILD)/$(FUZZ_DRIVER:.c=.o)
 $(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz_%.o $(filter %.o,$(FUZZ_LINK)) $(BUILD)/libgrpo.a
@@ -130,6 +140,9 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/grpo $(DESTDIR)$(PREFIX)/bin/grpo
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo README.md LICENSE $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/configs $(wildcard configs/*.yaml)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/examples $(wildcard docs/examples/*)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include reward/include/grpo_reward.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/grpo reward/python/grpo_reward.py
 	$(BUILD)/grpo config --manual | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/man/man1/grpo.1
 	$(BUILD)/grpo config --completion bash | \
 	    install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grpo
@@ -138,7 +151,8 @@ uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/grpo
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/grpo.1
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grpo
-	rm -rf $(DESTDIR)$(PREFIX)/share/doc/grpo
+	rm -f $(DESTDIR)$(PREFIX)/include/grpo_reward.h
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/grpo $(DESTDIR)$(PREFIX)/share/grpo
 
 setup: ## install the Debian packages that are missing, those of tests and benches too
 	@tools/setup.sh bench

@@ -88,8 +88,13 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     struct reward *reward = NULL;
     struct pool *pool = NULL;
     struct evaluation evaluation;
-    TRY(session_open(&session, s, max_new));
-    status failed = NULL;
+    TRY(reward_open(&reward,
+                    &s->reward)); /* before the session has threads: it may start processes */
+    status failed = session_open(&session, s, max_new);
+    if (failed) {
+        reward_close(reward);
+        return failed;
+    }
     if (session.positions < s->rollout.max_prompt_tokens + max_new)
         failed = fail(
             EXIT_BAD_CONFIG,
@@ -97,7 +102,6 @@ static status eval(const struct settings *s, const char **given, struct arena *a
             e->max_new_tokens ? "eval" : "rollout",
             (long long)s->rollout.max_prompt_tokens + max_new, s->general.model, session.positions);
     if (!failed) failed = task_open(&task, &s->tasks);
-    if (!failed) failed = reward_open(&reward, &s->reward);
     const struct problem_set *set = failed ? NULL : task_set(task, split_part_of(e->split));
     if (!failed && set->n == 0)
         failed = fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", e->split);

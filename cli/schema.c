@@ -59,6 +59,8 @@ static const struct config_alias ALIASES[] = {
     {"adam_beta2", "optim.beta2"},
     {"adam_epsilon", "optim.eps"},
     {"lr_scheduler_type", "optim.schedule"},
+    {"reward.plugin", "reward.plugin.path"},
+    {"reward.python", "reward.python.function"},
     {"data.max_prompt_length", "rollout.max_prompt_tokens"},
     {"max_prompt_length", "rollout.max_prompt_tokens"},
     {"data.max_response_length", "rollout.max_new_tokens"},

@@ -3,8 +3,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/schema.h"
-#include "kernels/pool.h"
-#include "reward/reward.h"
+#include "rl/judging.h"
 #include "tasks/problem_file.h"
 
 #include <errno.h>
@@ -26,7 +25,11 @@ enum { LINE_MAX_BYTES = 256 << 20, JOBS_MAX = 256, LINES_PER_JOB = 64 };
 struct scored_line {
     struct span text;
     size_t number;
-    char *out; /* owned; the line to print */
+    json_t *row;            /* owned */
+    struct problem problem; /* of the row */
+    struct reward_item item;
+    struct arena arena; /* the problem's texts */
+    char *out;          /* owned; the line to print */
     bool malformed;
 };
 
@@ -47,21 +50,26 @@ static status read_finish(const json_t *row, const char *where, enum finish_reas
     return NULL;
 }
 
-/* Adds the verdict to the row. */
-static status score_row(const struct reward *reward, json_t *row, const char *where,
-                        struct arena *arena) {
-    struct problem problem;
-    struct span completion, prompt = SPAN("");
+/* What the row says is to be judged. */
+static status read_item(struct scored_line *line, const struct reward *reward, const char *where) {
+    struct reward_item *item = &line->item;
     int64_t n_tokens = 0;
-    enum finish_reason finish = FINISH_STOP;
-    TRY(problem_row_read(row, where, arena, &problem));
-    TRY(json_get_string(row, where, "completion", &completion));
-    TRY(json_maybe_string(row, where, "prompt", &prompt));
-    TRY(read_finish(row, where, &finish));
-    TRY(json_maybe_int(row, where, "n_tokens", 0, INT32_MAX, &n_tokens));
-    if (reward_needs_tokens(reward)) TRY(json_get_int(row, where, "n_tokens", 0, INT32_MAX, &n_tokens));
-    struct verdict v = reward_judge(reward, &problem, prompt, completion, (int)n_tokens, finish);
-    if (strcmp(v.verdict, "no_gold") == 0)
+    *item = (struct reward_item){.problem = &line->problem, .prompt = SPAN("")};
+    TRY(problem_row_read(line->row, where, &line->arena, &line->problem));
+    TRY(json_get_string(line->row, where, "completion", &item->completion));
+    TRY(json_maybe_string(line->row, where, "prompt", &item->prompt));
+    TRY(read_finish(line->row, where, &item->finish));
+    TRY(json_maybe_int(line->row, where, "n_tokens", 0, INT32_MAX, &n_tokens));
+    if (reward_needs_tokens(reward))
+        TRY(json_get_int(line->row, where, "n_tokens", 0, INT32_MAX, &n_tokens));
+    item->n_tokens = (int)n_tokens;
+    return NULL;
+}
+
+/* Adds the verdict to the row. */
+static status write_verdict(json_t *row, const struct reward *reward, const struct verdict *v,
+                            const char *where) {
+    if (strcmp(v->verdict, "no_gold") == 0)
         return fail(
             EXIT_BAD_DATA,
             "%s: the rule finds nothing to compare with; it needs \"numbers\" and \"target\", or "
@@ -69,14 +77,15 @@ static status score_row(const struct reward *reward, json_t *row, const char *wh
             where);
     json_t *parts = json_object();
     for (int i = 0; i < reward_parts(reward); i++)
-        json_object_set_new(parts, reward_part_name(reward, i), json_float(v.parts[i]));
+        json_object_set_new(parts, reward_part_name(reward, i), json_float(v->parts[i]));
     /* The answer is a slice of the row's own completion: copy it before the row changes. */
-    json_t *extracted = json_text(v.answer);
-    json_object_set_new(row, "score", json_float(v.score));
-    json_object_set_new(row, "correct", json_boolean(v.correct));
-    json_object_set_new(row, "verdict", json_string(v.verdict));
+    json_t *extracted = json_text(v->answer);
+    json_object_set_new(row, "score", json_float(v->score));
+    json_object_set_new(row, "correct", json_boolean(v->correct));
+    json_object_set_new(row, "verdict", json_string(v->verdict));
     json_object_set_new(row, "extracted", extracted);
     json_object_set_new(row, "parts", parts);
+    if (v->failed) json_object_set_new(row, "failed", json_true());
     return NULL;
 }
 
@@ -85,21 +94,31 @@ static json_t *error_row(const struct failure *why) {
     return json_pack("{s:o}", "error", json_text(span_of(status_text(why))));
 }
 
-static void score_line(const struct reward *reward, const char *path, struct scored_line *line) {
-    struct arena arena = {0};
-    json_t *row = NULL;
-    status s = json_parse(&row, line->text, path, line->number);
-    if (!s) s = score_row(reward, row, arena_print(&arena, "%s:%zu", path, line->number), &arena);
-    if (s) {
-        json_decref(row);
-        row = error_row(s);
-        line->malformed = true;
-        status_free(s);
-    }
-    line->out = json_dumps(row, JSON_COMPACT);
+static void line_refuse(struct scored_line *line, status why) {
+    json_decref(line->row);
+    line->row = error_row(why);
+    line->malformed = true;
+    status_free(why);
+}
+
+static const char *where_is(struct scored_line *line, const char *path) {
+    return arena_print(&line->arena, "%s:%zu", path, line->number);
+}
+
+static void line_read(struct scored_line *line, const struct reward *reward, const char *path) {
+    status s = json_parse(&line->row, line->text, path, line->number);
+    if (!s) s = read_item(line, reward, where_is(line, path));
+    if (s) line_refuse(line, s);
+}
+
+static void line_write(struct scored_line *line, const struct reward *reward,
+                       const struct verdict *v, const char *path) {
+    status s = line->malformed ? NULL : write_verdict(line->row, reward, v, where_is(line, path));
+    if (s) line_refuse(line, s);
+    line->out = json_dumps(line->row, JSON_COMPACT);
     REQUIRE(line->out);
-    json_decref(row);
-    arena_free(&arena);
+    json_decref(line->row);
+    arena_free(&line->arena);
 }
 
 /* Reads lines until the chunk is full; an empty one is the end. */
@@ -111,7 +130,7 @@ static status chunk_read(struct chunk *b, struct json_lines *lines) {
         TRY(json_lines_next(lines, &text, &more));
         if (more)
             b->lines[b->n++] =
-                (struct scored_line){arena_copy(&b->arena, text), lines->line, NULL, false};
+                (struct scored_line){.text = arena_copy(&b->arena, text), .number = lines->line};
     }
     return NULL;
 }
@@ -135,19 +154,45 @@ struct scoring {
     const struct reward *reward;
     const char *path;
     struct scored_line *lines;
+    const struct verdict *verdicts; /* of the lines that could be read, in order */
+    const int *place;               /* [lines] of a line's verdict */
 };
 
-static void score_piece(const void *task, int i) {
+static void read_piece(const void *task, int i) {
     const struct scoring *s = task;
-    score_line(s->reward, s->path, &s->lines[i]);
+    line_read(&s->lines[i], s->reward, s->path);
+}
+
+static void write_piece(const void *task, int i) {
+    const struct scoring *s = task;
+    line_write(&s->lines[i], s->reward, &s->verdicts[s->place[i]], s->path);
+}
+
+/* Judges the lines of a chunk that could be read. */
+static void chunk_judge(struct chunk *b, const struct reward *reward, const char *path,
+                        struct pool *pool) {
+    struct reward_item *items = memory_new((size_t)b->n, sizeof *items);
+    struct verdict *verdicts = memory_new((size_t)b->n, sizeof *verdicts);
+    int *place = memory_new((size_t)b->n, sizeof *place), n = 0;
+    struct scoring scoring = {reward, path, b->lines, verdicts, place};
+    pool_run(pool, b->n, read_piece, &scoring);
+    for (int i = 0; i < b->n; i++) {
+        place[i] = n;
+        if (!b->lines[i].malformed) items[n++] = b->lines[i].item;
+    }
+    judging_run(reward, pool, items, (size_t)n, verdicts);
+    pool_run(pool, b->n, write_piece, &scoring);
+    free(place);
+    free(verdicts);
+    free(items);
 }
 
 /* Judges a chunk and prints it in order, up to the first malformed line unless told to go on. */
 static status chunk_score(struct chunk *b, const struct reward *reward, const char *path,
                           struct pool *pool, bool keep_going, size_t *n_malformed) {
     status s = NULL;
-    struct scoring scoring = {reward, path, b->lines};
-    pool_run(pool, b->n, score_piece, &scoring);
+    if (b->n == 0) return NULL;
+    chunk_judge(b, reward, path, pool);
     for (int i = 0; i < b->n; i++) {
         if (!s && (keep_going || *n_malformed == 0)) {
             s = print_line(b->lines[i].out);
@@ -172,10 +217,8 @@ static status score_all(const struct reward *reward, int jobs, bool keep_going) 
         s = chunk_score(&b, reward, lines.path, pool, keep_going, &n_malformed);
     } while (!s && !unread && b.n > 0 && (keep_going || n_malformed == 0));
     if (!s && unread && (keep_going || n_malformed == 0)) s = print_error(unread);
-    if (!s)
-        s = unread;
-    else
-        status_free(unread);
+    if (!s) s = unread;
+    else status_free(unread);
     if (!s && n_malformed > 0)
         s = fail(EXIT_BAD_DATA, "%zu malformed line%s%s", n_malformed, n_malformed == 1 ? "" : "s",
                  keep_going ? "" : "; the lines after it were not scored (see --keep-going)");

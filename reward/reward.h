@@ -1,5 +1,5 @@
-/* Rewards: rule-based judgement of one completion. Never sees a tensor or an episode. Thread-safe:
- * a judge is immutable after reward_open, and every verdict is a pure function of its arguments. */
+/* Rewards: judgement of completions, by rule and by what users wrote. Never sees a tensor or an episode. What
+ * is built in is a pure function of its arguments, whatever the threads; what users wrote should be. */
 #pragma once
 
 #include "base/config.h"
@@ -9,27 +9,48 @@
 enum { REWARD_PARTS_MAX = 12 };
 
 struct verdict {
-    double score;                   /* of the parts, weighted, gated and bounded: what GRPO compares */
-    double parts[REWARD_PARTS_MAX]; /* unweighted, in the order of reward_part_name */
+    double score; /* of the parts, weighted, gated and bounded: what GRPO compares */
+    double parts[REWARD_PARTS_MAX]; /* unweighted, in the order of reward_part_name; NaN: skipped */
     bool correct;                   /* the answer is right: what accuracy, pass@k count */
     const char *verdict;            /* static text: equal, different, unparsed, no_answer, ... */
-    struct span answer;             /* the extracted answer, a slice of the completion; may be empty */
+    struct span answer; /* the extracted answer, a slice of the completion; may be empty */
+    bool failed;        /* a user's reward gave no value for it, and reward.on_error stands in */
 };
 
-struct reward_config;        /* the fragment's struct: reward/reward_config.h */
-struct reward;               /* an opened judge */
+/* What is judged: texts as the policy saw and wrote them (special tokens left out). */
+struct reward_item {
+    const struct problem *problem;
+    struct span prompt, completion;
+    int n_tokens; /* of the completion */
+    enum finish_reason finish;
+};
 
-/* Opens the judge a config describes. EXIT_BAD_CONFIG. Freed by reward_close. */
+struct reward_config; /* the fragment's struct: reward/reward_config.h */
+struct reward;        /* an opened judge */
+
+/* Opens the judge a config describes, whose texts are borrowed. It starts the processes of a Python reward:
+ * best before other threads work. EXIT_BAD_CONFIG. Freed by reward_close. */
 status reward_open(struct reward **out, const struct reward_config *config);
 void reward_close(struct reward *r);
 
 int reward_parts(const struct reward *r);
 const char *reward_part_name(const struct reward *r, int part);
 
-/* Whether a part looks at n_tokens. */
-bool reward_needs_tokens(const struct reward *r);
+bool reward_needs_tokens(const struct reward *r); /* whether a part looks at n_tokens */
+bool reward_can_fail(const struct reward *r);     /* whether a part is a user's */
 
-/* Judges one completion. `prompt` and `completion` are the texts as the policy saw and wrote them
- * (special tokens left out). Never fails: what cannot be read scores as such. Bounded by work. */
-struct verdict reward_judge(const struct reward *r, const struct problem *problem, struct span prompt,
-                            struct span completion, int n_tokens, enum finish_reason finish);
+/* Judging has two halves, so that the first can be spread over threads (rl/judging.h does both).
+ *
+ * The built-in parts of one completion: pure, bounded by work, safe in many threads. Never fails: what cannot
+ * be read scores as such. The verdict is complete after the other half. */
+struct verdict reward_judge_rules(const struct reward *r, const struct reward_item *item);
+
+/* The parts of users and the scores of verdicts [n]. Never fails: a user's reward that does costs
+ * reward.on_error, and a Python reward takes no longer than its timeout. One call at a time. */
+void reward_judge_users(const struct reward *r, const struct reward_item *items, size_t n,
+                        struct verdict *verdicts);
+
+/* Both halves for one completion. Without a user's reward it is safe in many threads. */
+struct verdict reward_judge(const struct reward *r, const struct problem *problem,
+                            struct span prompt, struct span completion, int n_tokens,
+                            enum finish_reason finish);

@@ -2,6 +2,7 @@
 
 #include "reward/judge_language.h"
 #include "reward/judge_repetition.h"
+#include "reward/python.h"
 #include "reward/rules.h"
 
 #define T struct reward_config
@@ -59,6 +60,31 @@ const struct config_key reward_keys[] = {
     GATE(language),
     CONFIG_ENUM(T, language_target, "reward.language.target", "english", LANGUAGES, SEMANTIC,
                 "the language, or the group of scripts, to be written in"),
+    CONFIG_STRING(
+        T, on_error, "reward.on_error", "0", SEMANTIC,
+        "what a failed plug-in or Python reward counts as: a number, or skip to leave it out"),
+    CONFIG_STRING(T, plugin_path, "reward.plugin.path", "", EXECUTION,
+                  "a shared object with a reward (reward/include/grpo_reward.h); empty: none"),
+    CONFIG_STRING(T, plugin_arguments, "reward.plugin.arguments", "", SEMANTIC,
+                  "text the plug-in sets itself up from"),
+    CONFIG_FLOAT(T, plugin_weight, "reward.plugin.weight", "1", -1000, 1000, SEMANTIC,
+                 "weight of the plug-in's score"),
+    GATE(plugin),
+    CONFIG_STRING(T, python_function, "reward.python.function", "", EXECUTION,
+                  "a reward in Python, FILE.py:FUNCTION; empty: none"),
+    CONFIG_ENUM(
+        T, python_style, "reward.python.style", "auto", "auto|trl|verl", SEMANTIC,
+        "how it is called: f(prompts, completions, **columns), or compute_score(data_source, "
+        "solution_str, ground_truth, extra_info); auto: by its parameters"),
+    CONFIG_FLOAT(T, python_weight, "reward.python.weight", "1", -1000, 1000, SEMANTIC,
+                 "weight of the Python function's score"),
+    GATE(python),
+    CONFIG_INT(T, python_workers, "reward.python.workers", "1", 1, PYTHON_WORKERS_MAX, EXECUTION,
+               "Python processes, each with a slice of the batch"),
+    CONFIG_FLOAT(T, python_timeout, "reward.python.timeout", "60", 0.01, 1e6, EXECUTION,
+                 "seconds for a batch, and for loading the function; then its process is killed"),
+    CONFIG_STRING(T, python_interpreter, "reward.python.interpreter", "python3", EXECUTION,
+                  "the interpreter: a name in PATH, or a path such as venv/bin/python"),
     CONFIG_END,
 };
 

@@ -1,4 +1,4 @@
-/* The table of rewards. Two kinds of judges look at a completion:
+/* The table of built-in rewards. Two kinds of judges look at a completion:
  *
  * - one answer rule says whether the answer is right. reward.rule names it; `auto` takes the first of the
  *   table that applies to the problem. Its score is the part "answer" of the reward.
@@ -17,10 +17,10 @@
 #include "reward/reward_config.h"
 
 /* The choices of reward.rule: auto, and the answer rules in the order of the table. */
-#define REWARD_RULES "auto|countdown|arithmetic|exact|regex"
+#define REWARD_RULES "auto|countdown|arithmetic|exact|regex|none"
 
 /* The choices of a gate: parts that are above 0 where something was done right. */
-#define REWARD_GATES "none|answer|format|tags|language"
+#define REWARD_GATES "none|answer|format|tags|language|plugin|python"
 
 /* What is judged. */
 struct attempt {

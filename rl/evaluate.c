@@ -1,5 +1,6 @@
 #include "rl/evaluate.h"
 
+#include "rl/judging.h"
 #include "rl/trainer.h"
 
 #include <limits.h>
@@ -111,24 +112,6 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
     metrics_set(m, "truncated", cut / (double)e->n);
 }
 
-struct judging {
-    const struct evaluator *evaluator;
-    const struct span *prompts; /* of the problems */
-    struct evaluation_row *rows;
-};
-
-static void judge_row(const void *task, int i) {
-    const struct judging *j = task;
-    struct evaluation_row *row = &j->rows[i];
-    struct verdict v =
-        reward_judge(j->evaluator->reward, row->problem, j->prompts[i / j->evaluator->samples],
-                     row->text, row->n_tokens, row->finish);
-    row->correct = v.correct;
-    row->score = v.score;
-    row->verdict = v.verdict;
-    row->answer = v.answer;
-}
-
 status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
                        size_t n_problems, struct arena *arena, struct evaluation *out,
                        engine_poll *poll, void *ctx) {
@@ -163,8 +146,21 @@ status evaluate_policy(const struct evaluator *e, const char *name, const struct
             .text = tokenizer_decode(e->tokenizer, c->ids, (size_t)c->n, true, arena),
         };
     }
-    struct judging judging = {e, prompts, out->rows};
-    pool_run(e->pool, (int)out->n, judge_row, &judging);
+    struct reward_item *judged = ARENA_ARRAY(arena, out->n, struct reward_item);
+    struct verdict *verdicts = ARENA_ARRAY(arena, out->n, struct verdict);
+    for (size_t i = 0; i < out->n; i++) {
+        const struct evaluation_row *row = &out->rows[i];
+        judged[i] = (struct reward_item){row->problem, prompts[i / samples], row->text,
+                                         row->n_tokens, row->finish};
+    }
+    judging_run(e->reward, e->pool, judged, out->n, verdicts);
+    for (size_t i = 0; i < out->n; i++) {
+        struct evaluation_row *row = &out->rows[i];
+        row->correct = verdicts[i].correct;
+        row->score = verdicts[i].score;
+        row->verdict = verdicts[i].verdict;
+        row->answer = verdicts[i].answer;
+    }
     summarise(set, out, arena);
     return NULL;
 }

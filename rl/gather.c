@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "rl/advantage.h"
 #include "rl/interrupt.h"
+#include "rl/judging.h"
 
 #include <stdlib.h>
 
@@ -36,24 +37,17 @@ static bool watch_poll(void *ctx, double done) {
     return !interrupt_requested();
 }
 
-struct judging {
-    const struct reward *reward;
-    struct experience *items;
-};
-
-static void judge_one(const void *task, int i) {
-    const struct judging *j = task;
-    struct experience *x = &j->items[i];
-    x->verdict = reward_judge(j->reward, x->problem, x->prompt_text, x->text, x->completion.n,
-                              x->completion.finish);
-}
-
 static void judge_all(struct trainer *t, struct experience *items, int n) {
     for (int i = 0; i < n; i++)
         items[i].text = tokenizer_decode(t->tokenizer, items[i].completion.ids,
                                          (size_t)items[i].completion.n, true, &t->step);
-    struct judging judging = {t->reward, items};
-    pool_run(t->pool, n, judge_one, &judging);
+    struct reward_item *judged = ARENA_ARRAY(&t->step, n, struct reward_item);
+    struct verdict *verdicts = ARENA_ARRAY(&t->step, n, struct verdict);
+    for (int i = 0; i < n; i++)
+        judged[i] = (struct reward_item){items[i].problem, items[i].prompt_text, items[i].text,
+                                         items[i].completion.n, items[i].completion.finish};
+    judging_run(t->reward, t->pool, judged, (size_t)n, verdicts);
+    for (int i = 0; i < n; i++) items[i].verdict = verdicts[i];
 }
 
 /* Samples and judges one group for each of n draws; groups [n * G] in order. */

@@ -148,6 +148,19 @@ static double get_advantage(const struct experience *x) { return x->advantage; }
 static double get_length(const struct experience *x) { return x->completion.n; }
 static double get_prompt_length(const struct experience *x) { return x->n_prompt; }
 
+/* The mean of one part of the reward over those that have it; none when nobody has. */
+static void record_part(const struct experience_batch *batch, int part, struct metrics *m) {
+    double sum = 0;
+    size_t n = 0;
+    for (size_t i = 0; i < batch->n; i++) {
+        double value = batch->items[i].verdict.parts[part];
+        if (__builtin_isnan(value)) continue;
+        sum += value;
+        n++;
+    }
+    if (n) metrics_set_named(m, sum / (double)n, "rewards/%s/mean", batch->part_names[part]);
+}
+
 static void record_experience(struct trainer *t, const struct experience_batch *batch,
                               const struct gather_stats *stats, struct metrics *m) {
     metric_range(m, "critic/score", batch, get_score);
@@ -161,10 +174,11 @@ static void record_experience(struct trainer *t, const struct experience_batch *
     }
     metrics_set(m, "critic/acc/mean", correct / (double)batch->n);
     metrics_set(m, "response_length/clip_ratio", cut / (double)batch->n);
-    for (int part = 0; part < batch->n_parts; part++) {
-        double sum = 0;
-        for (size_t i = 0; i < batch->n; i++) sum += batch->items[i].verdict.parts[part];
-        metrics_set_named(m, sum / (double)batch->n, "rewards/%s/mean", batch->part_names[part]);
+    for (int part = 0; part < batch->n_parts; part++) record_part(batch, part, m);
+    if (reward_can_fail(t->reward)) {
+        int failed = 0;
+        for (size_t i = 0; i < batch->n; i++) failed += batch->items[i].verdict.failed;
+        metrics_set(m, "rewards/failed", failed);
     }
     metrics_set(m, "frac_reward_zero_std", (double)stats->zero_signal / (double)stats->groups);
     metrics_set(m, "rollout/resampled_groups", (double)stats->resampled);

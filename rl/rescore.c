@@ -1,7 +1,7 @@
 #include "rl/rescore.h"
 
-#include "kernels/pool.h"
 #include "rl/advantage.h"
+#include "rl/judging.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -126,26 +126,20 @@ static void count_group(struct work *w, struct member *group, size_t n, struct r
         arena_string(w->arena, span_of(group->e->problem->id)), 1, {heard, hears}};
 }
 
-struct judging {
-    const struct reward *reward;
-    struct member *members;
-};
-
-static void judge_member(const void *task, int i) {
-    const struct judging *j = task;
-    const struct experience *e = j->members[i].e;
-    j->members[i].verdict = reward_judge(j->reward, e->problem, e->prompt_text, e->text,
-                                         e->completion.n, e->completion.finish);
-}
-
 static status judge_step(struct work *w, struct store *s, struct rescore_step *step) {
     struct experience_batch batch;
     arena_reset(&w->step);
     TRY(store_read_episodes(s, step->step, &w->step, &batch));
     struct member *members = ARENA_ARRAY(&w->step, batch.n, struct member);
-    for (size_t i = 0; i < batch.n; i++) members[i].e = &batch.items[i];
-    struct judging judging = {w->reward, members};
-    pool_run(w->pool, (int)batch.n, judge_member, &judging);
+    struct reward_item *judged = ARENA_ARRAY(&w->step, batch.n, struct reward_item);
+    struct verdict *verdicts = ARENA_ARRAY(&w->step, batch.n, struct verdict);
+    for (size_t i = 0; i < batch.n; i++) {
+        const struct experience *e = members[i].e = &batch.items[i];
+        judged[i] = (struct reward_item){e->problem, e->prompt_text, e->text, e->completion.n,
+                                         e->completion.finish};
+    }
+    judging_run(w->reward, w->pool, judged, batch.n, verdicts);
+    for (size_t i = 0; i < batch.n; i++) members[i].verdict = verdicts[i];
     for (size_t from = 0, to; from < batch.n; from = to) {
         const struct experience *first = members[from].e;
         for (to = from + 1; to < batch.n && members[to].e->draw == first->draw &&

@@ -155,8 +155,11 @@ static status read_parts(struct query *q, struct arena *arena, struct experience
         }
         batch->part_names = names;
     }
-    for (int i = 0; i < batch->n_parts; i++)
-        v->parts[i] = json_number_value(json_object_get(parts, batch->part_names[i]));
+    for (int i = 0; i < batch->n_parts; i++) {
+        const json_t *value = json_object_get(parts, batch->part_names[i]);
+        v->parts[i] =
+            json_is_null(value) ? __builtin_nan("") : json_number_value(value); /* null: skipped */
+    }
     json_decref(parts);
     return NULL;
 }

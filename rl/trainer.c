@@ -178,18 +178,29 @@ static enum split_part evaluation_part(const struct trainer_config *c) {
                                               : SPLIT_HELDOUT;
 }
 
+/* The file of a Python reward, FILE.py:FUNCTION. */
+static const char *python_file(const struct reward_config *c, struct arena *arena) {
+    const char *colon = strrchr(c->python_function, ':');
+    size_t n = colon ? (size_t)(colon - c->python_function) : 0;
+    return arena_string(arena, (struct span){c->python_function, n});
+}
+
 /* The run is a function of what its files hold, not of where they lie (law 5): paths are execution keys, and
  * the contents are compared on resume. */
 static status data_digest(struct trainer *t) {
     const struct trainer_config *c = t->config;
-    const char *files[] = {c->tasks->file, c->tasks->validation_file, c->tasks->heldout_file,
-                           c->kind == TRAINER_SFT ? c->sft->file : ""};
-    char all[4 * SHA256_TEXT] = "", hex[SHA256_TEXT];
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    const char *files[] = {c->tasks->file,         c->tasks->validation_file,
+                           c->tasks->heldout_file, c->kind == TRAINER_SFT ? c->sft->file : "",
+                           c->reward->plugin_path, python_file(c->reward, &t->arena)};
+    enum { FILES = sizeof files / sizeof *files };
+    char all[(FILES + 1) * SHA256_TEXT] = "", hex[SHA256_TEXT];
+    for (size_t i = 0; i < FILES; i++) {
         if (!files[i][0]) continue;
         TRY(file_sha256(files[i], hex));
         memcpy(all + i * SHA256_TEXT, hex, SHA256_TEXT);
     }
+    const char *function = strrchr(c->reward->python_function, ':');
+    if (function) file_sha256_bytes(span_of(function), all + FILES * SHA256_TEXT);
     file_sha256_bytes((struct span){all, sizeof all}, hex);
     t->state.data = file_sha256_head(hex);
     return NULL;
@@ -199,7 +210,6 @@ static status task_parts_open(struct trainer *t) {
     const struct trainer_config *c = t->config;
     TRY(data_digest(t));
     TRY(task_open(&t->task, c->tasks));
-    TRY(reward_open(&t->reward, c->reward));
     t->pool = pool_open(c->stream.threads);
     const struct problem_set *train = task_set(t->task, SPLIT_TRAIN);
     if (c->kind == TRAINER_GRPO && train->n == 0)
@@ -291,6 +301,8 @@ static status prompts_check(struct trainer *t) {
 static status trainer_open(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
     TRY(config_check(c));
+    /* Before the stream has threads: a Python reward starts processes. */
+    TRY(reward_open(&t->reward, c->reward));
     TRY(stream_open(&t->stream, &c->stream));
     TRY(task_parts_open(t));
     TRY(model_open(t));

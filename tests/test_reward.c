@@ -341,9 +341,11 @@ static void test_parts(void **state) {
 /* A part counts only where its gate is above 0; the sum stays in bounds; parts are logged as they were. */
 static void test_gates(void **state) {
     (void)state;
-    static const char good[] = "<think>a</think><answer>25+3*4</answer>", bare[] = "<answer>25+3*4</answer>";
+    static const char good[] = "<think>a</think><answer>25+3*4</answer>",
+                      bare[] = "<answer>25+3*4</answer>";
     struct judge j;
-    judge_open(&j, (const char *[]){"reward.answer.gate", "format", "reward.tags.weight", "1", NULL});
+    judge_open(&j,
+               (const char *[]){"reward.answer.gate", "format", "reward.tags.weight", "1", NULL});
     assert_true(judge_text(&j, &COUNTDOWN, "", good).score == 2);
     struct verdict v = judge_text(&j, &COUNTDOWN, "", bare);
     assert_true(v.score == 0.5 && v.parts[0] == 1 && v.correct);
@@ -351,7 +353,8 @@ static void test_gates(void **state) {
     judge_open(&j, (const char *[]){"reward.repetition.weight", "-2", "reward.repetition.n", "1",
                                     "reward.repetition.gate", "language", "reward.min", "-0.5",
                                     "reward.max", "0.75", NULL});
-    assert_int_equal(reward_parts(j.reward), 5); /* the gate is measured too, though it has no weight */
+    assert_int_equal(reward_parts(j.reward),
+                     5); /* the gate is measured too, though it has no weight */
     assert_string_equal(reward_part_name(j.reward, 3), "repetition");
     assert_string_equal(reward_part_name(j.reward, 4), "language");
     assert_true(judge_text(&j, &COUNTDOWN, "", good).score == 0.75);
@@ -412,7 +415,8 @@ static void test_rules(void **state) {
     assert_false(judge_text(&j, &addition, "", "<answer>046</answer>").correct);
     assert_string_equal(judge_text(&j, &COUNTDOWN, "", "<answer>1</answer>").verdict, "no_gold");
     judge_close(&j);
-    judge_open(&j, (const char *[]){"reward.rule", "regex", "reward.regex.pattern", "is (\\w+)", NULL});
+    judge_open(&j,
+               (const char *[]){"reward.rule", "regex", "reward.regex.pattern", "is (\\w+)", NULL});
     assert_true(judge_text(&j, &words, "", "It is Rome. No, it is Paris.").correct);
     assert_string_equal(judge_text(&j, &COUNTDOWN, "", "is 1").verdict, "no_gold");
     judge_close(&j);
