@@ -34,6 +34,7 @@ enum {
     GQA = QWEN | MIXTRAL | OLMOE | 1 << POLICY_LLAMA | 1 << POLICY_QWEN2,
     MOE = QWEN_MOE | MIXTRAL | OLMOE | DEEPSEEK,
     ALL = GQA | DEEPSEEK,
+    OLD_THETA = 1 << POLICY_LLAMA | OLMOE, /* whose configs may be older than the key: 10000 */
 };
 
 /* The integers of a config.json, in the spelling we write. */
@@ -227,6 +228,10 @@ static status read_rope(struct policy_config *c, const json_t *config, const cha
         TRY(check_only(c, parameters, where));
     }
     const json_t *holder = parameters && json_has(parameters, "rope_theta") ? parameters : config;
+    if (in_family(c, OLD_THETA) && !json_has(holder, "rope_theta")) {
+        c->rope_theta = 10000;
+        return NULL;
+    }
     return json_get_number(holder, where, "rope_theta", 1, 1e12, &c->rope_theta);
 }
 

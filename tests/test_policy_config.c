@@ -158,6 +158,11 @@ static void test_spellings(void **state) {
     assert_true(c.n_eos == 1 && c.eos[0] == 5);
     json_decref(config);
 
+    expect_ok(read_changed(&c, "llama", "rope_theta", NULL));
+    assert_true(c.rope_theta == 1e4);
+    expect_ok(read_changed(&c, "llama", "head_dim", "16"));
+    assert_true(c.head_dim == 16);
+
     /* generation_config.json knows the end tokens better. */
     json_t *generation = json_pack("{s:[i, i]}", "eos_token_id", 7, 8);
     write_json(expect_path("generation_config.json"), generation);
