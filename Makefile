@@ -140,7 +140,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/grpo $(DESTDIR)$(PREFIX)/bin/grpo
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo README.md LICENSE $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/configs $(wildcard configs/*.yaml)
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/examples $(wildcard docs/examples/*)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/examples $(wildcard docs/examples/*.c docs/examples/*.py)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include reward/include/grpo_reward.h
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/grpo reward/python/grpo_reward.py
 	$(BUILD)/grpo config --manual | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/man/man1/grpo.1

@@ -17,6 +17,14 @@ scores_are() { # scores_are "A B" COMMAND...: the scores it gives the page's two
     [ "$("$@" <"$work/cases.jsonl" | sed -E 's/.*"score":([^,]*),.*/\1/' | xargs)" = "$wanted" ]
 }
 
+# ---- length ----
+long=("$GRPO" score reward.rule=none reward.overlong.weight=1 reward.length.max=100 reward.overlong.buffer=40)
+sed -E 's/^\{/{"n_tokens":80,/' "$work/cases.jsonl" >"$work/counted.jsonl"
+punished() { [ "$("${long[@]}" <"$work/counted.jsonl" | grep -c '"score":-0.5')" -eq 2 ]; }
+check "a completion within the buffer is punished by its tokens" punished
+uncounted() { "${long[@]}" <"$work/cases.jsonl" | grep -q '"error":.*n_tokens'; }
+check "a row that does not say its tokens is refused" uncounted
+
 # ---- in C ----
 block c 1 >"$work/short.c"
 check "the page's plug-in compiles as C11" \
