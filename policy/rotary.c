@@ -71,6 +71,7 @@ status rotary_read(struct rotary_scaling *out, const json_t *rope, const char *w
         const struct real_key *k = &real_keys[i];
         if (!(k->types >> out->type & 1) || (!k->required && !json_has(rope, k->name))) continue;
         TRY(json_get_number(rope, where, k->name, k->low, k->high, real_field(out, k)));
+        *real_field(out, k) += 0.0; /* -0 is "not given" too, and would not be read back */
     }
     bool truncate = true;
     TRY(json_maybe_bool(rope, where, "truncate", &truncate));
