@@ -8,8 +8,9 @@
 #pragma GCC diagnostic pop
 
 struct rng_block rng_at(const struct rng_key *key, uint32_t position) {
+    REQUIRE(key->step < RNG_STEPS);
     philox4x32_ctr_t counter = {{position, (uint32_t)key->attempt << 16 | key->sample, key->draw,
-                                 (uint32_t)key->stage << 24 | (key->step & 0xffffff)}};
+                                 (uint32_t)key->stage << 24 | key->step}};
     philox4x32_key_t seed = {{(uint32_t)key->seed, (uint32_t)(key->seed >> 32)}};
     philox4x32_ctr_t out = philox4x32_R(10, counter, seed);
     return (struct rng_block){{out.v[0], out.v[1], out.v[2], out.v[3]}};

@@ -9,16 +9,18 @@ enum rng_stage {
     RNG_INIT = 1,    /* weights: draw = tensor index */
     RNG_TASK = 2,    /* generated problems: draw = problem index */
     RNG_TRACE = 3,   /* generated warm-start traces: draw = trace index */
-    RNG_ORDER = 4,   /* which problem comes next */
+    RNG_ORDER = 4,   /* which problem comes next: step and draw = epoch */
     RNG_ROLLOUT = 5, /* training samples: step, draw, attempt, sample */
     RNG_EVAL = 6,    /* evaluation samples: draw = problem, sample */
     RNG_SAMPLE = 7,  /* `grpo sample` */
 };
 
+enum { RNG_STEPS = 1 << 24 }; /* as many as a key tells apart */
+
 /* Names one random stream; a position in it names one block of four 32-bit words. */
 struct rng_key {
     uint64_t seed;
-    uint32_t step;    /* < 2^24 */
+    uint32_t step;    /* < RNG_STEPS */
     uint32_t draw;    /* which prompt */
     uint16_t attempt; /* resampling attempt */
     uint16_t sample;  /* which member of the group */

@@ -1,5 +1,7 @@
 #include "cli/general.h"
 
+#include "base/rng.h"
+
 #include <sched.h>
 
 enum { THREADS_MAX = 1024, THREADS_AUTO_MAX = 64 };
@@ -7,7 +9,7 @@ enum { THREADS_MAX = 1024, THREADS_AUTO_MAX = 64 };
 const struct config_key general_keys[] = {
     CONFIG_INT(struct general_config, seed, "seed", "1", 0, 9007199254740991, SEMANTIC,
                "what all randomness is a function of"),
-    CONFIG_INT(struct general_config, steps, "steps", "100", 1, 1e9, SEMANTIC,
+    CONFIG_INT(struct general_config, steps, "steps", "100", 1, RNG_STEPS - 1, SEMANTIC,
                "how many steps the run has; the learning rate's horizon"),
     CONFIG_ENUM(struct general_config, device, "device", "cpu", "cpu|ref", EXECUTION,
                 "the kernels: SIMD, or the slow scalar definition of the same bits"),

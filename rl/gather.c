@@ -12,8 +12,10 @@ static const struct problem *problem_at(struct trainer *t, int64_t cursor) {
     const struct problem_set *set = task_set(t->task, SPLIT_TRAIN);
     int64_t epoch = cursor / (int64_t)set->n;
     if (epoch != t->order_epoch) {
-        struct rng r = rng_open((struct rng_key){
-            .seed = (uint64_t)t->config->seed, .stage = RNG_ORDER, .step = (uint32_t)epoch});
+        struct rng r = rng_open((struct rng_key){.seed = (uint64_t)t->config->seed,
+                                                 .stage = RNG_ORDER,
+                                                 .step = (uint32_t)(epoch % RNG_STEPS),
+                                                 .draw = (uint32_t)(epoch / RNG_STEPS)});
         for (size_t i = 0; i < set->n; i++) t->order[i] = (uint32_t)i;
         for (size_t i = set->n - 1; i > 0; i--) {
             uint32_t j = rng_below(&r, (uint32_t)i + 1), swap = t->order[i];
