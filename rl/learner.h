@@ -42,7 +42,7 @@ struct objective {
 
 /* AdamW with decoupled decay on matrices (norm weights are not decayed), gradient clipping by norm. */
 struct update {
-    int64_t step; /* 1 for the first: bias correction */
+    int64_t step; /* Adam's t, 1 for the first update: bias correction */
     double lr, embed_lr_scale, beta1, beta2, eps, weight_decay, clip_grad; /* clip_grad 0: off */
 };
 

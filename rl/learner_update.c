@@ -51,7 +51,7 @@ status learner_update(struct learner *l, const struct update *u, double *grad_no
     *grad_norm = norm;
     if (!__builtin_isfinite(norm))
         return fail(EXIT_BAD_DATA,
-                    "step %lld: the gradient is not finite, first in %s; it was not applied",
+                    "update %lld: the gradient is not finite, first in %s; it was not applied",
                     (long long)u->step, nonfinite_tensor(l));
     double scale = u->clip_grad > 0 && norm > u->clip_grad ? u->clip_grad / norm : 1;
     struct adamw a = {.beta1 = (float)u->beta1,
