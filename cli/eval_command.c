@@ -16,12 +16,6 @@ const struct command_option cli_eval_options[] = {
     [OPTIONS] = {0},
 };
 
-static enum split_part split_part_of(const char *name) {
-    return strcmp(name, "train") == 0        ? SPLIT_TRAIN
-           : strcmp(name, "validation") == 0 ? SPLIT_VALIDATION
-                                             : SPLIT_HELDOUT;
-}
-
 static status rows_write(const struct evaluation *e, const char *path, struct arena *arena) {
     FILE *out = fopen(path, "w");
     if (!out) return fail(EXIT_IO, "%s: cannot be written", path);
@@ -88,8 +82,9 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     struct reward *reward = NULL;
     struct pool *pool = NULL;
     struct evaluation evaluation;
-    TRY(reward_open(&reward,
-                    &s->reward)); /* before the session has threads: it may start processes */
+    TRY(temperature_check("eval.temperature", e->temperature));
+    /* Before the session has threads: it may start processes. */
+    TRY(reward_open(&reward, &s->reward));
     status failed = session_open(&session, s, max_new);
     if (failed) {
         reward_close(reward);
@@ -102,7 +97,7 @@ static status eval(const struct settings *s, const char **given, struct arena *a
             e->max_new_tokens ? "eval" : "rollout",
             (long long)s->rollout.max_prompt_tokens + max_new, s->general.model, session.positions);
     if (!failed) failed = task_open(&task, &s->tasks);
-    const struct problem_set *set = failed ? NULL : task_set(task, split_part_of(e->split));
+    const struct problem_set *set = failed ? NULL : task_set(task, split_named(e->split));
     if (!failed && set->n == 0)
         failed = fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", e->split);
     if (!failed) {

@@ -44,6 +44,7 @@ static status sample(const struct settings *settings, const char **given, struct
     struct session s;
     if (!given[PROMPT]) return fail(EXIT_USAGE_ERROR, "expected --prompt TEXT");
     if (given[COUNT]) TRY(count_read(given[COUNT], &n));
+    TRY(temperature_check("rollout.temperature", settings->rollout.temperature));
     TRY(session_open(&s, settings, (int)settings->rollout.max_new_tokens));
     status failed =
         tokenizer_encode(s.tokenizer, span_of(given[PROMPT]), true, arena, &ids, &n_ids);

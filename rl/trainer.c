@@ -73,20 +73,23 @@ status prompt_encode(const struct tokenizer *tokenizer, const struct prompt_temp
                      const struct problem *problem, int max_tokens, struct arena *arena,
                      struct span *text, int32_t **ids, int *n) {
     struct prompt prompt = prompt_render(template, problem, arena);
+    int32_t *piece[PROMPT_PIECES_MAX];
+    size_t length[PROMPT_PIECES_MAX], total = 0;
     *text = prompt.text;
-    *n = 0;
-    *ids = ARENA_ARRAY(arena, max_tokens, int32_t);
     for (int i = 0; i < prompt.n_pieces; i++) {
-        int32_t *piece;
-        size_t length;
         TRY(tokenizer_encode(tokenizer, prompt.pieces[i].text, prompt.pieces[i].control, arena,
-                             &piece, &length));
-        if (length > (size_t)(max_tokens - *n))
-            return fail(EXIT_BAD_DATA,
-                        "the prompt of problem %s is longer than rollout.max_prompt_tokens=%d",
-                        problem->id, max_tokens);
-        if (length) memcpy(*ids + *n, piece, length * sizeof *piece);
-        *n += (int)length;
+                             &piece[i], &length[i]));
+        total += length[i];
+    }
+    if (total > (size_t)max_tokens)
+        return fail(EXIT_BAD_DATA,
+                    "the prompt of problem %s is longer than rollout.max_prompt_tokens=%d",
+                    problem->id, max_tokens);
+    *ids = ARENA_ARRAY(arena, total, int32_t);
+    *n = 0;
+    for (int i = 0; i < prompt.n_pieces; i++) {
+        if (length[i]) memcpy(*ids + *n, piece[i], length[i] * sizeof **ids);
+        *n += (int)length[i];
     }
     if (*n == 0) return fail(EXIT_BAD_DATA, "the prompt of problem %s is empty", problem->id);
     return NULL;
@@ -102,6 +105,10 @@ status trainer_prompt(const struct trainer *t, const struct problem *problem, st
 
 static bool samples_wanted(const struct trainer_config *c) {
     return c->kind == TRAINER_GRPO || strcmp(c->eval->split, "none") != 0;
+}
+
+static bool reference_wanted(const struct trainer_config *c) {
+    return c->kind == TRAINER_GRPO && c->rl->kl_coef > 0;
 }
 
 /* The longest sequence of training, and that of training or evaluation. */
@@ -139,7 +146,9 @@ static status config_check(const struct trainer_config *c) {
     const struct rollout_config *r = c->rollout;
     TRY(rl_config_check(c->rl));
     if (!c->run->out[0]) return fail(EXIT_BAD_CONFIG, "out is empty, expected the run directory");
+    if (samples_wanted(c)) TRY(temperature_check("eval.temperature", c->eval->temperature));
     if (c->kind == TRAINER_SFT) return NULL;
+    TRY(temperature_check("rollout.temperature", r->temperature));
     if (r->top_k != 0 || r->top_p != 1)
         return fail(
             EXIT_BAD_CONFIG,
@@ -160,7 +169,7 @@ static status memory_check(struct trainer *t, size_t *bytes) {
     size_t policies = policy_bytes(t->stream, &t->policy->config, t->policy->max_positions);
     *bytes = learner_bytes(t->policy, &learner);
     if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
-    if (c->rl->kl_coef > 0) *bytes += policies;
+    if (reference_wanted(c)) *bytes += policies;
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     if ((double)(*bytes + policies) > machine)
         return fail(EXIT_BAD_CONFIG,
@@ -169,13 +178,6 @@ static status memory_check(struct trainer *t, size_t *bytes) {
                     (double)(*bytes + policies) / 0x1p30, machine / 0x1p30);
     *bytes += policies;
     return NULL;
-}
-
-static enum split_part evaluation_part(const struct trainer_config *c) {
-    const char *split = c->eval->split;
-    return strcmp(split, "train") == 0        ? SPLIT_TRAIN
-           : strcmp(split, "validation") == 0 ? SPLIT_VALIDATION
-                                              : SPLIT_HELDOUT;
 }
 
 /* The file of a Python reward, FILE.py:FUNCTION. */
@@ -217,7 +219,7 @@ static status task_parts_open(struct trainer *t) {
                     c->tasks->source);
     t->order = ARENA_ARRAY(&t->arena, train->n, uint32_t);
     t->order_epoch = -1;
-    if (strcmp(c->eval->split, "none") != 0 && task_set(t->task, evaluation_part(c))->n == 0)
+    if (strcmp(c->eval->split, "none") != 0 && task_set(t->task, split_named(c->eval->split))->n == 0)
         return fail(EXIT_BAD_CONFIG, "eval.split=%s: tasks.source=%s has no such problems",
                     c->eval->split, c->tasks->source);
     if (c->kind != TRAINER_SFT) return NULL;
@@ -294,7 +296,7 @@ static status prompts_check(struct trainer *t) {
     if (c->kind == TRAINER_GRPO)
         TRY(prompts_check_set(t, task_set(t->task, SPLIT_TRAIN), SIZE_MAX));
     if (strcmp(c->eval->split, "none") == 0) return NULL;
-    return prompts_check_set(t, task_set(t->task, evaluation_part(c)),
+    return prompts_check_set(t, task_set(t->task, split_named(c->eval->split)),
                              c->eval->problems ? (size_t)c->eval->problems : SIZE_MAX);
 }
 
@@ -321,7 +323,7 @@ static status trainer_open(struct trainer *t, size_t *bytes) {
     TRY(memory_check(t, bytes));
     struct learner_config learner = learner_shape(c);
     TRY(learner_open(&t->learner, t->policy, &learner));
-    if (c->kind == TRAINER_GRPO && c->rl->kl_coef > 0) TRY(policy_clone(&t->reference, t->policy));
+    if (reference_wanted(c)) TRY(policy_clone(&t->reference, t->policy));
     struct engine_config engine = engine_shape(c);
     if (samples_wanted(c)) TRY(engine_open(&t->engine, t->policy, &engine));
     return NULL;
@@ -367,7 +369,7 @@ static bool evaluation_due(const struct trainer *t, int64_t step) {
 static status evaluation_run(struct trainer *t, int64_t step, struct evaluation *out) {
     const struct trainer_config *c = t->config;
     const struct eval_config *e = c->eval;
-    const struct problem_set *set = task_set(t->task, evaluation_part(c));
+    const struct problem_set *set = task_set(t->task, split_named(c->eval->split));
     struct evaluator evaluator = {
         .engine = t->engine,
         .tokenizer = t->tokenizer,

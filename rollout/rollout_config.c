@@ -16,6 +16,13 @@ const struct config_key rollout_keys[] = {
     CONFIG_END,
 };
 
+status temperature_check(const char *key, double temperature) {
+    const double least = 1e-3;
+    if (temperature == 0 || temperature >= least) return NULL;
+    return fail(EXIT_BAD_CONFIG, "%s=%g, expected 0 (greedy) or at least %g", key, temperature,
+                least);
+}
+
 struct sampling rollout_sampling(const struct rollout_config *c) {
     return (struct sampling){.temperature = (float)c->temperature,
                              .top_p = (float)c->top_p,

@@ -1,10 +1,18 @@
 #include "tasks/split.h"
 
 #include "base/rng.h"
+#include "base/status.h"
 
 const char *split_name(enum split_part part) {
     static const char *const names[SPLIT_PARTS] = {"train", "validation", "heldout"};
     return names[part];
+}
+
+enum split_part split_named(const char *name) {
+    int part = 0;
+    while (part < SPLIT_PARTS && strcmp(split_name((enum split_part)part), name) != 0) part++;
+    REQUIRE(part < SPLIT_PARTS);
+    return (enum split_part)part;
 }
 
 /* FNV-1a, 64 bits. Its low bits alone are poor; Philox below mixes them all. */

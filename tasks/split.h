@@ -11,6 +11,9 @@ enum split_part { SPLIT_TRAIN, SPLIT_VALIDATION, SPLIT_HELDOUT, SPLIT_PARTS };
 /* "train", "validation", "heldout". */
 const char *split_name(enum split_part part);
 
+/* The part of that name, which must be one of these. */
+enum split_part split_named(const char *name);
+
 struct split {
     uint64_t seed;
     double validation, heldout; /* shares; the rest trains */
