@@ -12,8 +12,8 @@ struct rollout_config {
 
 extern const struct config_key rollout_keys[];
 
-/* A temperature is 0, which is greedy, or at least 1e-3: below that, logits times its inverse leave the range of
- * floats. EXIT_BAD_CONFIG, naming the key. */
+/* A temperature is 0, which is greedy, or at least 1e-3: with less, logits times its inverse would leave the
+ * range of floats. EXIT_BAD_CONFIG, naming the key. */
 status temperature_check(const char *key, double temperature);
 
 struct sampling rollout_sampling(const struct rollout_config *c);
