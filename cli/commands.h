@@ -40,6 +40,9 @@ extern const struct command_option cli_sample_options[];
 status cli_sft(int argc, char **argv);
 status cli_train(int argc, char **argv);
 
+status cli_convert(int argc, char **argv);
+extern const struct command_option cli_convert_options[];
+
 status cli_config(int argc, char **argv);
 extern const struct command_option cli_config_options[];
 
