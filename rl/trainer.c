@@ -161,20 +161,44 @@ static status config_check(const struct trainer_config *c) {
     return NULL;
 }
 
+/* Memory of n answers of at most max_new tokens: the engine makes room for all of each. */
+static size_t answers_bytes(const struct trainer *t, size_t n, int64_t max_new) {
+    const struct policy *p = t->policy;
+    bool routes = engine_shape(t->config).keep_routes;
+    size_t row = routes ? (size_t)p->moe_layers * p->config.top_k * sizeof(uint16_t) : 0;
+    size_t rows = (size_t)(t->config->rollout->max_prompt_tokens + max_new);
+    return n * ((size_t)max_new * (sizeof(int32_t) + sizeof(float)) + rows * row);
+}
+
+/* Of a step and the evaluation after it, which are held together until they are recorded. */
+static size_t step_bytes(const struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    const struct eval_config *e = c->eval;
+    size_t bytes = 0;
+    if (c->kind == TRAINER_GRPO)
+        bytes += answers_bytes(t, (size_t)(c->rl->prompts * c->rl->group_size),
+                               c->rollout->max_new_tokens);
+    if (strcmp(e->split, "none") == 0) return bytes;
+    size_t problems = task_set(t->task, split_named(e->split))->n;
+    if (e->problems && (size_t)e->problems < problems) problems = (size_t)e->problems;
+    return bytes + answers_bytes(t, problems * (size_t)e->samples,
+                                 e->max_new_tokens ? e->max_new_tokens : c->rollout->max_new_tokens);
+}
+
 /* Says before any work what the run needs, and refuses what the machine does not have. */
 static status memory_check(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
     struct learner_config learner = learner_shape(c);
     struct engine_config engine = engine_shape(c);
     size_t policies = policy_bytes(t->stream, &t->policy->config, t->policy->max_positions);
-    *bytes = learner_bytes(t->policy, &learner);
+    *bytes = learner_bytes(t->policy, &learner) + step_bytes(t);
     if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
     if (reference_wanted(c)) *bytes += policies;
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     if ((double)(*bytes + policies) > machine)
         return fail(EXIT_BAD_CONFIG,
-                    "this run needs %.1f GiB, the machine has %.1f GiB; smaller rollout.batch or "
-                    "rl.micro_tokens help",
+                    "this run needs %.1f GiB, the machine has %.1f GiB; smaller rollout.batch, "
+                    "rl.micro_tokens or rl.prompts help",
                     (double)(*bytes + policies) / 0x1p30, machine / 0x1p30);
     *bytes += policies;
     return NULL;

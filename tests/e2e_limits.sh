@@ -18,6 +18,10 @@ refused "training needs samples of the whole distribution" rollout.top_k=3
 # A step is part of what names a random draw; beyond 24 bits it would repeat.
 refused "steps must be an integer in [1, 16777215]" steps=16777216
 
+# Answers are held until their step is recorded: they count, too.
+expect 78 "more answers than memory" "this run needs" "${train[@]}" out="$out" rl.prompts=4096 \
+    rl.group_size=4096 rollout.max_new_tokens=4000 model.positions=4096
+
 planned() { # planned COMMAND...: the memory that a run says it needs
     "$@" steps=1 eval.split=none model.hidden=512 | grep -o '[0-9.]* GiB planned'
 }
