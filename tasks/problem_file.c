@@ -13,6 +13,7 @@ enum { LINE_MAX_BYTES = 16 << 20, NUMBERS_MAX = 10000 };
 struct row {
     const json_t *json;
     const char *where; /* "FILE:LINE" */
+    const struct problem_columns *columns;
     struct arena *arena;
     struct problem *problem;
 };
@@ -106,16 +107,46 @@ static status read_verl(struct row *row, const json_t *reward_model) {
     return prompt ? read_question(row, prompt, &row->problem->question) : NULL;
 }
 
+static const char *const questions[] = {"question", "problem", "prompt", NULL};
+static const char *const golds[] = {"gold", "answer", "solution", "ground_truth", NULL};
+
 static status read_plain(struct row *row) {
-    static const char *const questions[] = {"question", "problem", "prompt", NULL};
-    static const char *const golds[] = {"gold", "answer", "solution", "ground_truth", NULL};
     const json_t *question = first_of(row->json, questions), *gold = first_of(row->json, golds);
     if (question) TRY(read_question(row, question, &row->problem->question));
     if (gold) row->problem->gold = gold_of_solution(value_text(gold, row->arena), row->arena);
     return NULL;
 }
 
+/* The column of this name, or what a dotted name leads to; NULL when it is not there. */
+static const json_t *column_of(const json_t *object, const char *name, struct arena *arena) {
+    if (json_has(object, name)) return json_object_get(object, name);
+    const char *dot = strchr(name, '.');
+    if (!dot) return NULL;
+    const char *head = arena_string(arena, (struct span){name, (size_t)(dot - name)});
+    const json_t *inside = json_object_get(object, head);
+    return json_is_object(inside) ? column_of(inside, dot + 1, arena) : NULL;
+}
+
+/* The config names a column; the other is found as in any row. */
+static status read_mapped(struct row *row) {
+    const char *question_key = row->columns->question, *answer_key = row->columns->answer;
+    const json_t *question = question_key[0] ? column_of(row->json, question_key, row->arena)
+                                             : first_of(row->json, questions);
+    const json_t *answer =
+        answer_key[0] ? column_of(row->json, answer_key, row->arena) : first_of(row->json, golds);
+    if (question_key[0] && !question)
+        return fail(EXIT_BAD_DATA, "%s: there is no column \"%s\" (tasks.question_key)", row->where,
+                    question_key);
+    if (!answer && !answer_key[0])
+        answer = column_of(row->json, "reward_model.ground_truth", row->arena);
+    if (json_is_object(answer)) TRY(read_countdown(row, answer, "numbers"));
+    else if (answer)
+        row->problem->gold = gold_of_solution(value_text(answer, row->arena), row->arena);
+    return question ? read_question(row, question, &row->problem->question) : NULL;
+}
+
 static status read_shape(struct row *row) {
+    if (row->columns->question[0] || row->columns->answer[0]) return read_mapped(row);
     const json_t *reward_model = json_object_get(row->json, "reward_model");
     if (json_is_object(reward_model)) return read_verl(row, reward_model);
     if (json_has(row->json, "nums")) return read_countdown(row, row->json, "nums");
@@ -145,27 +176,33 @@ static status read_names(struct row *row) {
     return NULL;
 }
 
-status problem_row_read(const json_t *json, const char *where, struct arena *arena,
-                        struct problem *out) {
+static status read_row(const json_t *json, const char *where, const struct problem_columns *columns,
+                       struct arena *arena, struct problem *out) {
     *out = (struct problem){.question = SPAN(""),
                             .brief = SPAN(""),
                             .gold = SPAN(""),
                             .witness = SPAN(""),
                             .columns = SPAN("")};
     if (!json_is_object(json)) return fail(EXIT_BAD_DATA, "%s: a row must be a JSON object", where);
-    struct row row = {json, where, arena, out};
+    struct row row = {json, where, columns, arena, out};
     TRY(read_shape(&row));
     return read_names(&row);
 }
 
-static status read_line(struct span text, const char *path, size_t line, struct arena *arena,
+status problem_row_read(const json_t *row, const char *where, struct arena *arena,
+                        struct problem *out) {
+    return read_row(row, where, &(struct problem_columns){"", ""}, arena, out);
+}
+
+static status read_line(struct span text, const char *path, size_t line,
+                        const struct problem_columns *columns, struct arena *arena,
                         struct problem_list *list) {
     json_t *json;
     struct problem problem;
     struct span stem = stem_of(path);
     TRY(json_parse(&json, text, path, line));
     const char *where = arena_print(arena, "%s:%zu", path, line);
-    status s = problem_row_read(json, where, arena, &problem);
+    status s = read_row(json, where, columns, arena, &problem);
     json_decref(json);
     TRY(s);
     if (problem.question.n == 0)
@@ -180,7 +217,8 @@ static status read_line(struct span text, const char *path, size_t line, struct 
     return NULL;
 }
 
-status problem_file_read(const char *path, struct problem_set *out, struct arena *arena) {
+status problem_file_read(const char *path, const struct problem_columns *columns,
+                         struct problem_set *out, struct arena *arena) {
     struct json_lines lines;
     struct problem_list list = {0};
     TRY(json_lines_open(&lines, path, LINE_MAX_BYTES));
@@ -189,7 +227,7 @@ status problem_file_read(const char *path, struct problem_set *out, struct arena
     status s = NULL;
     while (!s && more) {
         s = json_lines_next(&lines, &line, &more);
-        if (!s && more) s = read_line(line, lines.path, lines.line, arena, &list);
+        if (!s && more) s = read_line(line, lines.path, lines.line, columns, arena, &list);
     }
     json_lines_close(&lines);
     if (s) problem_list_free(&list);

@@ -164,10 +164,11 @@ static status draw_all(struct parts *parts) {
 
 static status read_files(struct parts *parts, struct problem_set sets[SPLIT_PARTS]) {
     const struct tasks_config *config = parts->config;
+    const struct problem_columns columns = {config->question_key, config->answer_key};
     struct problem_set all;
     if (!config->file[0])
         return fail(EXIT_BAD_CONFIG, "tasks.source=file needs tasks.file, the JSON lines to read");
-    TRY(problem_file_read(config->file, &all, parts->arena));
+    TRY(problem_file_read(config->file, &columns, &all, parts->arena));
     /* A part that has a file of its own takes no share of the common one. */
     if (config->validation_file[0]) parts->split.validation = 0;
     if (config->heldout_file[0]) parts->split.heldout = 0;
@@ -179,9 +180,11 @@ static status read_files(struct parts *parts, struct problem_set sets[SPLIT_PART
         REQUIRE(added);
     }
     if (config->validation_file[0])
-        TRY(problem_file_read(config->validation_file, &sets[SPLIT_VALIDATION], parts->arena));
+        TRY(problem_file_read(config->validation_file, &columns, &sets[SPLIT_VALIDATION],
+                              parts->arena));
     if (config->heldout_file[0])
-        TRY(problem_file_read(config->heldout_file, &sets[SPLIT_HELDOUT], parts->arena));
+        TRY(problem_file_read(config->heldout_file, &columns, &sets[SPLIT_HELDOUT],
+                              parts->arena));
     return NULL;
 }
 

@@ -17,6 +17,11 @@ const struct config_key tasks_keys[] = {
                   "JSON lines with the validation problems, in place of a share of tasks.file"),
     CONFIG_STRING(T, heldout_file, "tasks.heldout_file", "", EXECUTION,
                   "JSON lines with the held-out problems, in place of a share of tasks.file"),
+    CONFIG_STRING(T, question_key, "tasks.question_key", "", SEMANTIC,
+                  "the files' column with the question; empty: question, problem or prompt"),
+    CONFIG_STRING(T, answer_key, "tasks.answer_key", "", SEMANTIC,
+                  "the files' column with the gold answer, such as reward_model.ground_truth; "
+                  "empty: gold, answer, solution or ground_truth, or where verl has it"),
     CONFIG_ENUM(T, prompt, "tasks.prompt", "compact", PROMPT_TEMPLATES, SEMANTIC,
                 "prompt template"),
     CONFIG_INT(T, seed, "tasks.seed", "0", 0, 1e15, SEMANTIC,

@@ -8,6 +8,7 @@
 struct tasks_config {
     const char *source; /* countdown | addition | multiplication | file */
     const char *file, *validation_file, *heldout_file; /* source=file; "" = none */
+    const char *question_key, *answer_key; /* columns of the files; "" = those of tasks/problem_file.h */
     const char *prompt;                                /* a name of tasks/prompt_template.h */
     int64_t seed;                                      /* of generated problems and of the split */
     double validation, heldout;                        /* shares of the split */

@@ -260,6 +260,8 @@ static void test_tasks_are_functions(void **state) {
 
 /* ---- files ---- */
 
+static const struct problem_columns ANY = {"", ""};
+
 static const char *write_file(const char *name, const char *text) {
     const char *path = expect_path(name);
     expect_ok(file_write(path, text, strlen(text)));
@@ -285,7 +287,7 @@ static void test_file_shapes(void **state) {
         "{\"ground_truth\": \"72\"}}\n"
         "{\"id\": \"mine\", \"question\": \"How much?\", \"answer\": \"First...\\n#### 1,234\"}\n"
         "{\"problem\": \"1+1\", \"solution\": 2, \"source\": \"addition\"}\n");
-    expect_ok(problem_file_read(path, &set, &arena));
+    expect_ok(problem_file_read(path, &ANY, &set, &arena));
     assert_int_equal(set.n, 5);
     const struct problem *p = set.items, expected = shown_problem(&arena);
     assert_string_equal(p[0].id, "shapes:1");
@@ -302,6 +304,37 @@ static void test_file_shapes(void **state) {
     assert_true(span_eq(p[3].gold, SPAN("1234")));
     assert_true(span_eq(p[4].gold, SPAN("2")));
     assert_non_null(strstr(p[4].columns.p, "\"solution\":2"));
+    arena_free(&arena);
+}
+
+/* Columns of any name: GSM8K's solution, a path into an object, one column of the two, a missing answer. */
+static void test_mapped_columns(void **state) {
+    (void)state;
+    struct arena arena = {0};
+    struct problem_set set;
+    const char *path = write_file(
+        "mapped.jsonl",
+        "{\"q\": \"How many?\", \"a\": \"6*12=72\\n#### 72\", \"answer\": \"no\"}\n"
+        "{\"q\": [{\"role\": \"user\", \"content\": \"And?\"}], \"a\": null}\n"
+        "{\"q\": \"dotted\", \"x.y\": 1, \"x\": {\"y\": 2, \"z\": {\"w\": 3}}, \"question\": "
+        "\"other\","
+        " \"reward_model\": {\"ground_truth\": {\"numbers\": [1, 2], \"target\": 3}}}\n");
+    expect_ok(problem_file_read(path, &(struct problem_columns){"q", "a"}, &set, &arena));
+    assert_int_equal(set.n, 3);
+    assert_true(span_eq(set.items[0].question, SPAN("How many?")));
+    assert_true(span_eq(set.items[0].gold, SPAN("72")));
+    assert_true(span_eq(set.items[1].question, SPAN("And?")) && set.items[1].gold.n == 0);
+    expect_ok(problem_file_read(path, &(struct problem_columns){"q", "x.y"}, &set, &arena));
+    assert_true(span_eq(set.items[2].gold, SPAN("1"))); /* a column's own name comes first */
+    expect_ok(problem_file_read(path, &(struct problem_columns){"q", "x.z.w"}, &set, &arena));
+    assert_true(span_eq(set.items[2].gold, SPAN("3")));
+    expect_ok(problem_file_read(path, &(struct problem_columns){"q", ""}, &set, &arena));
+    assert_true(span_eq(set.items[0].gold, SPAN("no")));
+    assert_true(set.items[2].n_numbers == 2 && set.items[2].target == 3);
+    assert_true(span_eq(set.items[2].question, SPAN("dotted")));
+    expect_failure(
+        problem_file_read(path, &(struct problem_columns){"question", "a"}, &set, &arena),
+        EXIT_BAD_DATA, "mapped.jsonl:1: there is no column \"question\" (tasks.question_key)");
     arena_free(&arena);
 }
 
@@ -322,7 +355,7 @@ static void test_file_round_trip(void **state) {
             expect_ok(problem_file_write(&set->items[i], SPAN(""), out));
     }
     assert_int_equal(fclose(out), 0);
-    expect_ok(problem_file_read(path, &again, &s.arena));
+    expect_ok(problem_file_read(path, &ANY, &again, &s.arena));
     const struct problem_set *train = task_set(task, SPLIT_TRAIN);
     for (size_t i = 0; i < train->n; i++) {
         const struct problem *a = &train->items[i], *b = &again.items[i];
@@ -346,8 +379,8 @@ static void test_file_round_trip(void **state) {
 static void expect_bad_file(const char *text, const char *part) {
     struct arena arena = {0};
     struct problem_set set;
-    expect_failure(problem_file_read(write_file("bad.jsonl", text), &set, &arena), EXIT_BAD_DATA,
-                   part);
+    expect_failure(problem_file_read(write_file("bad.jsonl", text), &ANY, &set, &arena),
+                   EXIT_BAD_DATA, part);
     arena_free(&arena);
 }
 
@@ -355,7 +388,7 @@ static void test_bad_files(void **state) {
     (void)state;
     struct arena arena = {0};
     struct problem_set set;
-    expect_failure(problem_file_read(expect_path("none.jsonl"), &set, &arena), EXIT_NO_INPUT,
+    expect_failure(problem_file_read(expect_path("none.jsonl"), &ANY, &set, &arena), EXIT_NO_INPUT,
                    "none.jsonl");
     arena_free(&arena);
     expect_bad_file("{\"nums\": [1, 2], \"target\": 3}\n{\"nums\": [1,",
@@ -384,6 +417,7 @@ int main(void) {
         cmocka_unit_test(test_refused_tasks),
         cmocka_unit_test(test_tasks_are_functions),
         cmocka_unit_test(test_file_shapes),
+        cmocka_unit_test(test_mapped_columns),
         cmocka_unit_test(test_file_round_trip),
         cmocka_unit_test(test_bad_files),
     };
