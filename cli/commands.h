@@ -63,3 +63,6 @@ extern const struct command_option cli_rescore_options[];
 
 status cli_lint_reward(int argc, char **argv);
 extern const struct command_option cli_lint_reward_options[];
+
+status cli_data(int argc, char **argv);
+extern const struct command_option cli_data_options[];

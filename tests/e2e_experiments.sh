@@ -65,3 +65,39 @@ expect 65 "with --strict that is an exit code" "paid without a right answer" \
 check "a reward that nobody can earn is told" says "2 of the problems cannot be earned" \
     "$GRPO" lint-reward "${golds[@]}" reward.rule=regex 'reward.regex.pattern=Antwort: (\d+)'
 expect 64 "a number of problems that is none" "--n needs a number" "$GRPO" lint-reward --n 0
+
+# ---- data ----
+cat >"$work/train.jsonl" <<'END'
+{"question":"How many eggs?","answer":"2*36=72\n#### 72"}
+{"question":"How  many\neggs?","answer":"#### 72"}
+{"question":"How many eggs? ","answer":"#### 73"}
+{"question":"No answer here?"}
+{"question":"And this one?","answer":"#### 1,000"}
+END
+cat >"$work/heldout.jsonl" <<'END'
+{"prompt":[{"role":"user","content":"And this one?"}],"reward_model":{"ground_truth":"1000"}}
+{"prompt":"A question of its own, and a long one","solution":"3"}
+END
+files=(tasks.source=file tasks.file="$work/train.jsonl" tasks.heldout_file="$work/heldout.jsonl"
+    tasks.validation=0 tasks.prompt=none)
+# The files' order is shuffled, so which of the three equal questions comes first is the seed's choice.
+check "repeats, missing answers and overlap are counted" holds \
+    "j->'train'->>'problems' = 5 AND j->'train'->'duplicate'->>'n' = 2 AND j->'train'->'conflict'->>'n' > 0
+        AND j->'train'->'no_answer'->'examples'->>0 = 'train:4' AND j->'train'->'no_answer'->>'n' = 1
+        AND j->'heldout'->'in_train'->>'n' = 1 AND j->'heldout'->'duplicate'->>'n' = 0" \
+    "$GRPO" data --json "${files[@]}" reward.rule=exact
+check "and named" says "heldout:1" "$GRPO" data "${files[@]}" reward.rule=exact
+check "GSM8K's gold stands behind the hashes" holds "j->>'gold' = '1000'" \
+    bash -c '"$@" | grep "And this"' _ "$GRPO" tasks file "${files[@]}"
+check "a rule that cannot use the gold says so" holds "j->'train'->'unreadable'->>'n' = 4" \
+    "$GRPO" data --json "${files[@]}" reward.rule=countdown
+check "prompts are measured with the model's tokenizer" holds \
+    "j->'train'->'too_long'->>'n' = 0 AND j->'heldout'->'too_long'->>'n' = 1
+        AND j->'heldout'->>'longest_prompt' > 16" \
+    "$GRPO" data --json "${files[@]}" model="$work/run/init" rollout.max_prompt_tokens=16
+printf '%s\n' '{"q":"1+1?","info":{"a":"#### 2"}}' >"$work/mapped.jsonl"
+check "columns of any name" holds "j->>'question' = '1+1?' AND j->>'gold' = '2'" \
+    "$GRPO" tasks file tasks.file="$work/mapped.jsonl" tasks.question_key=q tasks.answer_key=info.a \
+    tasks.heldout=0 tasks.validation=0
+expect 65 "a column that is not there" 'there is no column "query" (tasks.question_key)' "$GRPO" data \
+    tasks.source=file tasks.file="$work/mapped.jsonl" tasks.question_key=query
