@@ -113,8 +113,8 @@ void policy_pack(struct policy *p);
  * existing directory. Files are synced. */
 status policy_save(const struct policy *p, const char *dir);
 
-/* Copies what a model directory holds beside config and weights (tokenizer, chat template, ...) byte for
- * byte, each file synced. EXIT_NO_INPUT, EXIT_IO. */
+/* Copies what a model directory holds beside config and weights (tokenizer, chat template) byte for byte,
+ * each file synced. EXIT_NO_INPUT, EXIT_IO. */
 status policy_copy_files(const char *from, const char *to);
 
 /* The first 64 bits of the SHA-256 over all weights, as little-endian fp32 in parameter order, and the

@@ -4,8 +4,6 @@
 #include "base/file.h"
 #include "policy/safetensors.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -69,25 +67,28 @@ status policy_save(const struct policy *p, const char *dir) {
     return failed;
 }
 
-/* Whether policy_save writes the file, or it is a piece of the weights. */
-static bool is_ours(const char *name) {
-    struct span s = span_of(name);
-    return name[0] == '.' || span_eq(s, SPAN("config.json")) ||
-           span_eq(s, SPAN("generation_config.json")) || span_ends(s, SPAN(".safetensors")) ||
-           span_ends(s, SPAN(".safetensors.index.json"));
-}
+/* What a model directory holds beside config and weights, by the names transformers, vLLM and llama.cpp's
+ * converter look for. Other files (weights in other formats, which training makes stale) are left behind. */
+static const char *const COMPANIONS[] = {
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+    "chat_template.json",
+};
 
 status policy_copy_files(const char *from, const char *to) {
-    DIR *dir = opendir(from);
-    if (!dir) return fail_errno(EXIT_NO_INPUT, errno, "%s", from);
     struct arena arena = {0};
     status failed = NULL;
-    for (struct dirent *entry; !failed && (entry = readdir(dir));) {
-        const char *source = arena_print(&arena, "%s/%s", from, entry->d_name);
-        if (is_ours(entry->d_name) || file_is_dir(source)) continue;
-        failed = file_copy(source, arena_print(&arena, "%s/%s", to, entry->d_name));
+    for (size_t i = 0; !failed && i < sizeof COMPANIONS / sizeof *COMPANIONS; i++) {
+        const char *source = arena_print(&arena, "%s/%s", from, COMPANIONS[i]);
+        if (file_exists(source))
+            failed = file_copy(source, arena_print(&arena, "%s/%s", to, COMPANIONS[i]));
     }
-    closedir(dir);
     arena_free(&arena);
     return failed;
 }
