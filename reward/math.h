@@ -78,6 +78,18 @@ struct math_verdict math_judge(const struct math_gold *gold, struct span complet
 struct math_verdict math_compare(const struct math_gold *gold, struct span answer,
                                  struct arena *scratch);
 
-/* Frees what the libraries below keep for this thread. To be called by a thread that judged, before it
- * ends. */
+/* ---- narrower rules ---- */
+
+/* GSM8K: whole numbers and decimals only. `strict` wants the number behind the last "####", as the data set's
+ * own solutions write it; otherwise the last number of the completion counts. The gold is a number, or a
+ * solution that ends in "#### number". */
+struct math_verdict math_gsm8k(struct span gold, struct span completion, bool strict,
+                               struct arena *scratch);
+
+/* Multiple choice: the letter A to J that the completion settles on, in a tag, a box, behind an anchor or at
+ * the start of a line. The gold is a letter, "(C)", or "C: text". */
+struct math_verdict math_choice(struct span gold, struct span completion);
+
+/* Frees what the libraries below keep for this thread. A thread that ends does so by itself; this is for the
+ * main thread of programs that account for every byte. */
 void math_thread_end(void);

@@ -92,7 +92,8 @@ static size_t append(char *out, size_t at, const char *text) {
 
 static struct span repeated(struct arena *arena, const char *before, const char *unit, int times,
                             const char *middle, const char *closing, const char *after) {
-    size_t once = strlen(before) + strlen(middle) + strlen(after), n = strlen(unit) + strlen(closing), at;
+    size_t once = strlen(before) + strlen(middle) + strlen(after),
+           n = strlen(unit) + strlen(closing), at;
     char *text = arena_alloc(arena, once + n * (size_t)times);
     at = append(text, 0, before);
     for (int i = 0; i < times; i++) at = append(text, at, unit);
@@ -201,6 +202,13 @@ static const char *const SHARED[][2] = {
 };
 enum { SHARED_N = sizeof SHARED / sizeof *SHARED };
 
+static void *open_golds(void *golds) {
+    struct math_options options = math_defaults();
+    struct math_gold **gold = golds;
+    for (size_t i = 0; i < SHARED_N; i++) gold[i] = math_gold_open(span_of(SHARED[i][0]), &options);
+    return NULL;
+}
+
 static void *judge_in_turn(void *golds) {
     struct math_gold **gold = golds;
     struct arena scratch = {0};
@@ -209,17 +217,16 @@ static void *judge_in_turn(void *golds) {
         for (size_t i = 0; i < SHARED_N; i++)
             right += math_judge(gold[i], span_of(SHARED[i][1]), &scratch).result == MATH_EQUAL;
     arena_free(&scratch);
-    math_thread_end();
     return (void *)right;
 }
 
+/* Golds opened by a thread that has ended are judged by others and closed here. */
 static void threads_share_golds(void **state) {
     (void)state;
-    struct math_options options = math_defaults();
     struct math_gold *golds[SHARED_N];
     pthread_t threads[THREADS];
-    for (size_t i = 0; i < SHARED_N; i++)
-        golds[i] = math_gold_open(span_of(SHARED[i][0]), &options);
+    assert_int_equal(pthread_create(&threads[0], NULL, open_golds, golds), 0);
+    assert_int_equal(pthread_join(threads[0], NULL), 0);
     for (int t = 0; t < THREADS; t++)
         assert_int_equal(pthread_create(&threads[t], NULL, judge_in_turn, golds), 0);
     for (int t = 0; t < THREADS; t++) {

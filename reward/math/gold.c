@@ -1,5 +1,6 @@
 #include "reward/math/judge.h"
 #include "reward/math/characters.h"
+#include "reward/math/cleanup.h"
 #include "reward/math/text.h"
 #include "reward/math/words.h"
 
@@ -85,6 +86,7 @@ static struct reading read_gold(struct math_work *w, struct span text) {
 }
 
 struct math_gold *math_gold_open(struct span text, const struct math_options *options) {
+    cleanup_at_thread_end();
     struct math_gold *g = memory_new(1, sizeof *g);
     g->options = *options;
     work_open(&g->work, &g->arena);

@@ -1,6 +1,7 @@
 #include "reward/math/judge.h"
 
 #include "reward/extract.h"
+#include "reward/math/cleanup.h"
 #include "reward/math/text.h"
 #include "reward/math/words.h"
 
@@ -115,7 +116,9 @@ static struct math_verdict judge_parts(struct judge *j, const struct location *e
 static bool credible(const struct judge *j, const struct reading *r, bool prose) {
     if (!r->tree) return false;
     if (r->tree->kind == TREE_TEXT) return j->gold->words;
-    return !prose || r->text.n <= 8 || r->notes.letter_runs == 0;
+    if (!prose || r->notes.letter_runs == 0) return true;
+    /* "Hm." is no product; xy may be one where the gold has symbols. */
+    return r->text.n <= 8 && j->gold->reading.tree && j->gold->reading.tree->flags & TREE_SYMBOLIC;
 }
 
 static bool judge_prose(struct judge *j, struct span text, enum locate_tier tier,
@@ -255,6 +258,7 @@ static struct math_verdict judge_completion(struct judge *j, struct span complet
 
 static struct math_verdict run(const struct math_gold *gold, struct span text,
                                struct arena *scratch, bool search) {
+    cleanup_at_thread_end();
     struct judge j = {.gold = gold};
     work_open(&j.work, scratch);
     j.matcher = (struct matcher){.work = &j.work, .options = &gold->options};

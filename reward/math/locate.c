@@ -142,7 +142,9 @@ static bool close_dollar(struct span text, size_t open, struct formula *out) {
         if (text.p[i] == '\\') {
             i++;
         } else if (text.p[i] == '$') {
-            if (i + 1 < text.n && is_digit(text.p[i + 1])) return false; /* $5 and $6 */
+            char next = i + 1 < text.n ? text.p[i + 1] : ' ';
+            bool money = is_digit(text.p[open + 1]) && is_blank(text.p[i - 1]) && !is_blank(next);
+            if (is_digit(next) || money) return false; /* $5 and $6, $5 for $x$ */
             *out = (struct formula){open, i + 1, span_slice(text, open + 1, i)};
             return i > open + 1;
         }
