@@ -69,7 +69,8 @@ static status read_item(struct scored_line *line, const struct reward *reward, c
 /* Adds the verdict to the row. */
 static status write_verdict(json_t *row, const struct reward *reward, const struct verdict *v,
                             const char *where) {
-    if (strcmp(v->verdict, "no_gold") == 0)
+    /* A gold that is there and cannot be read is a verdict, not a malformed line. */
+    if (strcmp(v->verdict, "no_gold") == 0 && !*v->tier)
         return fail(
             EXIT_BAD_DATA,
             "%s: the rule finds nothing to compare with; it needs \"numbers\" and \"target\", or "
@@ -84,6 +85,7 @@ static status write_verdict(json_t *row, const struct reward *reward, const stru
     json_object_set_new(row, "correct", json_boolean(v->correct));
     json_object_set_new(row, "verdict", json_string(v->verdict));
     json_object_set_new(row, "extracted", extracted);
+    if (*v->tier) json_object_set_new(row, "tier", json_string(v->tier));
     json_object_set_new(row, "parts", parts);
     if (v->failed) json_object_set_new(row, "failed", json_true());
     return NULL;

@@ -13,6 +13,7 @@ struct verdict {
     double parts[REWARD_PARTS_MAX]; /* unweighted, in the order of reward_part_name; NaN: skipped */
     bool correct;                   /* the answer is right: what accuracy, pass@k count */
     const char *verdict;            /* static text: equal, different, unparsed, no_answer, ... */
+    const char *tier;   /* static text: where it stood (boxed, anchor, ...); "" where a rule has no tiers */
     struct span answer; /* the extracted answer, a slice of the completion; may be empty */
     bool failed;        /* a user's reward gave no value for it, and reward.on_error stands in */
 };

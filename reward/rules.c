@@ -8,6 +8,7 @@
 #include "reward/judge_length.h"
 #include "reward/judge_regex.h"
 #include "reward/judge_repetition.h"
+#include "reward/math_rules.h"
 
 /* ---- answer rules ---- */
 
@@ -90,6 +91,9 @@ static struct judgement none(const struct reward_config *config, const struct at
 const struct answer_rule answer_rules[] = {
     {"countdown", has_numbers, countdown},
     {"arithmetic", is_arithmetic, arithmetic},
+    {"math", math_rules_apply, math_rules_math},
+    {"gsm8k", never, math_rules_gsm8k},
+    {"multiple_choice", never, math_rules_choice},
     {"exact", has_gold, exact},
     {"regex", never, regex},
     {"none", never, none},

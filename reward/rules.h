@@ -17,7 +17,7 @@
 #include "reward/reward_config.h"
 
 /* The choices of reward.rule: auto, and the answer rules in the order of the table. */
-#define REWARD_RULES "auto|countdown|arithmetic|exact|regex|none"
+#define REWARD_RULES "auto|countdown|arithmetic|math|gsm8k|multiple_choice|exact|regex|none"
 
 /* The choices of a gate: parts that are above 0 where something was done right. */
 #define REWARD_GATES "none|answer|format|tags|language|plugin|python"
@@ -35,6 +35,7 @@ struct judgement {
     double score;
     bool correct;
     const char *verdict; /* static text */
+    const char *tier;    /* static text: where the answer stood; NULL where the rule has no tiers */
     struct span answer;  /* a slice of the completion; empty when none was found */
 };
 

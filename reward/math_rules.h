@@ -1,0 +1,17 @@
+/* The answer rules math, gsm8k and multiple_choice, for the table in rules.c, and their conventions from the
+ * keys reward.math.* and reward.gsm8k.*. */
+#pragma once
+
+#include "reward/math.h"
+#include "reward/rules.h"
+
+struct math_options math_rules_options(const struct reward_config *config);
+
+/* Whether `auto` takes the rule math: problems whose source names mathematics (gsm8k, MATH, aime, ...). */
+bool math_rules_apply(const struct problem *problem);
+
+struct judgement math_rules_math(const struct reward_config *config, const struct attempt *attempt);
+struct judgement math_rules_gsm8k(const struct reward_config *config,
+                                  const struct attempt *attempt);
+struct judgement math_rules_choice(const struct reward_config *config,
+                                   const struct attempt *attempt);
