@@ -29,6 +29,11 @@ static status parse_episodes(const char *text, int64_t *keep) {
                 text);
 }
 
+status store_config_check(const struct store_config *c) {
+    int64_t keep;
+    return parse_episodes(c->episodes, &keep);
+}
+
 /* Whether a directory is on a file system that other hosts may share, by its magic number
  * (statfs(2)). FUSE counts, because it may be one. */
 static bool is_network_directory(const char *path) {

@@ -29,6 +29,9 @@ struct store_config {
 };
 extern const struct config_key store_keys[];
 
+/* Whether store.episodes can be understood; store_open asks too. EXIT_BAD_CONFIG. */
+status store_config_check(const struct store_config *c);
+
 /* What the run is. */
 struct store_run {
     const char *command;  /* "train", "sft" */

@@ -145,6 +145,7 @@ static struct engine_config engine_shape(const struct trainer_config *c) {
 static status config_check(const struct trainer_config *c) {
     const struct rollout_config *r = c->rollout;
     TRY(rl_config_check(c->rl));
+    TRY(store_config_check(c->store));
     if (!c->run->out[0]) return fail(EXIT_BAD_CONFIG, "out is empty, expected the run directory");
     if (samples_wanted(c)) TRY(temperature_check("eval.temperature", c->eval->temperature));
     if (c->kind == TRAINER_SFT) return NULL;
