@@ -166,6 +166,8 @@ static void stays_bounded(void **state) {
         {"1", "\\boxed{1", "\\cup(1,2)", 1500, "", "", "}", false},
         {"(1,2)", "\\boxed{(1,2)", "\\cup(1,2)", 60, "", "", "}", true},
         {"1", "\\boxed{\\text{", "a ", 8000, "", "", "}}", false},
+        {"1", "\\boxed{f", "'", 30000, "", "", "}", false},
+        {"1", "\\boxed{x", "_1", 3000, "", "", "}", false},
         {"1", "\\boxed{f(", "f(", 200, "x", ")", ")}", false},
         {"1", "\\boxed{\\binom{", "\\binom{", 90, "x}{2}", "}{2}", "}{2}}", false},
     };
@@ -187,6 +189,58 @@ static void stays_bounded(void **state) {
     arena_free(&texts);
     arena_free(&scratch);
     assert_int_equal(wrong, 0);
+}
+
+/* The whole numbers from `from` to `to`, up or down, each between `before` and `after`. */
+static struct span counted(struct arena *arena, int from, int to, const char *opening,
+                           const char *before, const char *after, const char *closing) {
+    int n = (from < to ? to - from : from - to) + 1, step = from < to ? 1 : -1;
+    size_t once = strlen(opening) + strlen(closing), each = strlen(before) + strlen(after) + 12, at;
+    char *text = arena_alloc(arena, once + each * (size_t)n);
+    at = append(text, 0, opening);
+    for (int i = 0; i < n; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", from + i * step);
+        at = append(text, append(text, append(text, at, before), number), after);
+    }
+    return (struct span){text, append(text, at, closing)};
+}
+
+static void stays_bounded_with_many_members(void **state) {
+    (void)state;
+    static const struct {
+        int gold_from, gold_to, from, to;
+        const char *opening, *before, *after, *closing;
+        enum math_result result;
+    } cases[] = {
+        {0, 19999, 19999, 0, "\\{0", ",", "", "\\}", MATH_EQUAL},
+        {0, 19999, 1, 20000, "\\{0", ",", "", "\\}", MATH_DIFFERENT},
+        {1, 1200, 1200, 1, "\\{0", ",\\sqrt{", "}", "\\}", MATH_EQUAL},
+        {1, 2000, 2000, 1, "0", "+x_{", "}", "", MATH_EQUAL},
+        {1, 4000, 1, 4001, "1", "(x_{", "}+1)", "", MATH_UNKNOWN},
+        {1, 300, 300, 1, "(0,1)", "\\cup(", "a,b)", "", MATH_EQUAL},
+    };
+    struct arena texts = {0}, scratch = {0};
+    struct math_options options = math_defaults();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct span parts[2] = {
+            counted(&texts, cases[i].gold_from, cases[i].gold_to, cases[i].opening, cases[i].before,
+                    cases[i].after, cases[i].closing),
+            counted(&texts, cases[i].from, cases[i].to, cases[i].opening, cases[i].before,
+                    cases[i].after, cases[i].closing),
+        };
+        struct math_gold *gold = math_gold_open(parts[0], &options);
+        double begin = cpu_ms();
+        struct math_verdict v = math_compare(gold, parts[1], &scratch);
+        double ms = cpu_ms() - begin;
+        math_gold_close(gold);
+        if (v.result != cases[i].result || ms > 20 * SLOWER)
+            fail_msg("%s%s: %s in %.1f ms", cases[i].opening, cases[i].before,
+                     math_result_name(v.result), ms);
+        arena_reset(&texts);
+    }
+    arena_free(&texts);
+    arena_free(&scratch);
 }
 
 /* ---- threads ---- */
@@ -257,8 +311,8 @@ static void words_are_sorted(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_where_and_why), cmocka_unit_test(reports_golds),
-        cmocka_unit_test(stays_bounded),       cmocka_unit_test(threads_share_golds),
-        cmocka_unit_test(words_are_sorted),
+        cmocka_unit_test(stays_bounded),       cmocka_unit_test(stays_bounded_with_many_members),
+        cmocka_unit_test(threads_share_golds), cmocka_unit_test(words_are_sorted),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     math_thread_end();

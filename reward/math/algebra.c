@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 static const struct tree *undefined(struct math_work *w) { return tree_leaf(w, TREE_UNDEFINED); }
+static const struct tree *lost(struct math_work *w) { return tree_leaf(w, TREE_LOST); }
 
 /* A percentage inside arithmetic is its hundredth part. */
 static const struct tree *plain(struct math_work *w, const struct tree *t) {
@@ -29,7 +30,7 @@ static const struct tree *fold(struct math_work *w, exact_operation *operation,
     fmpq_t q;
     fmpq_init(q);
     bool fits = work_spend(w, cost_of(a, b)) && operation(q, a->value, b->value);
-    const struct tree *t = fits ? tree_number(w, q) : undefined(w);
+    const struct tree *t = fits ? tree_number(w, q) : lost(w);
     fmpq_clear(q);
     return t;
 }
@@ -52,7 +53,7 @@ static struct part part_of(struct math_work *w, const struct tree *t) {
 static const struct tree *part_join(struct math_work *w, struct part p) {
     if (!p.rest) return p.factor ? p.factor : tree_integer(w, 1);
     if (!p.factor || tree_is_integer(p.factor, 1)) return p.rest;
-    if (p.factor->kind != TREE_NUMBER) return undefined(w);
+    if (p.factor->kind != TREE_NUMBER) return p.factor;
     if (fmpq_is_zero(p.factor->value)) return p.factor;
     bool flat = p.rest->kind == TREE_PRODUCT;
     int n = flat ? p.rest->n : 1;
@@ -115,7 +116,7 @@ const struct tree *tree_sum(struct math_work *w, const struct tree *const *terms
     bool infinite = false;
     for (int i = 0; i < n; i++) {
         const struct tree *t = plain(w, terms[i]);
-        if (t->kind == TREE_UNDEFINED) return t;
+        if (t->flags & TREE_BROKEN) return t;
         infinite |= t->kind == TREE_INFINITY;
         if (t->kind != TREE_SUM) parts[count++] = part_of(w, t);
         else
@@ -185,7 +186,7 @@ static const struct tree *product_join(struct math_work *w, const struct tree *n
             whole = NULL;
         }
         if (!whole) whole = tree_power(w, p.base, part_join(w, (struct part){p.times, p.rest}));
-        if (whole->kind == TREE_UNDEFINED) return whole;
+        if (whole->flags & TREE_BROKEN) return whole;
         struct part split = part_of(w, whole);
         if (split.factor) number = fold(w, exact_multiply, number, split.factor);
         if (number->kind != TREE_NUMBER) return number;
@@ -225,7 +226,7 @@ const struct tree *tree_product(struct math_work *w, const struct tree *const *f
     for (int i = 0; i < n; i++) {
         const struct tree *t = plain(w, factors[i]);
         if (t->kind == TREE_INFINITY) return product_with_infinity(w, factors, n);
-        if (t->kind == TREE_UNDEFINED) return t;
+        if (t->flags & TREE_BROKEN) return t;
         bool flat = t->kind == TREE_PRODUCT;
         for (int k = 0; k < (flat ? t->n : 1); k++) {
             const struct tree *u = flat ? t->child[k] : t;
@@ -282,7 +283,7 @@ static const struct tree *power_by_factors(struct math_work *w, const fmpq_t q, 
                                            const struct tree *exponent) {
     const struct tree *number = tree_integer(w, 1), *out[2 * EXACT_FACTORS];
     int n = 0;
-    if (!work_spend(w, exact_factors_cost(q))) return undefined(w);
+    if (!work_spend(w, exact_factors_cost(q))) return lost(w);
     for (int side = 0; side < 2; side++) {
         struct prime_power f[EXACT_FACTORS];
         int count = exact_factors(f, side ? fmpq_denref(q) : fmpq_numref(q));
@@ -436,8 +437,9 @@ const struct tree *tree_power(struct math_work *w, const struct tree *base,
                               const struct tree *exponent) {
     base = plain(w, base);
     exponent = plain(w, exponent);
-    if (base->kind == TREE_UNDEFINED) return base;
-    if (exponent->kind == TREE_UNDEFINED || exponent->kind == TREE_INFINITY) return undefined(w);
+    if (base->flags & TREE_BROKEN) return base;
+    if (exponent->flags & TREE_BROKEN) return exponent;
+    if (exponent->kind == TREE_INFINITY) return undefined(w);
     if (base->kind == TREE_INFINITY) return power_with_infinity(w, base, exponent);
     bool number = exponent->kind == TREE_NUMBER;
     bool integral = number && fmpz_is_one(&exponent->value->den);
@@ -557,7 +559,7 @@ static const struct tree *remake(struct math_work *w, const struct tree *t,
 const struct tree *tree_rewrite(struct math_work *w, const struct tree *t, unsigned flags,
                                 tree_rewriter *rewrite, const void *context) {
     if (!(t->flags & flags)) return t;
-    if (w->nodes_left < 0) return undefined(w);
+    if (w->nodes_left < 0) return lost(w);
     const struct tree *other = rewrite(w, t, context);
     if (other || t->n == 0) return other ? other : t;
     const struct tree **child = ARENA_ARRAY(w->arena, (size_t)t->n, const struct tree *);

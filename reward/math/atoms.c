@@ -273,7 +273,9 @@ static const struct tree *symbol(struct grammar *g, struct span name, const stru
     static const char *const inverse[] = {"-1"};
     static const char *const primes[] = {"\\prime", "'"};
     bool function = name.n == 1 && is_one_of(name.p[0], "fgFG"), marked = false;
-    for (;;) {
+    enum { MARKS_MAX = 16 };
+    for (int marks = 0;; marks++) {
+        if (marks == MARKS_MAX) return grammar_fail(g);
         if (g->token.kind == TOKEN_SUBSCRIPT) {
             struct span script = take_script(g);
             name = joined(g, name, "_", script);

@@ -351,7 +351,7 @@ static const struct tree *call_of_one(struct math_work *w, enum tree_function fu
 const struct tree *tree_call(struct math_work *w, enum tree_function function,
                              const struct tree *const *argument, int n) {
     for (int i = 0; i < n; i++)
-        if (argument[i]->kind == TREE_UNDEFINED) return argument[i];
+        if (argument[i]->flags & TREE_BROKEN) return argument[i];
     switch (function) {
     case CALL_GCD:
     case CALL_LCM:
@@ -396,7 +396,7 @@ const struct tree *tree_series(struct math_work *w, bool product, const struct t
                     (const struct tree *[]){body, name, low, high}, 4);
     }
     const struct tree *total = tree_integer(w, product);
-    for (slong k = from; k <= to && total->kind != TREE_UNDEFINED; k++) {
+    for (slong k = from; k <= to && !(total->flags & TREE_BROKEN); k++) {
         const struct tree *term = tree_replace(w, body, variable, tree_integer(w, k));
         total = product ? tree_multiply(w, total, term) : tree_add(w, total, term);
     }

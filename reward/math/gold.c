@@ -99,7 +99,7 @@ struct math_gold *math_gold_open(struct span text, const struct math_options *op
     bool labelled = span_starts(g->reading.text, SPAN("\\text"));
     g->choice = text_choice(g->reading.text, mathematics && !labelled);
     g->readable = g->reading.text.n > 0 && (g->reading.tree || g->words || g->choice);
-    if (g->reading.tree && g->reading.tree->flags & TREE_BROKEN) g->readable = false;
+    if (reading_is_undefined(&g->reading)) g->readable = false;
     return g;
 }
 

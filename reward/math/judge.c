@@ -58,8 +58,8 @@ static bool equal_as_text(struct judge *j, const struct reading *answer) {
     const struct math_gold *gold = j->gold;
     struct arena *arena = j->work.arena;
     if (gold->reading.text.n == 0 || answer->text.n == 0) return false;
-    bool broken = (gold->reading.tree && gold->reading.tree->flags & TREE_BROKEN);
-    if (!broken && span_eq(gold->reading.text, answer->text)) return true;
+    if (!reading_is_undefined(&gold->reading) && span_eq(gold->reading.text, answer->text))
+        return true;
     if (gold->words) {
         struct span folded = text_fold(answer->text, arena);
         /* One letter has a case: e is not E. */

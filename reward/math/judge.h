@@ -28,5 +28,9 @@ struct math_gold {
 /* The text without white space, Markdown and punctuation around it. */
 struct span reading_trim(struct span text);
 struct reading reading_of(struct math_work *w, struct span text);
-/* Parts of an extraction as one text, joined by commas. */
+/* 1/0 and its kin, which equals nothing, not even the same text. */
+static inline bool reading_is_undefined(const struct reading *r) {
+    return r->tree && (r->tree->flags & (TREE_BROKEN | TREE_TOO_LARGE)) == TREE_BROKEN;
+}
+/* Parts of a location as one text, joined by commas. */
 struct span reading_join(struct math_work *w, const struct location *e);

@@ -29,6 +29,7 @@ static struct ladder_verdict compare_constants(struct math_work *w, const struct
 
 struct ladder_verdict ladder_compare(struct math_work *w, const struct tree *a,
                                      const struct tree *b) {
+    if ((a->flags | b->flags) & TREE_TOO_LARGE) return verdict(TRUTH_UNKNOWN, LADDER_NONE);
     if ((a->flags | b->flags) & TREE_BROKEN) return verdict(TRUTH_DIFFERENT, LADDER_SAME);
     if (tree_same(a, b)) return verdict(TRUTH_EQUAL, LADDER_SAME);
     if (a->kind == TREE_NUMBER && b->kind == TREE_NUMBER)

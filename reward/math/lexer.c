@@ -66,7 +66,8 @@ static bool three_digits(const struct lexer *l, size_t at) {
 
 /* The length of a thousands separator at `at`, or 0; a comma counts where commas group. */
 static size_t group_separator(const struct lexer *l, size_t at) {
-    static const char *const always[] = {"{,}", ",\\!", "\\,", "\\;", "\\:", "\\ ", "~", " "};
+    static const char *const always[] = {"{,}", ",\\! ", ",\\!", "\\,", "\\;",
+                                         "\\:", "\\ ",   "~",    " "};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
         if (follows(l, at, always[i]) && three_digits(l, at + strlen(always[i])))
             return strlen(always[i]);

@@ -5,8 +5,6 @@
 
 #include <stdlib.h>
 
-enum { LEFTOVERS_MAX = 64 };
-
 static enum truth both(enum truth a, enum truth b) {
     if (a == TRUTH_DIFFERENT || b == TRUTH_DIFFERENT) return TRUTH_DIFFERENT;
     return a == TRUTH_UNKNOWN || b == TRUTH_UNKNOWN ? TRUTH_UNKNOWN : TRUTH_EQUAL;
@@ -56,13 +54,21 @@ static void drop_common(const struct tree **a, int *n, const struct tree **b, in
     *k = kept_b;
 }
 
-/* Whether every member of a has its equal in b or `taken` (what both lists share). */
-static enum truth covered(struct matcher *m, const struct tree **a, int n,
+/* Two plain numbers that are no decimals are different when they are not the same tree; most members of
+ * long lists are. */
+static bool plainly_different(const struct tree *a, const struct tree *b) {
+    return a->kind == TREE_NUMBER && b->kind == TREE_NUMBER && a->places < 0 && b->places < 0;
+}
+
+/* Whether every member of a has its equal among b. */
+static enum truth covered(struct matcher *m, const struct tree *const *a, int n,
                           const struct tree *const *b, int k, bool swapped) {
     enum truth all = TRUTH_EQUAL;
     for (int i = 0; i < n && all != TRUTH_DIFFERENT; i++) {
         enum truth found = TRUTH_DIFFERENT;
         for (int j = 0; j < k && found != TRUTH_EQUAL; j++) {
+            if (!work_spend(m->work, 4)) return TRUTH_UNKNOWN;
+            if (plainly_different(a[i], b[j])) continue;
             enum truth truth = swapped ? match_trees(m, b[j], a[i]) : match_trees(m, a[i], b[j]);
             if (truth != TRUTH_DIFFERENT) found = truth;
         }
@@ -71,24 +77,25 @@ static enum truth covered(struct matcher *m, const struct tree **a, int n,
     return all;
 }
 
+static const struct tree *const *copied(struct matcher *m, const struct tree **items, int n) {
+    const struct tree **copy = ARENA_ARRAY(m->work->arena, (size_t)n + 1, const struct tree *);
+    memcpy(copy, items, (size_t)n * sizeof *copy);
+    return copy;
+}
+
 static enum truth unordered(struct matcher *m, const struct tree *gold, const struct tree *answer) {
     int n, k;
     const struct tree **a = members(m, gold, &n), **b = members(m, answer, &k);
-    int all_n = n, all_k = k;
-    const struct tree **whole_a = ARENA_ARRAY(m->work->arena, (size_t)n + 1, const struct tree *);
-    const struct tree **whole_b = ARENA_ARRAY(m->work->arena, (size_t)k + 1, const struct tree *);
-    memcpy(whole_a, a, (size_t)n * sizeof *a);
-    memcpy(whole_b, b, (size_t)k * sizeof *b);
+    const struct tree *const *all_a = copied(m, a, n), *const *all_b = copied(m, b, k);
+    const int all_n = n, all_k = k;
     drop_common(a, &n, b, &k);
     if (n == 0 && k == 0) return TRUTH_EQUAL;
-    if (n > LEFTOVERS_MAX || k > LEFTOVERS_MAX) return TRUTH_UNKNOWN;
     /* What is left must equal something of the other side; as a rule, something that is left there. */
     if (n == k) {
         enum truth left = both(covered(m, a, n, b, k, false), covered(m, b, k, a, n, true));
-        if (left != TRUTH_DIFFERENT) return left;
+        if (left == TRUTH_EQUAL) return left;
     }
-    if (all_n > LEFTOVERS_MAX || all_k > LEFTOVERS_MAX) return TRUTH_UNKNOWN;
-    return both(covered(m, a, n, whole_b, all_k, false), covered(m, b, k, whole_a, all_n, true));
+    return both(covered(m, a, n, all_b, all_k, false), covered(m, b, k, all_a, all_n, true));
 }
 
 static enum truth ordered(struct matcher *m, const struct tree *gold, const struct tree *answer) {
@@ -249,7 +256,8 @@ static enum truth shapes(struct matcher *m, const struct tree *gold, const struc
 }
 
 enum truth match_trees(struct matcher *m, const struct tree *gold, const struct tree *answer) {
-    if ((gold->flags | answer->flags) & TREE_BROKEN) return TRUTH_DIFFERENT;
+    unsigned flags = gold->flags | answer->flags;
+    if (flags & TREE_BROKEN) return flags & TREE_TOO_LARGE ? TRUTH_UNKNOWN : TRUTH_DIFFERENT;
     if (tree_same(gold, answer)) {
         if (m->tier < LADDER_SAME) m->tier = LADDER_SAME;
         return TRUTH_EQUAL;

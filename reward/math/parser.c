@@ -108,29 +108,23 @@ bool grammar_starts_factor(const struct grammar *g) {
     }
 }
 
-/* One more factor by juxtaposition. A whole number in front of a proper fraction is a mixed number;
- * two numbers side by side mean nothing. */
-static const struct tree *beside(struct grammar *g, const struct tree *left, bool literal) {
-    if (g->token.kind == TOKEN_NUMBER && literal) {
-        const struct tree *top = g->token.number;
-        grammar_advance(g);
-        if (g->token.kind != TOKEN_DIVIDE) return grammar_fail(g);
-        grammar_advance(g);
-        const struct tree *bottom = g->token.number;
-        if (g->token.kind != TOKEN_NUMBER || fmpq_cmp(top->value, bottom->value) >= 0)
-            return grammar_fail(g);
-        grammar_advance(g);
-        return tree_add(g->work, left, tree_divide(g->work, top, bottom));
+/* A product on its way: factors are kept apart until there is a reason to multiply them, so that a long
+ * product is made once and not once a factor. */
+struct product {
+    struct trees factors;
+    bool literal; /* the last factor is one whole number as it was written, and nothing else */
+};
+
+static const struct tree *product_close(struct grammar *g, struct product *p) {
+    const struct tree *t = p->factors.items[0];
+    if (p->factors.n == 2) t = multiply(g, t, p->factors.items[1]);
+    else if (p->factors.n > 2) {
+        for (int i = 0; i < p->factors.n; i++)
+            if (is_shape(p->factors.items[i])) return grammar_fail(g);
+        t = tree_product(g->work, p->factors.items, p->factors.n);
     }
-    bool fraction = g->token.kind == TOKEN_FRACTION;
-    const struct tree *whole = grammar_power(g), *right = whole;
-    bool percent = whole->kind == TREE_PERCENT;
-    if (percent) right = whole->child[0];
-    bool mixed = literal && fraction && right->kind == TREE_NUMBER && right->places < 0 &&
-                 fmpq_sgn(right->value) > 0 && fmpz_cmp(&right->value->num, &right->value->den) < 0;
-    if (!mixed) return multiply(g, left, whole);
-    const struct tree *sum = tree_add(g->work, left, right);
-    return percent ? tree_seal(tree_node(g->work, TREE_PERCENT, &sum, 1)) : sum;
+    p->factors.n = 0;
+    return t;
 }
 
 /* Reads a signed factor; *literal: it was one whole number and nothing else. */
@@ -142,29 +136,69 @@ static const struct tree *factor(struct grammar *g, bool *literal) {
     return t;
 }
 
-const struct tree *grammar_term(struct grammar *g) {
-    bool literal;
-    const struct tree *left = factor(g, &literal);
-    for (;;) {
-        enum token_kind operation = g->token.kind;
-        if (operation == TOKEN_TIMES || operation == TOKEN_DIVIDE || operation == TOKEN_MOD) {
-            grammar_advance(g);
-            const struct tree *right = factor(g, &literal);
-            if (literal && operation == TOKEN_TIMES && g->token.kind == TOKEN_FRACTION)
-                right = beside(g, right, true);
-            literal = false;
-            if (operation == TOKEN_TIMES) left = multiply(g, left, right);
-            else if (is_shape(left) || is_shape(right)) return grammar_fail(g);
-            else if (operation == TOKEN_DIVIDE) left = tree_divide(g->work, left, right);
-            else left = tree_call2(g->work, CALL_MOD, left, right);
-        } else if (grammar_starts_factor(g) && !grammar_at_units(g) && !is_region(left)) {
-            left = beside(g, left, literal);
-            literal = false;
-        } else {
-            return left;
-        }
-        if (g->failed) return left;
+/* 3 1/2: after a whole number, a number by juxtaposition must begin a proper fraction. */
+static const struct tree *plain_mixed(struct grammar *g, const struct tree *whole) {
+    const struct tree *top = g->token.number;
+    grammar_advance(g);
+    if (g->token.kind != TOKEN_DIVIDE) return grammar_fail(g);
+    grammar_advance(g);
+    const struct tree *bottom = g->token.number;
+    if (g->token.kind != TOKEN_NUMBER || fmpq_cmp(top->value, bottom->value) >= 0)
+        return grammar_fail(g);
+    grammar_advance(g);
+    return tree_add(g->work, whole, tree_divide(g->work, top, bottom));
+}
+
+/* One more factor by juxtaposition. A whole number in front of a proper fraction makes a mixed number, also
+ * of percents; two numbers side by side otherwise mean nothing. */
+static void beside(struct grammar *g, struct product *p) {
+    const struct tree **last = &p->factors.items[p->factors.n - 1];
+    bool literal = p->literal, fraction = g->token.kind == TOKEN_FRACTION;
+    p->literal = false;
+    if (g->token.kind == TOKEN_NUMBER && literal) {
+        *last = plain_mixed(g, *last);
+        return;
     }
+    const struct tree *whole = grammar_power(g), *right = whole;
+    bool percent = whole->kind == TREE_PERCENT;
+    if (percent) right = whole->child[0];
+    bool mixed = literal && fraction && right->kind == TREE_NUMBER && right->places < 0 &&
+                 fmpq_sgn(right->value) > 0 && fmpz_cmp(&right->value->num, &right->value->den) < 0;
+    if (!mixed) {
+        trees_push(g, &p->factors, whole);
+        return;
+    }
+    const struct tree *sum = tree_add(g->work, *last, right);
+    *last = percent ? tree_seal(tree_node(g->work, TREE_PERCENT, &sum, 1)) : sum;
+}
+
+const struct tree *grammar_term(struct grammar *g) {
+    struct product p = {0};
+    const struct tree *t = factor(g, &p.literal);
+    trees_push(g, &p.factors, t);
+    while (!g->failed) {
+        enum token_kind operation = g->token.kind;
+        if (operation == TOKEN_TIMES) {
+            grammar_advance(g);
+            t = factor(g, &p.literal);
+            trees_push(g, &p.factors, t);
+        } else if (operation == TOKEN_DIVIDE || operation == TOKEN_MOD) {
+            const struct tree *left = product_close(g, &p);
+            grammar_advance(g);
+            const struct tree *right = factor(g, &p.literal);
+            p.literal = false;
+            if (is_shape(left) || is_shape(right)) return grammar_fail(g);
+            t = operation == TOKEN_DIVIDE ? tree_divide(g->work, left, right)
+                                          : tree_call2(g->work, CALL_MOD, left, right);
+            trees_push(g, &p.factors, t);
+        } else if (grammar_starts_factor(g) && !grammar_at_units(g) &&
+                   !is_region(p.factors.items[p.factors.n - 1])) {
+            beside(g, &p);
+        } else {
+            break;
+        }
+    }
+    return product_close(g, &p);
 }
 
 const struct tree *grammar_signed(struct grammar *g) {

@@ -5,11 +5,11 @@
 #include "reward/math/lexer.h"
 
 enum {
-    PARSER_TEXT_MAX = 16 << 10, /* longer answers are unparsed */
-    PARSER_DEPTH_MAX = 600,     /* levels of the grammar: a bracket takes three */
-    PARSER_CHAIN_MAX = 64,      /* sides of a chain of relations */
-    PARSER_ITEMS_MAX = 1024,    /* members of one list or set */
-    PARSER_CELLS_MAX = 64 * 64, /* entries of one matrix */
+    PARSER_TEXT_MAX = 128 << 10, /* longer answers are unparsed */
+    PARSER_DEPTH_MAX = 600,      /* levels of the grammar: a bracket takes three */
+    PARSER_CHAIN_MAX = 64,       /* sides of a chain of relations */
+    PARSER_ITEMS_MAX = 20480,    /* members of one list or set */
+    PARSER_CELLS_MAX = 64 * 64,  /* entries of one matrix */
 };
 
 /* What was seen on the way. */

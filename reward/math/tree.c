@@ -24,8 +24,8 @@ static bool has_name(const struct tree *t) {
 }
 
 enum {
-    INHERITED =
-        TREE_SYMBOLIC | TREE_BROKEN | TREE_SHAPED | TREE_COMPLEX | TREE_TWOFOLD | TREE_INTEGRAL
+    INHERITED = TREE_SYMBOLIC | TREE_BROKEN | TREE_SHAPED | TREE_COMPLEX | TREE_TWOFOLD |
+                TREE_INTEGRAL | TREE_TOO_LARGE
 };
 
 /* The flags that are part of what a tree means. */
@@ -48,6 +48,7 @@ const struct tree *tree_seal(struct tree *t) {
     t->flags |= inherited & INHERITED;
     if (t->kind == TREE_SYMBOL || t->kind == TREE_APPLY) t->flags |= TREE_SYMBOLIC;
     if (t->kind == TREE_UNDEFINED) t->flags |= TREE_BROKEN;
+    if (t->kind == TREE_LOST) t->flags |= TREE_BROKEN | TREE_TOO_LARGE;
     if (t->kind >= TREE_PLUS_MINUS) t->flags |= TREE_SHAPED;
     if (t->kind == TREE_I) t->flags |= TREE_COMPLEX;
     if (t->kind == TREE_PLUS_MINUS) t->flags |= TREE_TWOFOLD;
@@ -71,9 +72,10 @@ struct tree *tree_node(struct math_work *w, enum tree_kind kind, const struct tr
         memcpy(copy, child, (size_t)n * sizeof *copy);
         t->child = copy;
     }
-    /* Past the budget every node is undefined, and an undefined tree equals nothing. */
-    if (--w->nodes_left < 0) {
-        t->kind = TREE_UNDEFINED;
+    /* Past the budget every node is lost. A wide node costs what its children take to copy. */
+    w->nodes_left -= 1 + n / 16;
+    if (w->nodes_left < 0) {
+        t->kind = TREE_LOST;
         t->n = 0;
     }
     return t;

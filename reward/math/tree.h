@@ -17,6 +17,7 @@ enum tree_kind {
     TREE_I,
     TREE_INFINITY,   /* flag TREE_NEGATIVE: minus infinity */
     TREE_UNDEFINED,  /* 1/0 and its kin: equals nothing, itself included */
+    TREE_LOST,       /* too large to carry out: nothing is known of it */
     TREE_SYMBOL,     /* a free symbol, by name */
     TREE_SUM,        /* two or more terms; the number first, no two alike */
     TREE_PRODUCT,    /* two or more factors; the number first, no two with one base and exponent */
@@ -51,11 +52,12 @@ enum tree_flag {
     TREE_SQUARE = 16,   /* the pair or tuple was written with [ ] on both sides */
     TREE_CALLISH = 32,  /* a product written like P(x): a letter, then one or more letters in ( ) */
     TREE_SYMBOLIC = 64, /* holds a symbol or an unknown function */
-    TREE_BROKEN = 128,  /* holds TREE_UNDEFINED */
+    TREE_BROKEN = 128,  /* holds TREE_UNDEFINED or TREE_LOST */
     TREE_SHAPED = 256,  /* holds a kind from TREE_PLUS_MINUS on */
     TREE_COMPLEX = 512, /* holds the imaginary unit */
-    TREE_TWOFOLD = 1024,  /* holds a plus-minus */
-    TREE_INTEGRAL = 2048, /* holds what wants whole numbers of something symbolic: n!, (-1)^n */
+    TREE_TWOFOLD = 1024,   /* holds a plus-minus */
+    TREE_INTEGRAL = 2048,  /* holds what wants whole numbers of something symbolic: n!, (-1)^n */
+    TREE_TOO_LARGE = 4096, /* holds TREE_LOST */
 };
 
 enum tree_function {

@@ -8,7 +8,7 @@
 #include <flint/fmpq.h>
 
 enum {
-    WORK_NODES = 40000,    /* tree nodes made while judging one answer */
+    WORK_NODES = 100000,   /* tree nodes made while judging one answer */
     WORK_EFFORT = 2 << 20, /* units of numeric effort, of a few nanoseconds each */
 };
 
