@@ -202,7 +202,10 @@ struct verdict reward_judge_rules(const struct reward *r, const struct reward_it
     const struct answer_rule *rule = r->rule ? r->rule : rule_for(item->problem);
     struct judgement j = {.verdict = "no_gold"};
     if (rule) j = rule->judge(&r->config, &attempt);
-    struct verdict v = {.correct = j.correct, .verdict = j.verdict, .tier = j.tier ? j.tier : "", .answer = j.answer};
+    struct verdict v = {.correct = j.correct,
+                        .verdict = j.verdict,
+                        .tier = j.tier ? j.tier : "",
+                        .answer = j.answer};
     v.parts[PART_ANSWER] = j.score;
     for (int i = PART_ANSWER + 1; i < r->n_parts; i++)
         if (r->parts[i].trait) v.parts[i] = r->parts[i].trait->score(&r->config, &attempt);
