@@ -103,5 +103,9 @@ status model_config_shape(const struct model_config *m, int vocab, int32_t eos,
         out->v_dim = (int)m->v_dim;
         out->rope_interleaved = true;
     }
-    return NULL;
+    /* The rest is what a config.json must keep, told in its words. */
+    status wrong = policy_config_check(out, "model.*, as a config.json"), failed = NULL;
+    if (wrong) failed = fail(EXIT_BAD_CONFIG, "%s", status_text(wrong));
+    status_free(wrong);
+    return failed;
 }
