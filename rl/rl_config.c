@@ -54,7 +54,7 @@ const struct config_key optim_keys[] = {
                  "decay of the first moment"),
     CONFIG_FLOAT(OPTIM, beta2, "optim.beta2", "0.999", 0, 0.9999999, SEMANTIC,
                  "decay of the second moment"),
-    CONFIG_FLOAT(OPTIM, eps, "optim.eps", "1e-8", 0, 1, SEMANTIC,
+    CONFIG_FLOAT(OPTIM, eps, "optim.eps", "1e-8", 1e-20, 1, SEMANTIC,
                  "added to the root of the second moment"),
     CONFIG_FLOAT(OPTIM, weight_decay, "optim.weight_decay", "0", 0, 10, SEMANTIC,
                  "decoupled decay of matrices; norms are not decayed"),
