@@ -31,6 +31,7 @@ refused 78 "more completions than can be counted" "expected at most 16777216 com
     "${train[@]}" rl.prompts=1048576 rl.group_size=4096
 refused 78 "a shape that does not fit together" "model.top_k=9 is more than model.experts=4" \
     "${train[@]}" model.top_k=9
+refused 78 "experts that no layer has" "no layer has experts" "${train[@]}" model.layers=1
 refused 78 "sequences longer than the policy" "+ rollout.max_new_tokens = 1016, the policy of model" \
     "${train[@]}" rollout.max_new_tokens=1000
 refused 78 "in evaluations too" "+ eval.max_new_tokens = 1016, the policy of model.positions" \
@@ -145,6 +146,12 @@ check "the refusals changed nothing" same_run "$straight" "$work/mine" $STEPS
 mkdir -p "$work/theirs/init"
 expect 78 "somebody's init" "$work/theirs/init is there, but no run that it began" \
     "${train[@]}" out="$work/theirs"
+
+data=("${train[@]}" tasks.source=file tasks.file="$work/problems.jsonl" eval.split=none)
+check "a run of problems from a file" run "${data[@]}" out="$work/data"
+rm -r "$work/data/checkpoints/global_step_$STEPS"
+sed -i '1d' "$work/problems.jsonl"
+expect 78 "the file holds others now" "$work/data began with other data" "${data[@]}" out="$work/data"
 
 # ---- damage ----
 damage() { # damage FILE: changes one bit in its middle

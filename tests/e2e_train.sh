@@ -39,7 +39,7 @@ check "all of it" same_when "${otherwise[@]}" isa=avx2 checkpoint.every=3 checkp
 check "another seed is another run" run "${train[@]}" seed=2 out="$work/seed"
 check "which is seen" differs same_checkpoint "$base" "$work/seed" $STEPS
 
-# ---- what it is: each computed in two ways, then resumed from the middle ----
+# ---- what it is: each computed in two ways, then resumed from the middle in the other way ----
 deterministic() { # deterministic KIND KEY=VALUE...: KIND is train or sft
     local -n command=$1
     rm -rf "$work/one" "$work/other"
@@ -48,7 +48,8 @@ deterministic() { # deterministic KIND KEY=VALUE...: KIND is train or sft
         same_run "$work/one" "$work/other" $STEPS &&
         differs same_checkpoint "$base" "$work/one" $STEPS || return
     rm -r "$work/one/checkpoints/global_step_$STEPS"
-    run "${command[@]}" "${@:2}" out="$work/one" && same_run "$work/one" "$work/other" $STEPS
+    run "${command[@]}" "${otherwise[@]}" "${@:2}" out="$work/one" &&
+        same_run "$work/one" "$work/other" $STEPS
 }
 while read -r name kind keys; do
     [ -n "$name" ] || continue
@@ -126,6 +127,8 @@ expect 66 "a run that is not there" "$work/nowhere" "$GRPO" replay "$work/nowher
 cp -r "$base" "$work/before"
 expect 0 "a finished run says so" "is finished at step $STEPS" "${train[@]}" out="$base"
 check "and stays as it is" same_run "$base" "$work/before" $STEPS
+check "its config.yaml makes it again" run timeout 60 "$GRPO" train -c "$base/config.yaml" out="$work/again"
+check "to the same bytes" same_run "$base" "$work/again" $STEPS
 expect 78 "another semantic config is refused" "rl.clip_low: 0.2 there, 0.1 here" \
     "${train[@]}" out="$base" rl.clip_low=0.1
 expect 78 "as is another number of steps" "steps: $STEPS there, 9 here" "${train[@]}" out="$base" steps=9
@@ -135,6 +138,9 @@ expect 78 "and another kind of training" "holds a run of grpo train" \
 # ---- the policy it leaves ----
 policy=$base/checkpoints/global_step_$STEPS/hf
 check "is evaluated" run "$GRPO" eval -c configs/tiny.yaml model="$policy"
+cp "$work/.stdout" "$work/judged"
+check "however it is computed" run "$GRPO" eval -c configs/tiny.yaml model="$policy" "${otherwise[@]}"
+check "the same" cmp "$work/.stdout" "$work/judged"
 check "answers" run "$GRPO" sample model="$policy" --prompt " 3 9 10 : 93<think>" --n 2
 check "is described" run "$GRPO" inspect "$policy"
 check "as what it is" grep -q 'deepseek_v3' "$work/.stdout"
