@@ -71,11 +71,11 @@ static double pass1_error(const struct problem_set *set, const struct evaluation
     return evaluate_clustered_error(x, cluster, n, mean);
 }
 
-/* Whether the answer most samples of a problem gave is right; ties go to the one given first. */
-static bool majority_correct(const struct evaluation_row *rows, int n) {
+bool evaluate_majority(const struct evaluation_row *rows, int n) {
     int best = 0, most = 0;
     for (int i = 0; i < n; i++) {
         int votes = 0;
+        if (!rows[i].answer.n) continue;
         for (int k = 0; k < n; k++) votes += span_eq(rows[i].answer, rows[k].answer);
         if (votes > most) most = votes, best = i;
     }
@@ -105,7 +105,7 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
         metrics_set_named(m, sum / e->problems, "pass@%d", k);
     }
     for (int i = 0; i < e->problems; i++)
-        majority += majority_correct(e->rows + (size_t)i * e->samples, e->samples);
+        majority += evaluate_majority(e->rows + (size_t)i * e->samples, e->samples);
     if (e->samples > 1) metrics_set_named(m, majority / e->problems, "maj@%d", e->samples);
     metrics_set(m, "score", score / (double)e->n);
     metrics_set(m, "length", length / (double)e->n);

@@ -31,6 +31,10 @@ status evaluate_policy(const struct evaluator *e, const char *name, const struct
  * eq. 1); k <= n. */
 double evaluate_pass_at_k(int n, int c, int k);
 
+/* Whether the answer that most of a problem's n samples gave is right (maj@n). Samples without an answer do
+ * not vote: otherwise many ways to fail would win against few to succeed. Ties go to the one given first. */
+bool evaluate_majority(const struct evaluation_row *rows, int n);
+
 /* The mean of x [n], and its standard error with samples of one cluster (cluster [n], any labels, equal
  * labels adjacent) counted as dependent: sqrt(sum over clusters of (sum of residuals)^2 * C/(C-1)) / n. */
 double evaluate_clustered_error(const double *x, const uint32_t *cluster, size_t n, double *mean);

@@ -58,8 +58,27 @@ static void test_clustered_error(void **state) {
     assert_true(evaluate_clustered_error(x, own, 0, &mean) == 0);
 }
 
+/* Right answers are "7" here; an empty text is a completion without an answer. */
+static bool majority_of(const char *const *answers, int n) {
+    struct evaluation_row rows[8] = {0};
+    for (int i = 0; i < n; i++)
+        rows[i].answer = span_of(answers[i]), rows[i].correct = answers[i][0] == '7';
+    return evaluate_majority(rows, n);
+}
+
+static void test_majority(void **state) {
+    (void)state;
+    assert_true(majority_of((const char *[]){"7", "8", "7"}, 3));
+    assert_false(majority_of((const char *[]){"7", "8", "8"}, 3));
+    assert_true(majority_of((const char *[]){"7", "8"}, 2));
+    assert_false(majority_of((const char *[]){"8", "7"}, 2));
+    assert_true(majority_of((const char *[]){"", "7", "", ""}, 4));
+    assert_false(majority_of((const char *[]){"", "", "", ""}, 4));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_pass_at_k),
-                                       cmocka_unit_test(test_clustered_error)};
+                                       cmocka_unit_test(test_clustered_error),
+                                       cmocka_unit_test(test_majority)};
     return cmocka_run_group_tests_name("evaluate", tests, NULL, NULL);
 }
