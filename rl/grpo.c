@@ -92,6 +92,16 @@ static void sums_add(struct loss_sums *sums, const struct sequence *sequences, s
     sums->tokens += at;
 }
 
+/* Where piece `piece` of `count` begins: at the nominal share of the n sequences, moved on to where a group
+ * begins, so that completions which were compared with one another are learnt from together. */
+static size_t minibatch_begin(struct experience **items, size_t n, int64_t piece, int64_t count) {
+    size_t at = n * (size_t)piece / (size_t)count;
+    while (at > 0 && at < n && items[at]->draw == items[at - 1]->draw &&
+           items[at]->attempt == items[at - 1]->attempt)
+        at++;
+    return at;
+}
+
 /* rl.epochs passes over the experience in rl.minibatches pieces, one AdamW step each. */
 static status take_gradient_steps(struct trainer *t, int64_t step, struct experience **items,
                                   size_t n, struct loss_sums *sums) {
@@ -103,8 +113,8 @@ static status take_gradient_steps(struct trainer *t, int64_t step, struct experi
     learner_load_reset(t->learner);
     for (int64_t pass = 0; pass < c->rl->epochs * c->rl->minibatches; pass++) {
         int64_t piece = pass % c->rl->minibatches;
-        size_t begin = n * (size_t)piece / (size_t)c->rl->minibatches;
-        size_t end = n * ((size_t)piece + 1) / (size_t)c->rl->minibatches;
+        size_t begin = minibatch_begin(items, n, piece, c->rl->minibatches);
+        size_t end = minibatch_begin(items, n, piece + 1, c->rl->minibatches);
         if (begin == end) continue;
         struct sequence *sequences = sequences_build(t, items + begin, end - begin);
         struct learner_result r;

@@ -27,7 +27,7 @@ const struct config_key rl_keys[] = {
                 "token-mean (DAPO), mean of per-sequence means (GRPO), or token sums over the "
                 "length cap (Dr. GRPO)"),
     CONFIG_INT(RL, minibatches, "rl.minibatches", "1", 1, 1 << 12, SEMANTIC,
-               "gradient steps over a rollout"),
+               "gradient steps over a rollout; groups stay whole, so at most one a group"),
     CONFIG_INT(RL, epochs, "rl.epochs", "1", 1, 64, SEMANTIC, "passes over a rollout"),
     CONFIG_ENUM(RL, zero_signal, "rl.zero_signal", "skip", "keep|skip|resample", SEMANTIC,
                 "groups with equal scores: in the loss, left out, or replaced by new ones (DAPO)"),
