@@ -3,8 +3,6 @@
 
 #include "base/span.h"
 
-#include <stdint.h>
-
 /* The tags of the format, written exactly so, in lower case. */
 enum tag { TAG_THINK, TAG_END_THINK, TAG_ANSWER, TAG_END_ANSWER, TAGS };
 
@@ -19,9 +17,3 @@ bool extract_tag(struct span text, size_t *at, size_t *begin, enum tag *tag);
  * <answer>. What follows the last complete one, such as an <answer> that was cut off, is ignored. False
  * when there is none. */
 bool extract_answer(struct span completion, struct span *answer);
-
-/* Whether a code point is white space: ASCII's, Unicode's, or one of the separators U+001C .. U+001F. */
-bool extract_is_blank(int32_t code);
-
-/* Without white space at both ends. */
-struct span extract_trim(struct span s);

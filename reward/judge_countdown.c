@@ -2,7 +2,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-#include "reward/extract.h"
+#include "base/utf8.h"
 #include "tasks/rational.h"
 
 #include <gmp.h>
@@ -244,7 +244,7 @@ static enum countdown_verdict evaluate(const struct parser *p, int64_t target) {
 
 enum countdown_verdict judge_countdown(struct span answer, const int64_t *numbers, int n_numbers,
                                        int64_t target) {
-    answer = extract_trim(answer);
+    answer = utf8_trim(answer);
     if (answer.n > COUNTDOWN_ANSWER_MAX) return COUNTDOWN_TOO_LONG;
     struct instruction local[PROGRAM_LOCAL];
     bool fits_local = answer.n <= PROGRAM_LOCAL;

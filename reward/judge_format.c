@@ -1,6 +1,7 @@
 #include "reward/judge_format.h"
 
 #include "base/arena.h"
+#include "base/utf8.h"
 #include "reward/extract.h"
 
 #include <stdlib.h>
@@ -26,11 +27,11 @@ static struct tag_count count_tags(struct span text) {
 }
 
 static bool opens_thinking(struct span prompt) {
-    return span_ends(extract_trim(prompt), extract_tag_text(TAG_THINK));
+    return span_ends(utf8_trim(prompt), extract_tag_text(TAG_THINK));
 }
 
 static bool is_blank(struct span text, size_t from, size_t to) {
-    return from <= to && extract_trim(span_slice(text, from, to)).n == 0;
+    return from <= to && utf8_trim(span_slice(text, from, to)).n == 0;
 }
 
 bool judge_format(struct span prompt, struct span completion, enum finish_reason finish) {

@@ -1,6 +1,6 @@
 #include "reward/judge_integer.h"
 
-#include "reward/extract.h"
+#include "base/utf8.h"
 
 const char *integer_verdict_name(enum integer_verdict verdict) {
     static const char *const names[] = {"equal", "different", "unparsed", "no_gold"};
@@ -13,7 +13,7 @@ struct integer {
 };
 
 static bool integer_read(struct span text, struct integer *out) {
-    struct span s = extract_trim(text);
+    struct span s = utf8_trim(text);
     out->negative = s.n && s.p[0] == '-';
     if (s.n && (s.p[0] == '-' || s.p[0] == '+')) s = span_slice(s, 1, s.n);
     if (s.n == 0) return false;

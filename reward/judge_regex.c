@@ -126,7 +126,7 @@ enum regex_verdict judge_regex(const struct regex *r, struct span completion, st
     search_open(&search, r);
     enum regex_verdict verdict = find_last(r, &search, text, answer);
     search_close(&search);
-    if (verdict == REGEX_EQUAL && !span_eq(extract_trim(*answer), extract_trim(gold)))
+    if (verdict == REGEX_EQUAL && !span_eq(utf8_trim(*answer), utf8_trim(gold)))
         verdict = REGEX_DIFFERENT;
     return verdict;
 }

@@ -29,7 +29,7 @@ static size_t hash_words(struct span text, uint64_t *out) {
     int32_t code;
     for (size_t at = 0, length; at < text.n; at += length) {
         length = utf8_next(text, at, &code);
-        bool blank = extract_is_blank(code), alone = stands_alone(code);
+        bool blank = utf8_is_blank(code), alone = stands_alone(code);
         if (in_word && (blank || alone)) {
             out[n++] = mix(hash);
             in_word = false;

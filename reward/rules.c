@@ -1,5 +1,6 @@
 #include "reward/rules.h"
 
+#include "base/utf8.h"
 #include "reward/extract.h"
 #include "reward/judge_countdown.h"
 #include "reward/judge_format.h"
@@ -58,7 +59,7 @@ static struct judgement exact(const struct reward_config *config, const struct a
         return j;
     }
     if (!extract_answer(a->completion, &j.answer)) return j;
-    j.correct = span_eq(extract_trim(j.answer), extract_trim(a->problem->gold));
+    j.correct = span_eq(utf8_trim(j.answer), utf8_trim(a->problem->gold));
     j.score = j.correct;
     j.verdict = j.correct ? "equal" : "different";
     return j;

@@ -1,5 +1,6 @@
 /* Any bytes as a completion: judged without harm, and the same when nothing that matters has changed. */
 #include "base/status.h"
+#include "base/utf8.h"
 #include "reward/extract.h"
 #include "reward/judge_countdown.h"
 #include "reward/judge_format.h"
@@ -17,7 +18,7 @@ static void check_answer(struct span answer, const int64_t *numbers, int n, int6
         REQUIRE(judge_countdown(answer, numbers, n, target + 1) == COUNTDOWN_DIFFERENT);
     if (verdict == COUNTDOWN_TOO_DEEP || verdict == COUNTDOWN_TOO_LONG) return;
     /* Parentheses and blanks around an expression change nothing, unless they reach a bound. */
-    struct span trimmed = extract_trim(answer);
+    struct span trimmed = utf8_trim(answer);
     char *wrapped = malloc(trimmed.n + 4);
     REQUIRE(wrapped);
     wrapped[0] = ' ', wrapped[1] = '(';

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "base/utf8.h"
 #include "reward/extract.h"
 #include "reward/judge_countdown.h"
 #include "reward/judge_format.h"
@@ -277,11 +278,11 @@ static void test_extract(void **state) {
         assert_int_equal(found, cases[i].answer != NULL);
         if (found) assert_true(span_eq(answer, span_of(cases[i].answer)));
     }
-    assert_true(span_eq(extract_trim(SPAN(" \t\xC2\xA0 x\xE3\x80\x80y \xE2\x80\xA8\x1F\n")),
+    assert_true(span_eq(utf8_trim(SPAN(" \t\xC2\xA0 x\xE3\x80\x80y \xE2\x80\xA8\x1F\n")),
                         SPAN("x\xE3\x80\x80y")));
     assert_true(
-        span_eq(extract_trim(SPAN(" \xA0x\x85 \x80")), SPAN("\xA0x\x85 \x80"))); /* not UTF-8 */
-    assert_int_equal(extract_trim(SPAN(" \xE2\x80\x83 ")).n, 0);
+        span_eq(utf8_trim(SPAN(" \xA0x\x85 \x80")), SPAN("\xA0x\x85 \x80"))); /* not UTF-8 */
+    assert_int_equal(utf8_trim(SPAN(" \xE2\x80\x83 ")).n, 0);
 }
 
 /* ---- the whole path ---- */
