@@ -66,26 +66,45 @@ static status read_item(struct scored_line *line, const struct reward *reward, c
     return NULL;
 }
 
+/* What a line out says of its own. A column of the same name keeps its value as input_NAME. */
+static const char *const VERDICT_FIELDS[] = {"score", "correct", "verdict", "reason", "answer",
+                                             "tier",  "parts",   "failed",  "error"};
+
+static void set_columns_aside(json_t *row) {
+    for (size_t i = 0; i < sizeof VERDICT_FIELDS / sizeof *VERDICT_FIELDS; i++) {
+        char kept[24];
+        json_t *value = json_object_get(row, VERDICT_FIELDS[i]);
+        if (!value) continue;
+        snprintf(kept, sizeof kept, "input_%s", VERDICT_FIELDS[i]);
+        json_object_set(row, kept, value);
+        json_object_del(row, VERDICT_FIELDS[i]);
+    }
+}
+
 /* Adds the verdict to the row. */
-static status write_verdict(json_t *row, const struct reward *reward, const struct verdict *v,
-                            const char *where) {
-    /* A gold that is there and cannot be read is a verdict, not a malformed line. */
-    if (strcmp(v->verdict, "no_gold") == 0 && !*v->tier)
+static status write_verdict(json_t *row, const struct problem *problem, const struct reward *reward,
+                            const struct verdict *v, const char *where) {
+    /* A gold that is empty, or that cannot be read, is a verdict and not a malformed line. */
+    bool empty = problem->gold.n == 0 && json_has(row, "gold");
+    if (strcmp(v->verdict, "no_gold") == 0 && !*v->tier && !empty)
         return fail(
             EXIT_BAD_DATA,
             "%s: the rule finds nothing to compare with; it needs \"numbers\" and \"target\", or "
             "\"gold\"",
             where);
-    json_t *parts = json_object();
+    /* The answer is a slice of the row's own completion: copy it before the row changes. */
+    json_t *answer = json_text(v->answer), *parts = json_object();
     for (int i = 0; i < reward_parts(reward); i++)
         json_object_set_new(parts, reward_part_name(reward, i), json_float(v->parts[i]));
-    /* The answer is a slice of the row's own completion: copy it before the row changes. */
-    json_t *extracted = json_text(v->answer);
+    const char *verdict = reward_verdict_class(v->verdict);
+    set_columns_aside(row);
     json_object_set_new(row, "score", json_float(v->score));
     json_object_set_new(row, "correct", json_boolean(v->correct));
-    json_object_set_new(row, "verdict", json_string(v->verdict));
-    json_object_set_new(row, "extracted", extracted);
-    if (*v->tier) json_object_set_new(row, "tier", json_string(v->tier));
+    json_object_set_new(row, "verdict", json_string(verdict));
+    if (strcmp(verdict, v->verdict) != 0)
+        json_object_set_new(row, "reason", json_string(v->verdict));
+    json_object_set_new(row, "answer", answer);
+    json_object_set_new(row, "tier", json_string(v->tier));
     json_object_set_new(row, "parts", parts);
     if (v->failed) json_object_set_new(row, "failed", json_true());
     return NULL;
@@ -115,7 +134,9 @@ static void line_read(struct scored_line *line, const struct reward *reward, con
 
 static void line_write(struct scored_line *line, const struct reward *reward,
                        const struct verdict *v, const char *path) {
-    status s = line->malformed ? NULL : write_verdict(line->row, reward, v, where_is(line, path));
+    status s = NULL;
+    if (!line->malformed)
+        s = write_verdict(line->row, &line->problem, reward, v, where_is(line, path));
     if (s) line_refuse(line, s);
     line->out = json_dumps(line->row, JSON_COMPACT);
     REQUIRE(line->out);

@@ -12,8 +12,9 @@ struct verdict {
     double score; /* of the parts, weighted, gated and bounded: what GRPO compares */
     double parts[REWARD_PARTS_MAX]; /* unweighted, in the order of reward_part_name; NaN: skipped */
     bool correct;                   /* the answer is right: what accuracy, pass@k count */
-    const char *verdict;            /* static text: equal, different, unparsed, no_answer, ... */
-    const char *tier;   /* static text: where it stood (boxed, anchor, ...); "" where a rule has no tiers */
+    const char *verdict;            /* static text; reward_verdict_class tells its kinds */
+    const char
+        *tier; /* static text: where it stood (boxed, anchor, ...); "" where a rule has no tiers */
     struct span answer; /* the extracted answer, a slice of the completion; may be empty */
     bool failed;        /* a user's reward gave no value for it, and reward.on_error stands in */
 };
@@ -33,6 +34,11 @@ struct reward;        /* an opened judge */
  * best before other threads work. EXIT_BAD_CONFIG. Freed by reward_close. */
 status reward_open(struct reward **out, const struct reward_config *config);
 void reward_close(struct reward *r);
+
+/* What kind of verdict one is: equal, different, unknown, unparsed, no_answer or no_gold for those of answer
+ * rules, some of which say more (wrong_numbers, over_limit, ...); itself for those of users' rewards
+ * (passed, not_passed, skipped, failed, unjudged). Static text. */
+const char *reward_verdict_class(const char *verdict);
 
 int reward_parts(const struct reward *r);
 const char *reward_part_name(const struct reward *r, int part);

@@ -24,6 +24,7 @@ static struct judgement countdown(const struct reward_config *config, const stru
         return j;
     }
     if (!extract_answer(a->completion, &j.answer)) return j;
+    j.tier = "answer";
     enum countdown_verdict v =
         judge_countdown(j.answer, a->problem->numbers, a->problem->n_numbers, a->problem->target);
     j.correct = v == COUNTDOWN_EQUAL;
@@ -31,6 +32,8 @@ static struct judgement countdown(const struct reward_config *config, const stru
     j.verdict = countdown_verdict_name(v);
     return j;
 }
+
+static bool has_gold(const struct problem *problem) { return problem->gold.n > 0; }
 
 static bool is_arithmetic(const struct problem *problem) {
     return strcmp(problem->source, "addition") == 0 ||
@@ -40,15 +43,18 @@ static bool is_arithmetic(const struct problem *problem) {
 static struct judgement arithmetic(const struct reward_config *config, const struct attempt *a) {
     (void)config;
     struct judgement j = {.verdict = "no_answer"};
+    if (!has_gold(a->problem)) {
+        j.verdict = "no_gold";
+        return j;
+    }
     if (!extract_answer(a->completion, &j.answer)) return j;
+    j.tier = "answer";
     enum integer_verdict v = judge_integer(j.answer, a->problem->gold);
     j.correct = v == INTEGER_EQUAL;
     j.score = j.correct;
     j.verdict = integer_verdict_name(v);
     return j;
 }
-
-static bool has_gold(const struct problem *problem) { return problem->gold.n > 0; }
 
 /* The same bytes, but for white space around. */
 static struct judgement exact(const struct reward_config *config, const struct attempt *a) {
@@ -59,6 +65,7 @@ static struct judgement exact(const struct reward_config *config, const struct a
         return j;
     }
     if (!extract_answer(a->completion, &j.answer)) return j;
+    j.tier = "answer";
     j.correct = span_eq(utf8_trim(j.answer), utf8_trim(a->problem->gold));
     j.score = j.correct;
     j.verdict = j.correct ? "equal" : "different";
@@ -70,6 +77,7 @@ static struct judgement regex(const struct reward_config *config, const struct a
     struct judgement j = {.verdict = "no_gold"};
     if (!has_gold(a->problem)) return j;
     enum regex_verdict v = judge_regex(a->regex, a->completion, a->problem->gold, &j.answer);
+    if (v == REGEX_EQUAL || v == REGEX_DIFFERENT) j.tier = "pattern";
     j.correct = v == REGEX_EQUAL;
     j.score = j.correct;
     j.verdict = regex_verdict_name(v);

@@ -67,6 +67,27 @@ expect 65 "--keep-going ends with 65 too" "1 malformed line" \
 check "but goes on" grep -q '"verdict":"different"' "$work/went_on"
 check "in order" [ "$(sed -n '2s/:.*//p' "$work/went_on")" = '{"error"' ]
 check "in threads too" cmp "$work/went_on" <(score --keep-going -j 3 <"$work/bad.jsonl" 2>"$work/.err")
+# A row's own columns pass through; where they have the names of what is told, they are set aside.
+fields() { # fields NAME ROW RULE TEXT: scored by the rule, the line holds TEXT
+    printf '%s\n' "$2" >"$work/row.jsonl"
+    check "$1" says "$4" "$GRPO" score --rule "$3" <"$work/row.jsonl"
+}
+fields "a column named like a field is set aside" \
+    '{"score":7,"answer":"36","completion":"so \\boxed{36}","note":"n","error":0}' math \
+    '"note":"n","input_score":7,"input_answer":"36","input_error":0,"score":1.0,"correct":true,'
+fields "what is told has the names told" '{"gold":"36","completion":"so \\boxed{36}"}' math \
+    '"score":1.0,"correct":true,"verdict":"equal","answer":"36","tier":"boxed","parts":{"answer":1.0,'
+fields "an answer that is another" '{"gold":"36","completion":"37"}' math \
+    '"verdict":"different","answer":"37","tier":"whole"'
+fields "one that is not proved either way" '{"gold":"f(x)","completion":"g(x)"}' math '"verdict":"unknown"'
+fields "one that cannot be read" '{"gold":"36","completion":"\\boxed{\\frac{3}}"}' math '"verdict":"unparsed"'
+fields "none" '{"gold":"36","completion":"\\boxed{}"}' math '"verdict":"no_answer"'
+fields "a gold that cannot be read" '{"gold":"\\frac{3","completion":"3"}' math '"verdict":"no_gold"'
+fields "a gold that is empty" '{"gold":"","completion":"3"}' math '"verdict":"no_gold"'
+fields "what is wrong with a Countdown answer" \
+    '{"numbers":[1,2],"target":3,"completion":"<answer>3</answer>"}' countdown \
+    '"verdict":"different","reason":"wrong_numbers","answer":"3","tier":"answer"'
+
 refuse() { # refuse NAME ROW TEXT: the row is answered by an error that says TEXT
     printf '%s\n' "$2" >"$work/row.jsonl"
     check "$1" says "$3" score <"$work/row.jsonl"
