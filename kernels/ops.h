@@ -22,6 +22,12 @@
  * lane a chain (of a product) or a running sum over ascending i; then lanes fold 8+8, 4+4, 2+2, 1+1:
  * lane j with lane j+8, then j+4, j+2, j+1. exp and log are fmath.h's, sqrt and / are IEEE; no other
  * functions.
+ * "bf16 blocks": both operands rounded to bf16 (nearest even; a denormal counts as 0 with its sign, a NaN
+ * stays one), the summed index cut in blocks of BF16_BLOCK, the last one filled up with +0. In a block
+ * e = chain over even i, o = chain over odd i; then acc = acc + (e + o), blocks ascending, acc starting as
+ * above. The products of bf16 numbers are exact in fp32, all sums are fp32. This is what tdpbf16ps
+ * computes for a row of a tile, what vdpbf16ps computes with the elements of a block dealt to it two
+ * even ones or two odd ones at a time (the second of a pair counts first), and what fma computes.
  * FTZ and DAZ are set in every worker. Parameter gradients `+=`, activation gradients `=` unless a
  * flag says add. Outputs do not overlap inputs unless "in place" is said. */
 #pragma once
@@ -35,8 +41,9 @@ enum {
     KV_BLOCK = 64,      /* keys in a block; blocks lie at absolute positions (law 2) */
     VOCAB_CHUNK = 1024, /* ids in a chunk of the log-softmax sum */
     VOCAB_MAX = 1 << 20,
-    LANES = 16,         /* of a lane tree, and of a packed panel */
-    NORM_BLOCK = 4096,  /* elements in a block of the gradient norm */
+    LANES = 16,        /* of a lane tree, and of a packed panel */
+    BF16_BLOCK = 32,   /* steps of a sum of bf16 products that are added up on their own */
+    NORM_BLOCK = 4096, /* elements in a block of the gradient norm */
     EXPERTS_MAX = 512,
     TOPK_MAX = 32,
 };
@@ -71,24 +78,37 @@ struct stream; /* below */
 /* ---- matrices ------------------------------------------------------------------------------------ */
 
 /* One description for the three products. Chains run over the summed index, ascending; an `add` starts
- * each chain at the stored value. M batched heads share the rows: head m reads x at column m*hx, writes
- * y at column m*hy, and uses matrix m, hw elements after the one before.
+ * each chain at the stored value. With bf16 = true the sums are bf16 blocks in place of chains, and x, y
+ * and w are as fp32 as ever but for a packed w. M batched heads share the rows: head m reads x at column
+ * m*hx, writes y at column m*hy, and uses matrix m, hw after the one before.
  *
  * Grouped (MoE): if `offsets` is set (device int32 [M+1], offsets[0] = 0, non-decreasing,
  * offsets[M] <= T), then "head" m owns rows offsets[m]..offsets[m+1] only, hx = hy = 0; rows from
- * offsets[M] on are left alone. */
+ * offsets[M] on are left alone.
+ *
+ * gemm_tn sums over rows. So that its bf16 blocks do not depend on how many sequences are computed
+ * together (law 4), they begin anew wherever `segment` changes from one row of a head to the next. */
 struct gemm {
     buf y; /* [T, N], leading dimension ldy */
     buf x; /* [T, K], leading dimension ldx */
-    buf w; /* [N, K] row-major, or packed by op_pack (gemm_nt with packed = true) */
+    buf w; /* [N, K] row-major, or packed by op_pack where `packed` */
     int T, N, K;
     int ldy, ldx;
-    bool packed; /* gemm_nt only: w was packed by op_pack (required there) */
+    bool packed; /* gemm_nt: always; gemm_nn: with bf16; gemm_tn: never */
+    bool bf16;
     bool add;
     int M;      /* batched matrices, 1 for a plain product */
     int hy, hx; /* column distance between heads in y and in x */
-    int64_t hw; /* distance between matrices in w, in elements of the raw or of the packed layout */
+    int64_t hw; /* distance between matrices in w: floats, or bytes where packed */
     buf offsets;
+    buf segment; /* gemm_tn with bf16: int32 [T]; NO_BUF: the rows of a head are one segment */
+};
+
+/* For which product a matrix is packed. */
+enum pack_form {
+    PACK_FP32,    /* gemm_nt */
+    PACK_BF16,    /* gemm_nt with bf16: rounded, about half the size */
+    PACK_BF16_NN, /* gemm_nn with bf16: likewise */
 };
 
 /* ---- attention ------------------------------------------------------------------------------------ */
@@ -264,12 +284,15 @@ struct ops {
     void (*headnorm_backward)(struct stream *s, buf dx, int lddx, buf dw, buf dy, int lddy, buf x, int ldx,
                               buf w, buf rstd, int T, int H, int D);
 
-    /* Bytes of one packed [N, K] matrix: 4 * K * (N rounded up to 16). M of them follow each other. */
-    size_t (*pack_size)(struct stream *s, int N, int K);
-    void (*pack)(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw);
-    void (*gemm_nt)(struct stream *s, const struct gemm *g); /* y (+)= x w^T; w packed;  chain over k */
-    void (*gemm_nn)(struct stream *s, const struct gemm *g); /* x (+)= y w;   w raw;     chain over n */
-    void (*gemm_tn)(struct stream *s, const struct gemm *g); /* w += y^T x;   w raw;     chain over t */
+    /* Bytes of one packed [N, K] matrix; the layout is the backend's own. pack packs M matrices, hw_raw
+     * floats apart, one right after the other. On the CPU: 4 * K * (N rounded up to 16); with bf16
+     * 2 * N * K, both rounded up to 32. */
+    size_t (*pack_size)(struct stream *s, int N, int K, enum pack_form form);
+    void (*pack)(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
+                 enum pack_form form);
+    void (*gemm_nt)(struct stream *s, const struct gemm *g); /* y (+)= x w^T; sums over k */
+    void (*gemm_nn)(struct stream *s, const struct gemm *g); /* x (+)= y w;   sums over n */
+    void (*gemm_tn)(struct stream *s, const struct gemm *g); /* w += y^T x;   sums over t */
 
     /* Rotates d columns of each head by the row's position: y = rope(x), pairs
      * (a, b) -> (fma(a, cos, -(b*sin)), fma(b, cos, a*sin)).

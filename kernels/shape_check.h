@@ -7,6 +7,7 @@ static inline void check_gemm(const struct gemm *g) {
     REQUIRE(g->T >= 0 && g->N >= 1 && g->K >= 1 && g->M >= 1);
     REQUIRE(g->ldy >= g->N && g->ldx >= g->K);
     REQUIRE(!buf_has(g->offsets) || (g->hx == 0 && g->hy == 0));
+    REQUIRE(!buf_has(g->segment) || g->bf16);
 }
 
 static inline void check_attention(const struct attention *a) {

@@ -99,7 +99,7 @@ size_t policy_bytes(struct stream *s, const struct policy_config *config, int ma
 static void pack_weight(struct policy *p, const struct weight *w) {
     if (w->offset < 0) return;
     buf packed = {p->packed.addr + w->packed};
-    op_pack(p->stream, packed, buf_f32(p->params, w->offset), w->M, w->N, w->K, w->hw);
+    op_pack(p->stream, packed, buf_f32(p->params, w->offset), w->M, w->N, w->K, w->hw, PACK_FP32);
 }
 
 void policy_pack(struct policy *p) {

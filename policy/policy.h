@@ -13,7 +13,7 @@ struct weight {
     int M, N, K;
     int64_t hw;
     size_t packed;     /* bytes into `packed` */
-    int64_t packed_hw; /* elements between packed matrices */
+    int64_t packed_hw; /* bytes between packed matrices */
 };
 
 struct policy_layer {

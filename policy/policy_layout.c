@@ -37,8 +37,8 @@ static int64_t norm_add(struct builder *b, const char *name, int64_t n) {
 static struct weight weight_pack(struct builder *b, int64_t offset, int M, int N, int K,
                                  int64_t hw) {
     struct policy *p = b->p;
-    size_t one = op_pack_size(p->stream, N, K);
-    struct weight w = {offset, M, N, K, hw, p->packed_bytes, (int64_t)(one / 4)};
+    size_t one = op_pack_size(p->stream, N, K, PACK_FP32);
+    struct weight w = {offset, M, N, K, hw, p->packed_bytes, (int64_t)one};
     p->packed_bytes += (one * M + 63) & ~(size_t)63;
     return w;
 }

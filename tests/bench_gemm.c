@@ -75,7 +75,7 @@ static void report(struct bench *b, const struct product *p, const double *secon
 static void bench_product(struct bench *b, sgemm *blas, enum kind kind, int M, int T, int N,
                           int K) {
     struct stream *s = b->stream;
-    size_t rows = (size_t)M * (size_t)T, pack = op_pack_size(s, N, K);
+    size_t rows = (size_t)M * (size_t)T, pack = op_pack_size(s, N, K, PACK_FP32);
     struct product p = {.kind = kind, .stream = s, .blas = blas};
     p.w = bench_floats(b, (size_t)M * (size_t)N * (size_t)K);
     p.gemm = (struct gemm){.y = bench_floats(b, rows * (size_t)N),
@@ -93,9 +93,9 @@ static void bench_product(struct bench *b, sgemm *blas, enum kind kind, int M, i
     if (M > 1) p.gemm.offsets = bench_ints(b, offsets, (size_t)M + 1);
     buf packed = bench_floats(b, (size_t)M * pack / 4);
     if (kind == NT) {
-        op_pack(s, packed, p.w, M, N, K, p.gemm.hw);
+        op_pack(s, packed, p.w, M, N, K, p.gemm.hw, PACK_FP32);
         p.gemm.w = packed;
-        p.gemm.hw = (int64_t)(pack / 4);
+        p.gemm.hw = (int64_t)pack;
         p.gemm.packed = true;
     }
     struct contender contenders[] = {{run_fma, s}, {run_ours, &p}, {run_blas, &p}};

@@ -40,11 +40,11 @@ static void run_product(struct world *w, int N, enum product product, int M, boo
         g.offsets = all_bytes(w, offsets, sizeof offsets);
     }
     if (product == NT) {
-        size_t bytes = op_pack_size(w->s, N, K);
+        size_t bytes = op_pack_size(w->s, N, K, PACK_FP32);
         buf packed = all_scratch(w, bytes * (size_t)M);
-        op_pack(w->s, packed, g.w, M, N, K, g.hw);
+        op_pack(w->s, packed, g.w, M, N, K, g.hw, PACK_FP32);
         g.w = packed;
-        g.hw = (int64_t)(bytes / 4);
+        g.hw = (int64_t)bytes;
         g.packed = true;
         op_gemm_nt(w->s, &g);
     } else if (product == NN) {

@@ -38,7 +38,7 @@ static struct product product_nt(const struct gemm *g, int m) {
                             .a = host_f32(g->x) + rows.first * g->ldx + (int64_t)m * g->hx,
                             .a_row = g->ldx,
                             .a_k = 1,
-                            .b = host_f32(g->w) + m * g->hw,
+                            .b = host_f32(g->w) + m * g->hw / 4,
                             .b_panel = (ptrdiff_t)LANES * g->K,
                             .b_k = LANES,
                             .rows = rows.count,
@@ -148,23 +148,23 @@ static void run_gemm(struct stream *s, const struct gemm *g, product_of *make) {
 }
 
 static void gemm_nt(struct stream *s, const struct gemm *g) {
-    REQUIRE(g->packed);
+    REQUIRE(g->packed && !g->bf16);
     run_gemm(s, g, product_nt);
 }
 
 static void gemm_nn(struct stream *s, const struct gemm *g) {
-    REQUIRE(!g->packed);
+    REQUIRE(!g->packed && !g->bf16);
     run_gemm(s, g, product_nn);
 }
 
 static void gemm_tn(struct stream *s, const struct gemm *g) {
-    REQUIRE(!g->packed);
+    REQUIRE(!g->packed && !g->bf16);
     run_gemm(s, g, product_tn);
 }
 
-static size_t pack_size(struct stream *s, int N, int K) {
+static size_t pack_size(struct stream *s, int N, int K, enum pack_form form) {
     (void)s;
-    REQUIRE(N >= 1 && K >= 1);
+    REQUIRE(N >= 1 && K >= 1 && form == PACK_FP32);
     return (size_t)4 * (size_t)K * (((size_t)N + LANES - 1) / LANES * LANES);
 }
 
@@ -186,8 +186,9 @@ static void pack_panel(const void *task, int piece) {
     transpose(to, LANES, from, p->K, rows, p->K);
 }
 
-static void pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw) {
-    REQUIRE(M >= 0 && N >= 1 && K >= 1);
+static void pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
+                 enum pack_form form) {
+    REQUIRE(M >= 0 && N >= 1 && K >= 1 && form == PACK_FP32);
     struct pack p = {host_f32(w), host_f32(packed), hw_raw, N, K, (int)units(N, LANES)};
     int64_t elements = (int64_t)M * N * K;
     parallel_pieces(s, elements < PIECE_WORK ? 1 : stream_threads(s), M * p.panels, pack_panel, &p);
