@@ -51,11 +51,15 @@ FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%.o)
 PLUGINS := $(patsubst %.c,$(BUILD)/plugins/%.so,$(notdir $(wildcard docs/examples/*.c tests/plugins/*.c)))
 
+# Parts that need a library which a machine may lack are shared objects, built where it is there.
+MPI_CFLAGS = $(eval MPI_CFLAGS := $$(shell pkg-config --cflags ompi-c 2>/dev/null | sed 's/-I/-isystem /g'))$(MPI_CFLAGS)
+MODULES := $(if $(shell pkg-config --exists ompi-c 2>/dev/null && echo yes),$(BUILD)/libgrpo_mpi.so)
+
 .PHONY: all programs test check asan bench fuzz lint fmt demo gpu-test gpu-bench install uninstall \
         setup help clean
 .SECONDARY:
 
-all: $(BUILD)/grpo ## build build/grpo
+all: $(BUILD)/grpo $(MODULES) ## build build/grpo
 programs: all $(TESTS) $(BENCHES) $(FUZZERS) $(PLUGINS)
 
 $(BUILD)/grpo: $(CLI_OBJECTS) $(BUILD)/libgrpo.a
@@ -73,6 +77,9 @@ $(BUILD)/kernels/ref/%.o: kernels/ref/%.c $(BUILD)/.flags
 $(BUILD)/reward/python_worker.o: reward/python/grpo_reward.py
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	$(COMPILE)
+
+$(BUILD)/libgrpo_mpi.so: kernels/mpi/comm_mpi.c kernels/comm_mpi.h kernels/comm_transport.h $(BUILD)/.flags
+	$(Q)mkdir -p $(@D) && $(FLAGS) $(MPI_CFLAGS) -shared -fPIC -o $@ $< $$(pkg-config --libs ompi-c)
 
 # Rewards in shared objects: the example of the manual, and what the tests try.
 $(BUILD)/plugins/%.so: docs/examples/%.c reward/include/grpo_reward.h $(BUILD)/.flags
@@ -138,6 +145,7 @@ gpu-test gpu-bench: ## the CUDA backend's tests, and its bench
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/grpo $(DESTDIR)$(PREFIX)/bin/grpo
+	$(if $(MODULES),install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/grpo $(MODULES))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo README.md LICENSE $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/configs $(wildcard configs/*.yaml)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/examples $(wildcard docs/examples/*.c docs/examples/*.py)
@@ -149,6 +157,7 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/grpo
+	rm -rf $(DESTDIR)$(PREFIX)/lib/grpo
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/grpo.1
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grpo
 	rm -f $(DESTDIR)$(PREFIX)/include/grpo_reward.h

@@ -34,6 +34,8 @@ clang-14            command clang-14
 clang               command clang
 libclang-rt-14-dev  clang   -fsanitize=address,undefined,fuzzer-no-link
 sqlite3             command sqlite3
+libopenmpi-dev      command mpicc
+openmpi-bin         command mpirun
 '
 BENCH_PACKAGES='
 libopenblas0-pthread  library :libopenblas.so.0
