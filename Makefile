@@ -78,7 +78,7 @@ $(BUILD)/reward/python_worker.o: reward/python/grpo_reward.py
 $(BUILD)/%.o: %.c $(BUILD)/.flags
 	$(COMPILE)
 
-$(BUILD)/libgrpo_mpi.so: kernels/mpi/comm_mpi.c kernels/comm_mpi.h kernels/comm_transport.h $(BUILD)/.flags
+$(BUILD)/libgrpo_mpi.so: kernels/mpi/comm_mpi.c kernels/mpi/comm_mpi.h kernels/comm_transport.h $(BUILD)/.flags
 	$(Q)mkdir -p $(@D) && $(FLAGS) $(MPI_CFLAGS) -shared -fPIC -o $@ $< $$(pkg-config --libs ompi-c)
 
 # Rewards in shared objects: the example of the manual, and what the tests try.

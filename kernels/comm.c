@@ -1,7 +1,7 @@
 #include "kernels/comm.h"
 
 #include "base/module.h"
-#include "kernels/comm_mpi.h"
+#include "kernels/mpi/comm_mpi.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "kernels/comm_mpi.h"
+#include "kernels/mpi/comm_mpi.h"
 
 #include <mpi.h>
 #include <stdlib.h>
