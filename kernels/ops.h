@@ -352,9 +352,9 @@ struct ops {
     void (*copy_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
     /* y += x likewise. */
     void (*add_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
-    /* y[t] += b for T dense rows of D. backward: db += dy[t], t ascending (plain adds). */
+    /* y[t] += b for T dense rows of D. backward: db += dy[t], t ascending (plain adds), rows at lddy. */
     void (*add_bias)(struct stream *s, buf y, buf b, int T, int D);
-    void (*add_bias_backward)(struct stream *s, buf db, buf dy, int T, int D);
+    void (*add_bias_backward)(struct stream *s, buf db, buf dy, int lddy, int T, int D);
     void (*scale)(struct stream *s, buf y, float a, int64_t n); /* y *= a */
     /* sums[b] = lane tree of x*x over block b of NORM_BLOCK elements; ceil(n/NORM_BLOCK) blocks.
      * A non-finite element makes its block's sum non-finite. */

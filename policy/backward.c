@@ -91,7 +91,7 @@ static void attention_gqa_backward(struct policy *p, int index, struct tape *tap
     rotate_backward(p, b, dkey, dk, k, width, layer->k_norm, t->k_rstd, G, grads);
     op_copy_rows(s, buf_f32(dqkv, (int64_t)(H + G) * d), width, dv, G * d, T, G * d);
     if (layer->qkv_bias >= 0)
-        op_add_bias_backward(s, buf_f32(grads, layer->qkv_bias), dqkv, T, width);
+        op_add_bias_backward(s, buf_f32(grads, layer->qkv_bias), dqkv, width, T, width);
     linear_backward(p, &layer->qkv, tape->dh, dqkv, t->h1, T, false, grads);
 }
 

@@ -279,8 +279,8 @@ static void expect_add_bias(const struct world *w, int N) {
 }
 
 static void run_add_bias_backward(struct world *w, int N) {
-    buf db = all_inout(w, 1, N, N, -1, 1), dy = row_in(w, N, N, -1, 1);
-    op_add_bias_backward(w->s, db, dy, w->rows, N);
+    buf db = all_inout(w, 1, N, N, -1, 1), dy = row_in(w, N, N + 3, -1, 1);
+    op_add_bias_backward(w->s, db, dy, N + 3, w->rows, N);
 }
 static void expect_add_bias_backward(const struct world *w, int N) {
     for (int d = 0; d < N; d++) {

@@ -84,12 +84,13 @@ static void sum_columns(const void *task, int64_t from, int64_t to) {
     const struct rows *m = task;
     int64_t first = from * SCATTER_COLUMNS,
             end = to * SCATTER_COLUMNS < m->D ? to * SCATTER_COLUMNS : m->D;
-    for (int64_t r = 0; r < m->R; r++) add_row(m->y + first, m->x + r * m->D + first, end - first);
+    for (int64_t r = 0; r < m->R; r++)
+        add_row(m->y + first, m->x + r * m->ldx + first, end - first);
 }
 
-static void bias_add_backward(struct stream *s, buf db, buf dy, int T, int D) {
-    REQUIRE(T >= 0 && D >= 1);
-    struct rows m = {.y = host_f32(db), .x = host_f32(dy), .R = T, .D = D};
+static void bias_add_backward(struct stream *s, buf db, buf dy, int lddy, int T, int D) {
+    REQUIRE(T >= 0 && D >= 1 && lddy >= D);
+    struct rows m = {.y = host_f32(db), .x = host_f32(dy), .ldx = lddy, .R = T, .D = D};
     spread(s, (D + SCATTER_COLUMNS - 1) / SCATTER_COLUMNS, (int64_t)T * SCATTER_COLUMNS,
            sum_columns, &m);
 }

@@ -45,11 +45,11 @@ static void bias_add(struct stream *s, buf y, buf b, int T, int D) {
             host_f32(y)[t * D + d] = host_f32(y)[t * D + d] + host_f32(b)[d];
 }
 
-static void bias_reverse(struct stream *s, buf db, buf dy, int T, int D) {
+static void bias_reverse(struct stream *s, buf db, buf dy, int lddy, int T, int D) {
     (void)s;
-    REQUIRE(T >= 0 && D >= 1);
+    REQUIRE(T >= 0 && D >= 1 && lddy >= D);
     for (int64_t t = 0; t < T; t++)
-        for (int d = 0; d < D; d++) host_f32(db)[d] = host_f32(db)[d] + host_f32(dy)[t * D + d];
+        for (int d = 0; d < D; d++) host_f32(db)[d] = host_f32(db)[d] + host_f32(dy)[t * lddy + d];
 }
 
 static void elements_add(struct stream *s, buf y, buf x, int64_t n) {
