@@ -13,6 +13,7 @@ static const struct {
     {reward_keys, offsetof(struct settings, reward)},
     {rollout_keys, offsetof(struct settings, rollout)},
     {rl_keys, offsetof(struct settings, rl)},
+    {train_keys, offsetof(struct settings, train)},
     {optim_keys, offsetof(struct settings, optim)},
     {sft_keys, offsetof(struct settings, sft)},
     {eval_keys, offsetof(struct settings, eval)},

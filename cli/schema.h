@@ -27,6 +27,7 @@ struct settings {
     struct reward_config reward;
     struct rollout_config rollout;
     struct rl_config rl;
+    struct train_config train;
     struct optim_config optim;
     struct sft_config sft;
     struct eval_config eval;

@@ -36,6 +36,7 @@ struct trainer_config session_trainer(const struct settings *s, enum trainer_kin
         .rollout = &s->rollout,
         .reward = &s->reward,
         .rl = &s->rl,
+        .train = &s->train,
         .optim = &s->optim,
         .sft = &s->sft,
         .eval = &s->eval,

@@ -1,8 +1,51 @@
 /* The backward of forward.c, layer by layer from the last. Each function names the forward line it
- * differentiates. Parameter gradients accumulate (+=) into `grads`, which mirrors the parameters. */
+ * differentiates. Parameter gradients accumulate (+=) into `grads`, which holds those of the parameters that
+ * train. What only frozen parameters would need is not computed. */
 #include "policy/forward.h"
 
 static buf param(const struct policy *p, int64_t offset) { return buf_f32(p->params, offset); }
+
+/* Where the gradient of the parameter that begins at `offset` lies; NO_BUF when it is frozen. */
+static buf gradient_at(const struct policy *p, buf grads, int64_t offset) {
+    const struct parameter *t = policy_parameter_at(p, offset);
+    return t->gradient < 0 ? NO_BUF : buf_f32(grads, t->gradient + offset - t->offset);
+}
+
+/* Whether a parameter before `offset` trains, so that derivatives have to reach there: parameters lie in
+ * the order in which the forward uses them. */
+static bool needed_before(const struct policy *p, int64_t offset) {
+    return p->first_trained < offset;
+}
+
+/* dW += dy^T x, with g->y = dy and g->x = x, for what of w's matrices trains. */
+static void weight_gradient(struct policy *p, const struct weight *w, const struct gemm *of,
+                            buf grads) {
+    struct gemm g = *of;
+    int64_t size = (w->M - 1) * w->hw + (int64_t)w->N * w->K;
+    g.packed = false;
+    g.w = gradient_at(p, grads, w->offset);
+    buf last = gradient_at(p, grads, w->offset + size - 1);
+    if (buf_has(g.w) && last.addr == buf_f32(g.w, size - 1).addr) { /* all of it */
+        g.hw = w->hw;
+        op_gemm_tn(p->stream, &g);
+        return;
+    }
+    g.M = 1;
+    for (int m = 0; m < w->M; m++) {
+        int64_t first = w->offset + m * w->hw, end = first + (int64_t)w->N * w->K;
+        if (buf_has(of->offsets)) g.offsets = buf_i32(of->offsets, m);
+        for (int64_t at = first, next; at < end; at = next) {
+            const struct parameter *t = policy_parameter_at(p, at);
+            next = t->offset + t->size < end ? t->offset + t->size : end;
+            if (t->gradient < 0) continue;
+            g.N = (int)((next - at) / w->K);
+            g.y = buf_f32(of->y, (int64_t)m * of->hy + (at - first) / w->K);
+            g.x = buf_f32(of->x, (int64_t)m * of->hx);
+            g.w = gradient_at(p, grads, at);
+            op_gemm_tn(p->stream, &g);
+        }
+    }
+}
 
 /* y = x W^T:  dx (+)= dy W,  dW += dy^T x. */
 static void linear_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x, int T,
@@ -17,10 +60,9 @@ static void linear_backward(struct policy *p, const struct weight *w, buf dx, bu
                      .ldx = w->K,
                      .add = add,
                      .M = 1};
-    op_gemm_nn(p->stream, &g);
+    if (needed_before(p, w->offset)) op_gemm_nn(p->stream, &g);
     g.x = x;
-    g.w = buf_f32(grads, w->offset);
-    op_gemm_tn(p->stream, &g);
+    weight_gradient(p, w, &g, grads);
 }
 
 static void linear_grouped_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x,
@@ -36,10 +78,9 @@ static void linear_grouped_backward(struct policy *p, const struct weight *w, bu
                      .M = w->M,
                      .hw = w->hw,
                      .offsets = offsets};
-    op_gemm_nn(p->stream, &g);
+    if (needed_before(p, w->offset)) op_gemm_nn(p->stream, &g);
     g.x = x;
-    g.w = buf_f32(grads, w->offset);
-    op_gemm_tn(p->stream, &g);
+    weight_gradient(p, w, &g, grads);
 }
 
 /* rotate's: from dy [T, H*d], which it uses up, to dx inside rows of `width`. */
@@ -53,11 +94,24 @@ static void rotate_backward(struct policy *p, const struct batch *b, buf dx, buf
     op_rope(s, plain ? dx : dy, plain ? width : n, d, dy, n, d, p->rope_cos, p->rope_sin,
             b->row_pos, T, H, d, false, true);
     if (kind == POLICY_QK_HEADS)
-        op_headnorm_backward(s, dx, width, buf_f32(grads, norm), dy, n, x, width, param(p, norm),
-                             rstd, T, H, d);
+        op_headnorm_backward(s, dx, width, gradient_at(p, grads, norm), dy, n, x, width,
+                             param(p, norm), rstd, T, H, d);
     if (kind == POLICY_QK_VECTOR)
-        op_rmsnorm_backward(s, dx, width, false, buf_f32(grads, norm), dy, n, x, width,
+        op_rmsnorm_backward(s, dx, width, false, gradient_at(p, grads, norm), dy, n, x, width,
                             param(p, norm), rstd, T, n);
+}
+
+/* Biases of q, k and v lie one after the other, as one vector; what of it trains is summed. */
+static void bias_gradient(struct policy *p, const struct policy_layer *layer, buf dqkv, int T,
+                          int width, buf grads) {
+    int64_t at = layer->qkv_bias, end = at + width;
+    while (layer->qkv_bias >= 0 && at < end) {
+        const struct parameter *t = policy_parameter_at(p, at);
+        if (t->gradient >= 0)
+            op_add_bias_backward(p->stream, buf_f32(grads, t->gradient),
+                                 buf_f32(dqkv, at - layer->qkv_bias), width, T, (int)t->size);
+        at += t->size;
+    }
 }
 
 /* From dout = d1 [T, heads] to the derivative by h1, in t->dh. */
@@ -90,8 +144,7 @@ static void attention_gqa_backward(struct policy *p, int index, struct tape *tap
     rotate_backward(p, b, dqkv, dq, t->qkv, width, layer->q_norm, t->q_rstd, H, grads);
     rotate_backward(p, b, dkey, dk, k, width, layer->k_norm, t->k_rstd, G, grads);
     op_copy_rows(s, buf_f32(dqkv, (int64_t)(H + G) * d), width, dv, G * d, T, G * d);
-    if (layer->qkv_bias >= 0)
-        op_add_bias_backward(s, buf_f32(grads, layer->qkv_bias), dqkv, width, T, width);
+    bias_gradient(p, layer, dqkv, T, width, grads);
     linear_backward(p, &layer->qkv, tape->dh, dqkv, t->h1, T, false, grads);
 }
 
@@ -113,8 +166,7 @@ static void value_up_backward(struct policy *p, const struct policy_layer *layer
                      .hw = layer->v_up.hw};
     op_gemm_nn(p->stream, &g);
     g.x = t->latent;
-    g.w = buf_f32(grads, layer->v_up.offset);
-    op_gemm_tn(p->stream, &g);
+    weight_gradient(p, &layer->v_up, &g, grads);
 }
 
 /* q_latent = q_nope W_UK per head: dq_nope and dW_UK, from dq [T, H*(L+R)] into dqkv [T, H*(nope+R)]. */
@@ -137,10 +189,7 @@ static void key_up_backward(struct policy *p, const struct policy_layer *layer,
                      .hw = layer->k_up.packed_hw};
     op_gemm_nt(p->stream, &g);
     g.y = t->qkv;
-    g.packed = false;
-    g.w = buf_f32(grads, layer->k_up.offset);
-    g.hw = layer->k_up.hw;
-    op_gemm_tn(p->stream, &g);
+    weight_gradient(p, &layer->k_up, &g, grads);
 }
 
 static void attention_mla_backward(struct policy *p, int index, struct tape *tape,
@@ -175,14 +224,14 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
             p->rope_sin, b->row_pos, T, H, R, c->rope_interleaved, true);
     op_rope(s, buf_f32(dkva, L), L + R, R, buf_f32(dk, L), L + R, R, p->rope_cos, p->rope_sin,
             b->row_pos, T, 1, R, c->rope_interleaved, true);
-    op_rmsnorm_backward(s, dkva, L + R, false, buf_f32(grads, layer->kv_a_norm), dk, L + R, t->kva,
-                        L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L);
+    op_rmsnorm_backward(s, dkva, L + R, false, gradient_at(p, grads, layer->kv_a_norm), dk, L + R,
+                        t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L);
     if (c->q_lora) {
         buf dqa_norm = tape->dqa, dqa = tape->d2;
         linear_backward(p, &layer->q_b, dqa_norm, dqkv, t->qa_norm, T, false, grads);
-        op_rmsnorm_backward(s, dqa, c->q_lora, false, buf_f32(grads, layer->q_a_norm), dqa_norm,
-                            c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm), t->qa_rstd, T,
-                            c->q_lora);
+        op_rmsnorm_backward(s, dqa, c->q_lora, false, gradient_at(p, grads, layer->q_a_norm),
+                            dqa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm),
+                            t->qa_rstd, T, c->q_lora);
         linear_backward(p, &layer->q_a, tape->dh, dqa, t->h1, T, false, grads);
     } else {
         linear_backward(p, &layer->q_b, tape->dh, dqkv, t->h1, T, false, grads);
@@ -194,12 +243,14 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
 static void mlp_backward(struct policy *p, const struct policy_layer *layer, struct tape *tape,
                          struct tape_layer *t, buf dout, int T, bool add, buf grads) {
     linear_backward(p, &layer->down, tape->dact, dout, t->act, T, false, grads);
+    if (!needed_before(p, layer->down.offset)) return;
     op_swiglu_backward(p->stream, tape->dgu, tape->dact, t->gu, T, layer->down.K, NO_BUF);
     linear_backward(p, &layer->gate_up, tape->dh, tape->dgu, t->h2, T, add, grads);
 }
 
-static void moe_backward(struct policy *p, int index, struct tape *tape, buf dout, int T,
-                         buf grads) {
+/* The routed experts and the router: to the derivative by h2, in t->dh. */
+static void experts_backward(struct policy *p, int index, struct tape *tape, buf dout, int T,
+                             buf grads) {
     const struct policy_config *c = &p->config;
     const struct policy_layer *layer = &p->layers[index];
     struct tape_layer *t = &tape->layer[index];
@@ -217,32 +268,57 @@ static void moe_backward(struct policy *p, int index, struct tape *tape, buf dou
     op_router_backward(s, &r, tape->drouter, tape->dgate);
     linear_backward(p, &layer->router, tape->dh, tape->drouter, t->h2, T, false, grads);
     op_moe_gather_backward(s, tape->dh, tape->dexpert_in, t->place, T, A, D);
-    if (c->shared_experts) mlp_backward(p, layer, tape, t, dout, T, true, grads);
+}
+
+static void moe_backward(struct policy *p, int index, struct tape *tape, buf dout, int T,
+                         buf grads) {
+    const struct policy_layer *layer = &p->layers[index];
+    const struct weight *last = &layer->expert_down;
+    if (needed_before(p, last->offset + last->M * last->hw))
+        experts_backward(p, index, tape, dout, T, grads);
+    if (p->config.shared_experts)
+        mlp_backward(p, layer, tape, &tape->layer[index], dout, T, true, grads);
+}
+
+/* One layer, from and to the derivative by the residual stream, in tape->dx. It ends where no parameter
+ * further back trains. */
+static void layer_backward(struct policy *p, int index, struct tape *tape, const struct batch *b,
+                           struct kv_cache *kv, buf grads) {
+    const struct policy_layer *layer = &p->layers[index];
+    struct tape_layer *t = &tape->layer[index];
+    struct stream *s = p->stream;
+    int T = b->T, D = p->config.hidden;
+    /* x_out = x_mid + mlp(h2), h2 = norm2(x_mid) */
+    if (layer->moe) moe_backward(p, index, tape, tape->dx, T, grads);
+    else mlp_backward(p, layer, tape, t, tape->dx, T, false, grads);
+    if (!needed_before(p, layer->norm2 + D)) return;
+    op_rmsnorm_backward(s, tape->dx, D, true, gradient_at(p, grads, layer->norm2), tape->dh, D,
+                        t->x_mid, D, param(p, layer->norm2), t->rstd2, T, D);
+    /* x_mid = x_in + o(attention(h1)), h1 = norm1(x_in) */
+    linear_backward(p, &layer->o, tape->d1, tape->dx, t->attention, T, false, grads);
+    if (!needed_before(p, layer->o.offset)) return;
+    if (p->config.kv_lora) attention_mla_backward(p, index, tape, b, kv, grads);
+    else attention_gqa_backward(p, index, tape, b, kv, grads);
+    if (!needed_before(p, layer->norm1 + D)) return;
+    op_rmsnorm_backward(s, tape->dx, D, true, gradient_at(p, grads, layer->norm1), tape->dh, D,
+                        t->x_in, D, param(p, layer->norm1), t->rstd1, T, D);
 }
 
 void policy_backward(struct policy *p, struct tape *tape, const struct batch *b,
                      struct kv_cache *kv, buf grads) {
-    const struct policy_config *c = &p->config;
-    struct stream *s = p->stream;
-    int T = b->T, D = c->hidden;
     REQUIRE(tape->training);
-    for (int i = c->layers - 1; i >= 0; i--) {
-        const struct policy_layer *layer = &p->layers[i];
-        struct tape_layer *t = &tape->layer[i];
-        /* x_out = x_mid + mlp(h2), h2 = norm2(x_mid) */
-        if (layer->moe) moe_backward(p, i, tape, tape->dx, T, grads);
-        else mlp_backward(p, layer, tape, t, tape->dx, T, false, grads);
-        op_rmsnorm_backward(s, tape->dx, D, true, buf_f32(grads, layer->norm2), tape->dh, D,
-                            t->x_mid, D, param(p, layer->norm2), t->rstd2, T, D);
-        /* x_mid = x_in + o(attention(h1)), h1 = norm1(x_in) */
-        linear_backward(p, &layer->o, tape->d1, tape->dx, t->attention, T, false, grads);
-        if (c->kv_lora) attention_mla_backward(p, i, tape, b, kv, grads);
-        else attention_gqa_backward(p, i, tape, b, kv, grads);
-        op_rmsnorm_backward(s, tape->dx, D, true, buf_f32(grads, layer->norm1), tape->dh, D,
-                            t->x_in, D, param(p, layer->norm1), t->rstd1, T, D);
+    int64_t end = p->final_norm; /* of the layer's parameters */
+    for (int i = p->config.layers - 1; i >= 0 && needed_before(p, end); i--) {
+        layer_backward(p, i, tape, b, kv, grads);
+        end = p->layers[i].norm1;
     }
-    op_embed_backward(s, buf_f32(grads, p->embed), tape->dx, b->id, T, D);
+    buf embed = gradient_at(p, grads, p->embed);
+    if (buf_has(embed))
+        op_embed_backward(p->stream, embed, tape->dx, b->id, b->T, p->config.hidden);
 }
+
+/* Whether a parameter before the head trains, the final norm included. */
+static bool head_passes(const struct policy *p) { return p->first_trained <= p->final_norm; }
 
 void head_logits_backward(struct policy *p, struct head *h, int first, int n, buf dhead) {
     int D = p->config.hidden, V = p->config.vocab;
@@ -255,7 +331,8 @@ void head_logits_backward(struct policy *p, struct head *h, int first, int n, bu
                      .ldy = V,
                      .ldx = D,
                      .M = 1};
-    op_gemm_nn(p->stream, &g);
+    if (head_passes(p)) op_gemm_nn(p->stream, &g);
+    if (!buf_has(dhead)) return;
     g.x = buf_f32(h->h, (int64_t)first * D);
     g.w = dhead;
     op_gemm_tn(p->stream, &g);
@@ -264,9 +341,10 @@ void head_logits_backward(struct policy *p, struct head *h, int first, int n, bu
 void head_gather_backward(struct policy *p, struct head *h, struct tape *t, buf row, int R, int T,
                           buf grads) {
     int D = p->config.hidden;
+    if (!head_passes(p)) return;
     /* h->h has served the head; it takes the gradient of the gathered rows. */
-    op_rmsnorm_backward(p->stream, h->h, D, false, buf_f32(grads, p->final_norm), h->dh, D, h->x, D,
-                        param(p, p->final_norm), h->rstd, R, D);
+    op_rmsnorm_backward(p->stream, h->h, D, false, gradient_at(p, grads, p->final_norm), h->dh, D,
+                        h->x, D, param(p, p->final_norm), h->rstd, R, D);
     op_zero(p->stream, t->dx, (size_t)T * D * 4);
     op_rows_scatter_add(p->stream, t->dx, h->h, row, R, D);
 }

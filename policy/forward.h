@@ -8,8 +8,9 @@
  * `expert` ids must have been written. */
 void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv);
 
-/* Gradients of all parameters but the head and the final norm, accumulated into grads [n_params]. On entry
- * t->dx is the derivative by x_out; it is overwritten. The tape and kv are those of the forward. */
+/* Gradients of the parameters that train, but the head and the final norm, accumulated into grads
+ * [n_trained]. On entry t->dx is the derivative by x_out; it is overwritten. The tape and kv are those of the
+ * forward. What only frozen parameters would need is not computed. */
 void policy_backward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv,
                      buf grads);
 
@@ -19,7 +20,7 @@ void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row
 /* logits of gathered rows first..first+n-1, n <= chunk. */
 void head_logits(struct policy *p, struct head *h, int first, int n);
 
-/* With the derivative of those logits in h->logits: h->dh rows, and dhead [V, D] +=. */
+/* With the derivative of those logits in h->logits: h->dh rows, and dhead [V, D] += (NO_BUF: it is frozen). */
 void head_logits_backward(struct policy *p, struct head *h, int first, int n, buf dhead);
 
 /* Final norm and gather backward: t->dx [T, D] = the scattered gradient (all rows written). */

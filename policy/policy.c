@@ -96,13 +96,14 @@ size_t policy_bytes(struct stream *s, const struct policy_config *config, int ma
     return l.used;
 }
 
-static void pack_weight(struct policy *p, const struct weight *w) {
+static void pack_weight(struct policy *p, const struct weight *w, bool all) {
     if (w->offset < 0) return;
+    if (!all && !policy_trains(p, w->offset, (w->M - 1) * w->hw + (int64_t)w->N * w->K)) return;
     buf packed = {p->packed.addr + w->packed};
     op_pack(p->stream, packed, buf_f32(p->params, w->offset), w->M, w->N, w->K, w->hw, PACK_FP32);
 }
 
-void policy_pack(struct policy *p) {
+static void pack_weights(struct policy *p, bool all) {
     for (int i = 0; i < p->config.layers; i++) {
         const struct policy_layer *layer = &p->layers[i];
         const struct weight *weights[] = {
@@ -111,10 +112,15 @@ void policy_pack(struct policy *p) {
             &layer->o,           &layer->router,  &layer->expert_gate_up,
             &layer->expert_down, &layer->gate_up, &layer->down,
         };
-        for (size_t w = 0; w < sizeof weights / sizeof *weights; w++) pack_weight(p, weights[w]);
+        for (size_t w = 0; w < sizeof weights / sizeof *weights; w++)
+            pack_weight(p, weights[w], all);
     }
-    pack_weight(p, &p->head);
+    pack_weight(p, &p->head, all);
 }
+
+void policy_pack(struct policy *p) { pack_weights(p, true); }
+
+void policy_pack_trained(struct policy *p) { pack_weights(p, false); }
 
 /* Normal numbers by Box-Muller on a stream of their own: function of (seed, tensor, element). */
 static void fill_normal(float *w, int64_t n, uint64_t seed, int tensor, double std) {

@@ -48,6 +48,7 @@ struct parameter {
     const char *name;
     enum parameter_kind kind;
     int64_t offset, size;
+    int64_t gradient; /* where its gradient and moments begin, in floats; -1: frozen */
     int n_dims;
     int64_t dims[2];
 };
@@ -59,6 +60,8 @@ struct policy {
     int64_t n_params;
     struct parameter *parameters; /* [n_parameters], by offset */
     int n_parameters;
+    int64_t n_trained;     /* floats of gradients and moments: those of the parameters that train */
+    int64_t first_trained; /* offset of the first parameter that trains */
     struct policy_layer *layers; /* [config.layers] */
     int moe_layers;
     int64_t embed, final_norm;
@@ -106,8 +109,18 @@ void policy_close(struct policy *p);
 /* Copies params and router bias, and packs. */
 void policy_copy(struct policy *to, const struct policy *from);
 
-/* Refreshes the packed twins after params changed. */
+/* Refreshes the packed twins after params changed; policy_pack_trained those of parameters that train. */
 void policy_pack(struct policy *p);
+void policy_pack_trained(struct policy *p);
+
+/* Chooses the parameters that train: those whose names one of `patterns` matches (base/patterns.h), all of
+ * them when it is empty. `key` is the config key it comes from. EXIT_BAD_CONFIG. */
+status policy_train(struct policy *p, const char *patterns, const char *key);
+
+/* The parameter that the float at `offset` belongs to. */
+const struct parameter *policy_parameter_at(const struct policy *p, int64_t offset);
+/* Whether any of the n floats from `offset` on train. */
+bool policy_trains(const struct policy *p, int64_t offset, int64_t n);
 
 /* Writes config.json, generation_config.json and model.safetensors (fp32, HF names, per expert) into an
  * existing directory. Files are synced. */

@@ -23,6 +23,7 @@ static int64_t parameter_add(struct builder *b, const char *name, enum parameter
                             .kind = kind,
                             .offset = p->n_params,
                             .size = rows * (columns ? columns : 1),
+                            .gradient = p->n_params,
                             .n_dims = columns ? 2 : 1,
                             .dims = {rows, columns}};
     p->n_params += t->size;
@@ -166,4 +167,6 @@ void policy_layout(struct policy *p) {
     p->final_norm = norm_add(&b, "model.norm.weight", c->hidden);
     if (c->tied) p->head = weight_pack(&b, p->embed, 1, c->vocab, c->hidden, 0);
     else p->head = matrix_add(&b, "lm_head.weight", c->vocab, c->hidden);
+    p->n_trained = p->n_params;
+    p->first_trained = 0;
 }

@@ -6,9 +6,20 @@
 
 enum { SEQUENCES_MAX = 256, HEAD_CHUNK = 256 };
 
+/* Whether the embedding trains in two roles, whose gradients are summed in the end. */
+static bool head_apart(const struct policy *p) {
+    return p->config.tied && policy_trains(p, p->embed, 1);
+}
+
 static size_t gradient_floats(const struct policy *p) {
-    size_t head = p->config.tied ? (size_t)p->config.vocab * p->config.hidden : 0;
-    return ((size_t)p->n_params + head + 15) & ~(size_t)15;
+    size_t head = head_apart(p) ? (size_t)p->config.vocab * p->config.hidden : 0;
+    return ((size_t)p->n_trained + head + 15) & ~(size_t)15;
+}
+
+/* Where the head's gradient is summed; NO_BUF when it is frozen. */
+static buf head_gradient(const struct policy *p, buf gradient) {
+    int64_t at = head_apart(p) ? p->n_trained : policy_parameter_at(p, p->head.offset)->gradient;
+    return at < 0 ? NO_BUF : buf_f32(gradient, at);
 }
 
 static void buffers_place(struct learner *l, struct layout *y) {
@@ -30,9 +41,9 @@ static void buffers_place(struct learner *l, struct layout *y) {
     l->load = layout_take(y, (size_t)p->moe_layers * p->config.experts * sizeof(int64_t));
     if (!l->config.moments) return;
     for (int i = 0; i < l->depth; i++) l->gradient[i] = layout_f32(y, gradient_floats(p));
-    l->m = layout_f32(y, p->n_params);
-    l->v = layout_f32(y, p->n_params);
-    l->sums = layout_f32(y, p->n_params / NORM_BLOCK + 1);
+    l->m = layout_f32(y, p->n_trained);
+    l->v = layout_f32(y, p->n_trained);
+    l->sums = layout_f32(y, p->n_trained / NORM_BLOCK + 1);
 }
 
 static void learner_shape(struct learner *l, struct policy *p,
@@ -285,7 +296,7 @@ static void micro_gradient(struct learner *l, const struct micro *m, const struc
     } else {
         micro_floats(l, m, l->coef, get_negative_weight);
     }
-    buf head_gradient = buf_f32(gradient, p->config.tied ? p->n_params : p->head.offset);
+    buf dhead = head_gradient(p, gradient);
     for (int first = 0; first < m->targets; first += l->head.chunk) {
         int n = m->targets - first < l->head.chunk ? m->targets - first : l->head.chunk;
         head_logits(p, &l->head, first, n);
@@ -293,7 +304,7 @@ static void micro_gradient(struct learner *l, const struct micro *m, const struc
         op_logsoftmax(p->stream, &ls);
         if (policy_objective) chunk_policy_loss(l, o, has_ref, first, n);
         op_logsoftmax_backward(p->stream, &ls, buf_f32(l->coef, first));
-        head_logits_backward(p, &l->head, first, n, head_gradient);
+        head_logits_backward(p, &l->head, first, n, dhead);
     }
     head_gather_backward(p, &l->head, &l->tape, l->row, m->targets, m->rows, gradient);
     policy_backward(p, &l->tape, &b, &l->kv, gradient);
@@ -360,8 +371,8 @@ status learner_gradient(struct learner *l, const struct sequence *sequences, int
     }
     REQUIRE(level == 1);
     struct policy *p = l->policy;
-    if (p->config.tied) /* the head's share of the tied embedding */
-        op_add(s, buf_f32(l->gradient[0], p->embed), buf_f32(l->gradient[0], p->n_params),
+    if (head_apart(p)) /* the embedding is the first parameter */
+        op_add(s, l->gradient[0], head_gradient(p, l->gradient[0]),
                (int64_t)p->config.vocab * p->config.hidden);
     *out = l->result;
     return op_sync(s);

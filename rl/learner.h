@@ -40,7 +40,8 @@ struct objective {
     float clip_low, clip_high, kl_coef;
 };
 
-/* AdamW with decoupled decay on matrices (norm weights are not decayed), gradient clipping by norm. */
+/* AdamW with decoupled decay on matrices (norm weights are not decayed), gradient clipping by norm, for the
+ * parameters that train. */
 struct update {
     int64_t step; /* Adam's t, 1 for the first update: bias correction */
     double lr, embed_lr_scale, beta1, beta2, eps, weight_decay, clip_grad; /* clip_grad 0: off */
@@ -48,7 +49,7 @@ struct update {
 
 struct learner;
 
-/* The policy is borrowed. EXIT_BAD_CONFIG when memory does not suffice. */
+/* The policy is borrowed; which of its parameters train (policy_train) is settled before. EXIT_BAD_CONFIG when memory does not suffice. */
 status learner_open(struct learner **out, struct policy *p, const struct learner_config *config);
 void learner_close(struct learner *l); /* NULL is fine */
 size_t learner_bytes(struct policy *p, const struct learner_config *config);
@@ -72,7 +73,7 @@ status learner_update(struct learner *l, const struct update *u, double *grad_no
 void learner_load_reset(struct learner *l);
 double learner_balance(struct learner *l, double speed);
 
-/* Moments and gradients, for checkpoints and tests: host copies of n_params floats. */
+/* Moments and gradients, for checkpoints and tests: host copies of n_trained floats. */
 void learner_read_moments(struct learner *l, float *m, float *v);
 void learner_write_moments(struct learner *l, const float *m, const float *v);
 void learner_read_gradient(struct learner *l, float *g);

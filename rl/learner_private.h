@@ -18,7 +18,7 @@ struct learner {
     buf row, target; /* of the targets, as everything from here to coef */
     buf inv_temp, weight, adv, old, ref, logp, lse, loss, entropy, kl, clipped, coef;
     buf load;        /* int64 [moe_layers, E] */
-    buf gradient[9]; /* [depth]; each n_params floats, then the head's if tied; [0] is the sum */
+    buf gradient[9]; /* [depth]; each n_trained floats, then the head's if tied; [0] is the sum */
     buf m, v, sums;
 
     int32_t *host_i32, *host_table, *host_expert;

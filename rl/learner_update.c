@@ -13,13 +13,13 @@ static double power(double b, int64_t n) {
 /* Which tensor holds the first non-finite gradient. */
 static const char *nonfinite_tensor(struct learner *l) {
     struct policy *p = l->policy;
-    float *g = memory_new(p->n_params, sizeof *g);
-    op_read(p->stream, g, l->gradient[0], p->n_params * 4);
+    float *g = memory_new(p->n_trained, sizeof *g);
+    op_read(p->stream, g, l->gradient[0], p->n_trained * 4);
     const char *name = "the gradient norm";
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
-        for (int64_t j = 0; j < t->size; j++)
-            if (!__builtin_isfinite(g[t->offset + j])) {
+        for (int64_t j = 0; t->gradient >= 0 && j < t->size; j++)
+            if (!__builtin_isfinite(g[t->gradient + j])) {
                 name = t->name;
                 i = p->n_parameters - 1;
                 break;
@@ -30,7 +30,7 @@ static const char *nonfinite_tensor(struct learner *l) {
 }
 
 static double gradient_norm(struct learner *l) {
-    int64_t n = l->policy->n_params, blocks = (n + NORM_BLOCK - 1) / NORM_BLOCK;
+    int64_t n = l->policy->n_trained, blocks = (n + NORM_BLOCK - 1) / NORM_BLOCK;
     float *sums = memory_new(blocks, sizeof *sums);
     op_sumsq(l->policy->stream, l->sums, l->gradient[0], n);
     op_read(l->policy->stream, sums, l->sums, blocks * 4);
@@ -41,8 +41,20 @@ static double gradient_norm(struct learner *l) {
 }
 
 /* Norms and biases are not decayed. */
-static bool is_vector(enum parameter_kind kind) {
-    return kind == PARAMETER_NORM || kind == PARAMETER_BIAS;
+static bool is_vector(const struct parameter *t) {
+    return t->kind == PARAMETER_NORM || t->kind == PARAMETER_BIAS;
+}
+
+static bool is_embedding(const struct parameter *t) { return t->kind == PARAMETER_EMBED; }
+
+/* The floats of parameter i and of its neighbours after it that are treated alike: one call for all. */
+static int64_t stretch(const struct policy *p, int i) {
+    const struct parameter *first = &p->parameters[i], *t = first;
+    const struct parameter *end = p->parameters + p->n_parameters;
+    while (t < end && is_vector(t) == is_vector(first) && is_embedding(t) == is_embedding(first) &&
+           (t->gradient < 0) == (first->gradient < 0))
+        t++;
+    return (t == end ? p->n_params : t->offset) - first->offset;
 }
 
 status learner_update(struct learner *l, const struct update *u, double *grad_norm) {
@@ -63,25 +75,19 @@ status learner_update(struct learner *l, const struct update *u, double *grad_no
                       .eps = (float)u->eps,
                       .grad_scale = (float)scale};
     for (int i = 0; i < p->n_parameters;) {
-        /* One call for neighbours that are treated alike. */
-        enum parameter_kind kind = p->parameters[i].kind;
-        bool vectors = is_vector(kind), embed = kind == PARAMETER_EMBED;
-        int64_t at = p->parameters[i].offset, n = 0;
-        for (; i < p->n_parameters; i++) {
-            enum parameter_kind k = p->parameters[i].kind;
-            if (is_vector(k) != vectors || (k == PARAMETER_EMBED) != embed) break;
-            n += p->parameters[i].size;
-        }
-        a.w = buf_f32(p->params, at);
-        a.m = buf_f32(l->m, at);
-        a.v = buf_f32(l->v, at);
-        a.g = buf_f32(l->gradient[0], at);
-        a.n = n;
-        a.lr = (float)(embed ? u->lr * u->embed_lr_scale : u->lr);
-        a.decay = (float)(vectors ? 0 : u->weight_decay);
+        const struct parameter *t = &p->parameters[i];
+        a.n = stretch(p, i);
+        while (i < p->n_parameters && p->parameters[i].offset < t->offset + a.n) i++;
+        if (t->gradient < 0) continue;
+        a.w = buf_f32(p->params, t->offset);
+        a.m = buf_f32(l->m, t->gradient);
+        a.v = buf_f32(l->v, t->gradient);
+        a.g = buf_f32(l->gradient[0], t->gradient);
+        a.lr = (float)(is_embedding(t) ? u->lr * u->embed_lr_scale : u->lr);
+        a.decay = (float)(is_vector(t) ? 0 : u->weight_decay);
         op_adamw(p->stream, &a);
     }
-    policy_pack(p);
+    policy_pack_trained(p);
     return op_sync(p->stream);
 }
 
@@ -120,15 +126,15 @@ double learner_balance(struct learner *l, double speed) {
 }
 
 void learner_read_moments(struct learner *l, float *m, float *v) {
-    op_read(l->policy->stream, m, l->m, l->policy->n_params * 4);
-    op_read(l->policy->stream, v, l->v, l->policy->n_params * 4);
+    op_read(l->policy->stream, m, l->m, l->policy->n_trained * 4);
+    op_read(l->policy->stream, v, l->v, l->policy->n_trained * 4);
 }
 
 void learner_write_moments(struct learner *l, const float *m, const float *v) {
-    op_write(l->policy->stream, l->m, m, l->policy->n_params * 4);
-    op_write(l->policy->stream, l->v, v, l->policy->n_params * 4);
+    op_write(l->policy->stream, l->m, m, l->policy->n_trained * 4);
+    op_write(l->policy->stream, l->v, v, l->policy->n_trained * 4);
 }
 
 void learner_read_gradient(struct learner *l, float *g) {
-    op_read(l->policy->stream, g, l->gradient[0], l->policy->n_params * 4);
+    op_read(l->policy->stream, g, l->gradient[0], l->policy->n_trained * 4);
 }

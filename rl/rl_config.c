@@ -46,6 +46,13 @@ const struct config_key rl_keys[] = {
     CONFIG_END,
 };
 
+const struct config_key train_keys[] = {
+    CONFIG_STRING(struct train_config, params, "train.params", "", SEMANTIC,
+                  "PCRE2 patterns, separated by commas, of the tensors that train (names as in the "
+                  "model's files); empty: all"),
+    CONFIG_END,
+};
+
 const struct config_key optim_keys[] = {
     CONFIG_FLOAT(OPTIM, lr, "optim.lr", "1e-6", 0, 10, SEMANTIC, "peak learning rate"),
     CONFIG_FLOAT(OPTIM, embed_lr_scale, "optim.embed_lr_scale", "1", 0, 1e3, SEMANTIC,

@@ -1,4 +1,4 @@
-/* The keys rl.*, optim.*, sft.* and eval.*. */
+/* The keys rl.*, train.*, optim.*, sft.* and eval.*. */
 #pragma once
 
 #include "base/config.h"
@@ -23,6 +23,11 @@ extern const struct config_key rl_keys[];
 
 /* What ranges cannot say. EXIT_BAD_CONFIG. */
 status rl_config_check(const struct rl_config *c);
+
+struct train_config {
+    const char *params;
+};
+extern const struct config_key train_keys[];
 
 struct optim_config {
     double lr, embed_lr_scale, beta1, beta2, eps, weight_decay, clip_grad;

@@ -182,8 +182,9 @@ static size_t step_bytes(const struct trainer *t) {
     if (strcmp(e->split, "none") == 0) return bytes;
     size_t problems = task_set(t->task, split_named(e->split))->n;
     if (e->problems && (size_t)e->problems < problems) problems = (size_t)e->problems;
-    return bytes + answers_bytes(t, problems * (size_t)e->samples,
-                                 e->max_new_tokens ? e->max_new_tokens : c->rollout->max_new_tokens);
+    return bytes +
+           answers_bytes(t, problems * (size_t)e->samples,
+                         e->max_new_tokens ? e->max_new_tokens : c->rollout->max_new_tokens);
 }
 
 /* Says before any work what the run needs, and refuses what the machine does not have. */
@@ -244,7 +245,8 @@ static status task_parts_open(struct trainer *t) {
                     c->tasks->source);
     t->order = ARENA_ARRAY(&t->arena, train->n, uint32_t);
     t->order_epoch = -1;
-    if (strcmp(c->eval->split, "none") != 0 && task_set(t->task, split_named(c->eval->split))->n == 0)
+    if (strcmp(c->eval->split, "none") != 0 &&
+        task_set(t->task, split_named(c->eval->split))->n == 0)
         return fail(EXIT_BAD_CONFIG, "eval.split=%s: tasks.source=%s has no such problems",
                     c->eval->split, c->tasks->source);
     if (c->kind != TRAINER_SFT) return NULL;
@@ -265,6 +267,7 @@ static status positions_check(const struct trainer_config *c, const char *policy
 static status model_load(struct trainer *t) {
     TRY(trainer_load_model(t->model, t->stream, (int)longest_sampled(t->config), &t->tokenizer,
                            &t->policy));
+    TRY(policy_train(t->policy, t->config->train->params, "train.params"));
     struct arena *a = &t->arena;
     char hex[SHA256_TEXT];
     TRY(file_sha256(arena_print(a, "%s/tokenizer.json", t->model), hex));

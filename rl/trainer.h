@@ -30,6 +30,7 @@ struct trainer_config {
     const struct rollout_config *rollout;
     const struct reward_config *reward;
     const struct rl_config *rl;
+    const struct train_config *train;
     const struct optim_config *optim;
     const struct sft_config *sft;
     const struct eval_config *eval;

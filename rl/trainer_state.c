@@ -15,6 +15,10 @@ static size_t bias_floats(const struct policy *p) {
     return (size_t)p->moe_layers * p->config.experts;
 }
 
+static int64_t reference_floats(const struct trainer *t) {
+    return t->reference ? t->reference->n_params + (int64_t)bias_floats(t->reference) : 0;
+}
+
 static void reference_read(const struct policy *p, float *out) {
     op_read(p->stream, out, p->params, (size_t)p->n_params * 4);
     if (bias_floats(p)) op_read(p->stream, out + p->n_params, p->router_bias, bias_floats(p) * 4);
@@ -32,8 +36,7 @@ static struct tensor_source vector(const char *name, int64_t n, const float *dat
 }
 
 status trainer_save(struct trainer *t) {
-    int64_t n = t->policy->n_params,
-            reference = t->reference ? n + (int64_t)bias_floats(t->policy) : 0;
+    int64_t n = t->policy->n_trained, reference = reference_floats(t);
     float *m = memory_new(2 * n + reference, sizeof *m), *v = m + n, *r = v + n;
     learner_read_moments(t->learner, m, v);
     struct tensor_source tensors[3] = {vector("exp_avg", n, m), vector("exp_avg_sq", n, v),
@@ -69,8 +72,7 @@ static status vector_read(const struct safetensors *st, const char *path, const 
 }
 
 static status moments_restore(struct trainer *t, const char *path) {
-    int64_t n = t->policy->n_params,
-            reference = t->reference ? n + (int64_t)bias_floats(t->policy) : 0;
+    int64_t n = t->policy->n_trained, reference = reference_floats(t);
     struct arena arena = {0};
     struct safetensors st;
     status failed = safetensors_open(&st, path, &arena);
