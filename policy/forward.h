@@ -20,7 +20,7 @@ void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row
 /* logits of gathered rows first..first+n-1, n <= chunk. */
 void head_logits(struct policy *p, struct head *h, int first, int n);
 
-/* With the derivative of those logits in h->logits: h->dh rows, and dhead [V, D] += (NO_BUF: it is frozen). */
+/* With the derivative of those logits in h->logits: h->dh rows, and dhead [V, D] +=, unless it is NO_BUF. */
 void head_logits_backward(struct policy *p, struct head *h, int first, int n, buf dhead);
 
 /* Final norm and gather backward: t->dx [T, D] = the scattered gradient (all rows written). */

@@ -117,6 +117,10 @@ void policy_pack_trained(struct policy *p);
  * them when it is empty. `key` is the config key it comes from. EXIT_BAD_CONFIG. */
 status policy_train(struct policy *p, const char *patterns, const char *key);
 
+/* Whether policy_train would do so for a policy of this config. */
+status policy_train_check(struct stream *s, const struct policy_config *config,
+                          const char *patterns, const char *key);
+
 /* The parameter that the float at `offset` belongs to. */
 const struct parameter *policy_parameter_at(const struct policy *p, int64_t offset);
 /* Whether any of the n floats from `offset` on train. */

@@ -49,7 +49,8 @@ struct update {
 
 struct learner;
 
-/* The policy is borrowed; which of its parameters train (policy_train) is settled before. EXIT_BAD_CONFIG when memory does not suffice. */
+/* The policy is borrowed; which of its parameters train (policy_train) is settled.
+ * EXIT_BAD_CONFIG when memory does not suffice. */
 status learner_open(struct learner **out, struct policy *p, const struct learner_config *config);
 void learner_close(struct learner *l); /* NULL is fine */
 size_t learner_bytes(struct policy *p, const struct learner_config *config);

@@ -32,11 +32,14 @@ static void write_facts(struct page *p) {
     const struct report *r = p->r;
     struct arena *a = p->arena;
     int64_t samples = r->after.n ? r->after.n : r->before.n;
+    const double *trained = report_series(r, "training/trained_share", a);
     fputs("<dl class=\"facts\">\n", p->out);
     if (r->after.n)
         write_fact(p, "gain",
                    arena_print(a, "%+.1f points", 100 * (r->after.pass1 - r->before.pass1)));
     if (samples) write_fact(p, "samples judged", arena_print(a, "%" PRId64, samples));
+    if (trained && trained[0] < 1)
+        write_fact(p, "parameters trained", arena_print(a, "%.4g %%", 100 * trained[0]));
     write_fact(p, "steps", arena_print(a, "%" PRId64, r->last_step));
     write_fact(p, "time", arena_print(a, "%.1f min", r->minutes));
     if (r->tokens_rl >= 0)

@@ -103,6 +103,7 @@ void report_text(const struct report *r, FILE *out) {
     if (r->seed >= 0) fprintf(out, ", seed %" PRId64, r->seed);
     fprintf(out, ", begun %s\n", r->run.created);
     print_headline(r, out);
+    print_change(r, out, "trained", "training/trained_share", 100, "%.4g%% of the parameters");
     print_change(r, out, "loss", "actor/loss", 1, "%.4f");
     print_change(r, out, "reward", "critic/score/mean", 1, "%.3f");
     print_change(r, out, "training accuracy", "critic/acc/mean", 100, "%.1f%%");

@@ -284,6 +284,7 @@ static status model_open(struct trainer *t) {
     struct policy_config shape;
     if (!c->model[0]) {
         TRY(model_config_shape(c->shape, DEMO_VOCABULARY_SIZE, 0, &shape));
+        TRY(policy_train_check(t->stream, &shape, c->train->params, "train.params"));
         return positions_check(c, "the policy of model.positions", shape.max_positions);
     }
     t->model = c->model;
@@ -452,6 +453,11 @@ static bool record_due(const struct trainer *t, int64_t step) {
            evaluation_due(t, step);
 }
 
+/* What share of the parameters trains. */
+static double trained_share(const struct trainer *t) {
+    return (double)t->policy->n_trained / (double)t->policy->n_params;
+}
+
 static status step_run(struct trainer *t, int64_t step) {
     double begin = clock_seconds();
     arena_reset(&t->step);
@@ -465,6 +471,7 @@ static status step_run(struct trainer *t, int64_t step) {
         t->state = before;
         return failed;
     }
+    if (step == 0) metrics_set(&out.metrics, "training/trained_share", trained_share(t));
     t->state.step = step;
     double seconds = clock_seconds() - begin;
     if (step > 0) {
@@ -516,9 +523,9 @@ static void banner(struct trainer *t, size_t bytes) {
     const struct policy_config *p = &t->policy->config;
     int64_t total = policy_count_params(p), active = policy_count_active(p);
     struct console_row rows[] = {
-        {"policy", arena_print(a, "%s: %d layers, %lld parameters, %lld active%s", t->model,
-                               p->layers, (long long)total, (long long)active,
-                               p->experts ? " (mixture of experts)" : "")},
+        {"policy", arena_print(a, "%s: %d layers, %lld parameters, %lld active%s, %.4g %% train",
+                               t->model, p->layers, (long long)total, (long long)active,
+                               p->experts ? " (mixture of experts)" : "", 100 * trained_share(t))},
         {"task",
          arena_print(a, "%s: %zu training, %zu held-out problems", c->tasks->source,
                      task_set(t->task, SPLIT_TRAIN)->n, task_set(t->task, SPLIT_HELDOUT)->n)},

@@ -73,8 +73,12 @@ evaluations_on_the_way     train eval.every=1 eval.samples=3 eval.top_k=20 eval.
 dense                      train model.type=qwen3
 softmax_experts            train model.type=qwen3_moe model.tied=true rl.balance_speed=0
 low-rank_queries           train model.q_lora=12 model.n_group=2 model.topk_group=1
+the_experts_alone          train train.params=experts
+the_last_layer_and_norms   train train.params=layers\.1\.,norm rl.grad_shards=4
+the_head_alone             train train.params=^lm_head
 additions                  train tasks.source=addition tasks.digits=3
 a_warm_start               sft
+a_part_of_a_warm_start     sft train.params=self_attn,embed_tokens
 a_dense_warm_start         sft model.type=qwen3 sft.balance_speed=0
 RUNS
 
