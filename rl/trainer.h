@@ -88,6 +88,10 @@ status trainer_run(const struct trainer_config *config);
 status trainer_prompt(const struct trainer *t, const struct problem *problem, struct arena *arena,
                       struct span *text, int32_t **ids, int *n);
 
+/* Whether every prompt that the run may ask fits: a prompt that is too long is better told now than when its
+ * turn comes, after hours. EXIT_BAD_DATA. */
+status trainer_prompts_check(struct trainer *t);
+
 /* Shared with commands that need a model without training. */
 
 /* Opens tokenizer and policy of a directory and checks that they belong together. */

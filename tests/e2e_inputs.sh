@@ -41,8 +41,9 @@ refused 78 "an evaluation of nothing" "eval.split=heldout: tasks.source=countdow
 refused 78 "training on nothing" "leave nothing to train on" "${train[@]}" tasks.heldout=1 tasks.validation=0
 refused 78 "episodes kept in an unknown way" 'store.episodes: "some" is not all, none or last:N' \
     "${train[@]}" store.episodes=some
-refused 78 "tensors that are not there" "train.params: 'xperts' matches nothing; the nearest name is model." \
-    "${train[@]}" train.params=xperts
+refused 78 "tensors that are not there" \
+    "train.params: 'experst' matches nothing; the nearest name is model." \
+    "${train[@]}" train.params=experst
 
 # ---- the run directory's name ----
 expect 78 "an empty out" "out is empty" "${train[@]}" out=

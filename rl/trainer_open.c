@@ -1,0 +1,260 @@
+/* Opening a trainer: what can be wrong is found before the run directory is touched, as far as it can be. */
+#include "rl/trainer_open.h"
+
+#include "base/file.h"
+#include "rl/sft.h"
+#include "rl/trainer_state.h"
+#include "tasks/demo_vocabulary.h"
+
+#include <unistd.h>
+
+static bool samples_wanted(const struct trainer_config *c) {
+    return c->kind == TRAINER_GRPO || strcmp(c->eval->split, "none") != 0;
+}
+
+static bool reference_wanted(const struct trainer_config *c) {
+    return c->kind == TRAINER_GRPO && c->rl->kl_coef > 0;
+}
+
+/* The longest sequence of training, and that of training or evaluation. */
+static int64_t longest_trained(const struct trainer_config *c) {
+    return c->rollout->max_prompt_tokens + c->rollout->max_new_tokens;
+}
+static bool evaluation_is_longer(const struct trainer_config *c) {
+    return c->eval->max_new_tokens > c->rollout->max_new_tokens;
+}
+static int64_t longest_sampled(const struct trainer_config *c) {
+    int64_t longest =
+        evaluation_is_longer(c) ? c->eval->max_new_tokens : c->rollout->max_new_tokens;
+    return c->rollout->max_prompt_tokens + longest;
+}
+
+static struct learner_config learner_shape(const struct trainer_config *c) {
+    return (struct learner_config){
+        .micro_tokens = (int)c->rl->micro_tokens,
+        .max_positions = (int)longest_trained(c),
+        .grad_shards = (int)c->rl->grad_shards,
+        .moments = true,
+    };
+}
+
+static struct engine_config engine_shape(const struct trainer_config *c) {
+    return (struct engine_config){
+        .max_batch = (int)c->rollout->batch,
+        .max_positions = (int)longest_sampled(c),
+        .keep_routes = c->kind == TRAINER_GRPO,
+        .share_prefix = true,
+    };
+}
+
+static status config_check(const struct trainer_config *c) {
+    const struct rollout_config *r = c->rollout;
+    TRY(rl_config_check(c->rl));
+    TRY(store_config_check(c->store));
+    if (!c->run->out[0]) return fail(EXIT_BAD_CONFIG, "out is empty, expected the run directory");
+    if (samples_wanted(c)) TRY(temperature_check("eval.temperature", c->eval->temperature));
+    if (c->kind == TRAINER_SFT) return NULL;
+    TRY(temperature_check("rollout.temperature", r->temperature));
+    if (r->top_k != 0 || r->top_p != 1)
+        return fail(
+            EXIT_BAD_CONFIG,
+            "rollout.top_k=%lld, rollout.top_p=%g: training needs samples of the whole "
+            "distribution (top_k=0, top_p=1), whose probabilities are those that are stored",
+            (long long)r->top_k, r->top_p);
+    if (r->temperature == 0)
+        return fail(EXIT_BAD_CONFIG,
+                    "rollout.temperature=0 is greedy, training needs a temperature above 0");
+    return NULL;
+}
+
+/* Memory of n answers of at most max_new tokens: the engine makes room for all of each. */
+static size_t answers_bytes(const struct trainer *t, size_t n, int64_t max_new) {
+    const struct policy *p = t->policy;
+    bool routes = engine_shape(t->config).keep_routes;
+    size_t row = routes ? (size_t)p->moe_layers * p->config.top_k * sizeof(uint16_t) : 0;
+    size_t rows = (size_t)(t->config->rollout->max_prompt_tokens + max_new);
+    return n * ((size_t)max_new * (sizeof(int32_t) + sizeof(float)) + rows * row);
+}
+
+/* Of a step and the evaluation after it, which are held together until they are recorded. */
+static size_t step_bytes(const struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    const struct eval_config *e = c->eval;
+    size_t bytes = 0;
+    if (c->kind == TRAINER_GRPO)
+        bytes += answers_bytes(t, (size_t)(c->rl->prompts * c->rl->group_size),
+                               c->rollout->max_new_tokens);
+    if (strcmp(e->split, "none") == 0) return bytes;
+    size_t problems = task_set(t->task, split_named(e->split))->n;
+    if (e->problems && (size_t)e->problems < problems) problems = (size_t)e->problems;
+    return bytes +
+           answers_bytes(t, problems * (size_t)e->samples,
+                         e->max_new_tokens ? e->max_new_tokens : c->rollout->max_new_tokens);
+}
+
+/* Says before any work what the run needs, and refuses what the machine does not have. */
+static status memory_check(struct trainer *t, size_t *bytes) {
+    const struct trainer_config *c = t->config;
+    struct learner_config learner = learner_shape(c);
+    struct engine_config engine = engine_shape(c);
+    size_t policies = policy_bytes(t->stream, &t->policy->config, t->policy->max_positions);
+    *bytes = learner_bytes(t->policy, &learner) + step_bytes(t);
+    if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
+    if (reference_wanted(c)) *bytes += policies;
+    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    if ((double)(*bytes + policies) > machine)
+        return fail(EXIT_BAD_CONFIG,
+                    "this run needs %.1f GiB, the machine has %.1f GiB; smaller rollout.batch, "
+                    "rl.micro_tokens or rl.prompts help",
+                    (double)(*bytes + policies) / 0x1p30, machine / 0x1p30);
+    *bytes += policies;
+    return NULL;
+}
+
+/* The file of a Python reward, FILE.py:FUNCTION. */
+static const char *python_file(const struct reward_config *c, struct arena *arena) {
+    const char *colon = strrchr(c->python_function, ':');
+    size_t n = colon ? (size_t)(colon - c->python_function) : 0;
+    return arena_string(arena, (struct span){c->python_function, n});
+}
+
+/* The run is a function of what its files hold, not of where they lie (law 5): paths are execution keys, and
+ * the contents are compared on resume. */
+static status data_digest(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    const char *files[] = {c->tasks->file,         c->tasks->validation_file,
+                           c->tasks->heldout_file, c->kind == TRAINER_SFT ? c->sft->file : "",
+                           c->reward->plugin_path, python_file(c->reward, &t->arena)};
+    enum { FILES = sizeof files / sizeof *files };
+    char all[(FILES + 1) * SHA256_TEXT] = "", hex[SHA256_TEXT];
+    for (size_t i = 0; i < FILES; i++) {
+        if (!files[i][0]) continue;
+        TRY(file_sha256(files[i], hex));
+        memcpy(all + i * SHA256_TEXT, hex, SHA256_TEXT);
+    }
+    const char *function = strrchr(c->reward->python_function, ':');
+    if (function) file_sha256_bytes(span_of(function), all + FILES * SHA256_TEXT);
+    file_sha256_bytes((struct span){all, sizeof all}, hex);
+    t->state.data = file_sha256_head(hex);
+    return NULL;
+}
+
+static status task_parts_open(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    TRY(data_digest(t));
+    TRY(task_open(&t->task, c->tasks));
+    t->pool = pool_open(c->stream.threads);
+    const struct problem_set *train = task_set(t->task, SPLIT_TRAIN);
+    if (c->kind == TRAINER_GRPO && train->n == 0)
+        return fail(EXIT_BAD_CONFIG, "tasks.source=%s gives no problems to train on",
+                    c->tasks->source);
+    t->order = ARENA_ARRAY(&t->arena, train->n, uint32_t);
+    t->order_epoch = -1;
+    if (strcmp(c->eval->split, "none") != 0 &&
+        task_set(t->task, split_named(c->eval->split))->n == 0)
+        return fail(EXIT_BAD_CONFIG, "eval.split=%s: tasks.source=%s has no such problems",
+                    c->eval->split, c->tasks->source);
+    if (c->kind != TRAINER_SFT) return NULL;
+    if (c->sft->file[0]) return sft_corpus_open(&t->corpus, c->sft->file);
+    return trace_open(&t->traces, c->tasks, c->trace);
+}
+
+static status positions_check(const struct trainer_config *c, const char *policy, int positions) {
+    bool evaluation = samples_wanted(c) && evaluation_is_longer(c);
+    int64_t wanted = evaluation ? longest_sampled(c) : longest_trained(c);
+    if (wanted <= positions) return NULL;
+    return fail(EXIT_BAD_CONFIG,
+                "rollout.max_prompt_tokens + %s.max_new_tokens = %lld, %s is made for %d positions",
+                evaluation ? "eval" : "rollout", (long long)wanted, policy, positions);
+}
+
+/* Opens t->model, and notes what the run begins from: weights, and what gives them and texts a meaning. */
+static status model_load(struct trainer *t) {
+    TRY(trainer_load_model(t->model, t->stream, (int)longest_sampled(t->config), &t->tokenizer,
+                           &t->policy));
+    TRY(policy_train(t->policy, t->config->train->params, "train.params"));
+    struct arena *a = &t->arena;
+    char hex[SHA256_TEXT];
+    TRY(file_sha256(arena_print(a, "%s/tokenizer.json", t->model), hex));
+    unsigned long long weights = policy_digest(t->policy);
+    const char *shape = policy_config_json(&t->policy->config, a);
+    file_sha256_bytes(span_of(arena_print(a, "%016llx %s %s", weights, hex, shape)), hex);
+    t->state.model = file_sha256_head(hex);
+    return NULL;
+}
+
+/* What can be wrong with the model is found before the run directory is touched. */
+static status model_open(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    struct policy_config shape;
+    if (!c->model[0]) {
+        TRY(model_config_shape(c->shape, DEMO_VOCABULARY_SIZE, 0, &shape));
+        TRY(policy_train_check(t->stream, &shape, c->train->params, "train.params"));
+        return positions_check(c, "the policy of model.positions", shape.max_positions);
+    }
+    t->model = c->model;
+    TRY(model_load(t));
+    return positions_check(c, t->model, t->policy->max_positions);
+}
+
+/* Without model.path the run starts from random weights, which are kept in OUT/init. */
+static status model_make(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    t->model = arena_print(&t->arena, "%s/init", t->run.dir);
+    bool fresh = t->run.start == RUN_FRESH;
+    if (fresh && t->run.is_new && file_exists(t->model))
+        return fail(
+            EXIT_BAD_CONFIG,
+            "%s is there, but no run that it began; remove it or choose another out=", t->model);
+    /* What is there belongs to a start that recorded nothing, with other keys perhaps. */
+    if (fresh) TRY(file_remove_tree(t->model));
+    if (fresh || !file_exists(t->model))
+        TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
+    return model_load(t);
+}
+
+status trainer_open(struct trainer *t, size_t *bytes) {
+    const struct trainer_config *c = t->config;
+    TRY(config_check(c));
+    /* Before the stream has threads: a Python reward starts processes. */
+    TRY(reward_open(&t->reward, c->reward));
+    TRY(stream_open(&t->stream, &c->stream));
+    TRY(task_parts_open(t));
+    TRY(model_open(t));
+    struct run_plan plan = {.dir = c->run->out,
+                            .command = c->kind == TRAINER_SFT ? "sft" : "train",
+                            .config = c->config,
+                            .store = c->store,
+                            .checkpoint = c->checkpoint,
+                            .steps = c->steps,
+                            .version = c->version,
+                            .accept = trainer_accept,
+                            .ctx = t};
+    TRY(run_open(&t->run, &plan, &t->arena));
+    if (!t->policy) TRY(model_make(t));
+    if (t->run.start == RUN_FRESH) TRY(trainer_prompts_check(t));
+    TRY(memory_check(t, bytes));
+    struct learner_config learner = learner_shape(c);
+    TRY(learner_open(&t->learner, t->policy, &learner));
+    if (reference_wanted(c)) TRY(policy_clone(&t->reference, t->policy));
+    struct engine_config engine = engine_shape(c);
+    if (samples_wanted(c)) TRY(engine_open(&t->engine, t->policy, &engine));
+    return NULL;
+}
+
+void trainer_close(struct trainer *t) {
+    run_close(&t->run);
+    engine_close(t->engine);
+    learner_close(t->learner);
+    policy_close(t->reference);
+    policy_close(t->policy);
+    tokenizer_close(t->tokenizer);
+    trace_close(t->traces);
+    sft_corpus_close(t->corpus);
+    pool_close(t->pool);
+    reward_close(t->reward);
+    task_close(t->task);
+    if (t->stream) op_close(t->stream);
+    arena_free(&t->step);
+    arena_free(&t->arena);
+}
