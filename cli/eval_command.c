@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/session.h"
 #include "rl/evaluate.h"
+#include "rl/judging.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -62,6 +63,10 @@ static void summary_print(const struct evaluation *e, bool as_json, struct arena
         const char *name = m->items[i].name;
         if (strcmp(name, "pass@1") == 0 || strcmp(name, "stderr") == 0) continue;
         bool share = strchr(name, '@') || strcmp(name, "truncated") == 0;
+        if (strcmp(name, "unknown") == 0) {
+            printf("  %-10s %.0f samples\n", name, m->items[i].value);
+            continue;
+        }
         printf(share ? "  %-10s %.1f %%\n" : "  %-10s %.3f\n", name,
                share ? 100 * m->items[i].value : m->items[i].value);
     }
@@ -72,6 +77,24 @@ static bool progress(void *ctx, double done) {
     if (isatty(STDERR_FILENO))
         fprintf(stderr, "\r%3.0f %%%s", 100 * done, done >= 1 ? "\r     \r" : "");
     return true;
+}
+
+/* The problems of the split that the reward can judge; of the others it is told how many there are. */
+static status problems_open(const struct task *task, const struct reward *reward, struct pool *pool,
+                            const char *split, struct arena *arena, struct problem_set *out) {
+    const struct problem_set *all = task_set(task, split_named(split));
+    if (all->n == 0) return fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", split);
+    *out = judging_usable(reward, pool, all, arena);
+    if (out->n == 0)
+        return fail(
+            EXIT_BAD_DATA,
+            "none of the %zu %s problems has a gold that the answer rule can read; grpo data "
+            "tells more",
+            all->n, split);
+    if (out->n < all->n)
+        fprintf(stderr, "%zu of %zu %s problems are skipped: their golds cannot be read\n",
+                all->n - out->n, all->n, split);
+    return NULL;
 }
 
 static status eval(const struct settings *s, const char **given, struct arena *arena) {
@@ -97,11 +120,10 @@ static status eval(const struct settings *s, const char **given, struct arena *a
             e->max_new_tokens ? "eval" : "rollout",
             (long long)s->rollout.max_prompt_tokens + max_new, s->general.model, session.positions);
     if (!failed) failed = task_open(&task, &s->tasks);
-    const struct problem_set *set = failed ? NULL : task_set(task, split_named(e->split));
-    if (!failed && set->n == 0)
-        failed = fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", e->split);
+    struct problem_set set = {0};
+    if (!failed) pool = pool_open(general_threads(&s->general));
+    if (!failed) failed = problems_open(task, reward, pool, e->split, arena, &set);
     if (!failed) {
-        pool = pool_open(general_threads(&s->general));
         struct evaluator evaluator = {
             .engine = session.engine,
             .tokenizer = session.tokenizer,
@@ -113,7 +135,7 @@ static status eval(const struct settings *s, const char **given, struct arena *a
             .sampling = {(float)e->temperature, (float)e->top_p, (int)e->top_k, max_new},
             .samples = (int)e->samples};
         failed =
-            evaluate_policy(&evaluator, e->split, set, e->problems ? (size_t)e->problems : set->n,
+            evaluate_policy(&evaluator, e->split, &set, e->problems ? (size_t)e->problems : set.n,
                             arena, &evaluation, progress, NULL);
     }
     if (!failed && given[OUT]) failed = rows_write(&evaluation, given[OUT], arena);

@@ -39,12 +39,18 @@ static struct judgement judgement_of(const struct attempt *a, struct math_verdic
                               .answer = v.answer};
 }
 
-struct judgement math_rules_math(const struct reward_config *config, const struct attempt *a) {
+void *math_rules_gold_open(const struct reward_config *config, const struct problem *problem) {
     const struct math_options options = math_rules_options(config);
+    return math_gold_open(problem->gold, &options);
+}
+
+void math_rules_gold_close(void *gold) { math_gold_close(gold); }
+
+struct judgement math_rules_math(const struct reward_config *config, const struct attempt *a) {
     struct arena scratch = {0};
-    struct math_gold *gold = math_gold_open(a->problem->gold, &options);
-    struct math_verdict v = math_judge(gold, a->completion, &scratch);
-    math_gold_close(gold);
+    struct math_gold *own = a->gold ? NULL : math_rules_gold_open(config, a->problem);
+    struct math_verdict v = math_judge(a->gold ? a->gold : own, a->completion, &scratch);
+    math_gold_close(own);
     arena_free(&scratch);
     return judgement_of(a, v);
 }

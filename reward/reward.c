@@ -179,6 +179,10 @@ const char *reward_verdict_class(const char *verdict) {
     return verdict;
 }
 
+bool verdict_is_unknown(const char *verdict) {
+    return strcmp(reward_verdict_class(verdict), "unknown") == 0;
+}
+
 int reward_parts(const struct reward *r) { return r->n_parts; }
 
 const char *reward_part_name(const struct reward *r, int part) {
@@ -191,6 +195,43 @@ bool reward_needs_tokens(const struct reward *r) {
 }
 
 bool reward_can_fail(const struct reward *r) { return r->plugin || r->python; }
+
+/* ---- golds ---- */
+
+struct reward_gold {
+    const struct answer_rule *rule;
+    void *read; /* owned; the rule's */
+};
+
+static const struct answer_rule *rule_of(const struct reward *r, const struct problem *problem) {
+    return r->rule ? r->rule : rule_for(problem);
+}
+
+struct reward_gold *reward_gold_open(const struct reward *r, const struct problem *problem) {
+    const struct answer_rule *rule = rule_of(r, problem);
+    if (!rule || !rule->gold_open) return NULL;
+    struct reward_gold *gold = memory_new(1, sizeof *gold);
+    *gold = (struct reward_gold){rule, rule->gold_open(&r->config, problem)};
+    return gold;
+}
+
+void reward_gold_close(struct reward_gold *gold) {
+    if (!gold) return;
+    gold->rule->gold_close(gold->read);
+    free(gold);
+}
+
+bool reward_can_judge(const struct reward *r, const struct problem *problem) {
+    bool has_gold = problem->gold.n > 0 || problem->n_numbers > 0;
+    if (r->config.answer_weight == 0 || (!has_gold && reward_can_fail(r))) return true;
+    /* A number wherever rules look for answers: what is left to fail is the gold. */
+    const struct reward_item item = {.problem = problem,
+                                     .prompt = SPAN(""),
+                                     .completion = SPAN("<answer>\\boxed{0}</answer>"),
+                                     .n_tokens = 1,
+                                     .finish = FINISH_STOP};
+    return strcmp(reward_judge_rules(r, &item).verdict, "no_gold") != 0;
+}
 
 /* ---- judging ---- */
 
@@ -207,9 +248,14 @@ static double total(const struct reward *r, const double *parts) {
 }
 
 struct verdict reward_judge_rules(const struct reward *r, const struct reward_item *item) {
-    const struct attempt attempt = {item->problem,  item->prompt, item->completion,
-                                    item->n_tokens, item->finish, r->regex};
-    const struct answer_rule *rule = r->rule ? r->rule : rule_for(item->problem);
+    const struct attempt attempt = {item->problem,
+                                    item->prompt,
+                                    item->completion,
+                                    item->n_tokens,
+                                    item->finish,
+                                    r->regex,
+                                    item->gold ? item->gold->read : NULL};
+    const struct answer_rule *rule = rule_of(r, item->problem);
     struct judgement j = {.verdict = "no_gold"};
     if (rule) j = rule->judge(&r->config, &attempt);
     struct verdict v = {.correct = j.correct,
@@ -259,7 +305,7 @@ void reward_judge_users(const struct reward *r, const struct reward_item *items,
 struct verdict reward_judge(const struct reward *r, const struct problem *problem,
                             struct span prompt, struct span completion, int n_tokens,
                             enum finish_reason finish) {
-    const struct reward_item item = {problem, prompt, completion, n_tokens, finish};
+    const struct reward_item item = {problem, prompt, completion, n_tokens, finish, NULL};
     struct verdict verdict = reward_judge_rules(r, &item);
     reward_judge_users(r, &item, 1, &verdict);
     return verdict;

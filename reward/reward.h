@@ -25,6 +25,7 @@ struct reward_item {
     struct span prompt, completion;
     int n_tokens; /* of the completion */
     enum finish_reason finish;
+    const struct reward_gold *gold; /* the problem's; NULL: read for this completion alone */
 };
 
 struct reward_config; /* the fragment's struct: reward/reward_config.h */
@@ -40,8 +41,22 @@ void reward_close(struct reward *r);
  * (passed, not_passed, skipped, failed, unjudged). Static text. */
 const char *reward_verdict_class(const char *verdict);
 
+/* Neither proved right nor wrong: scored 0, and counted in every report. */
+bool verdict_is_unknown(const char *verdict);
+
 int reward_parts(const struct reward *r);
 const char *reward_part_name(const struct reward *r, int part);
+
+/* A problem's gold, read once for all of its completions; immutable, shared by threads. NULL where the rule
+ * has nothing to read: a gold that is only compared. Freed by reward_gold_close, which takes NULL. */
+struct reward_gold;
+struct reward_gold *reward_gold_open(const struct reward *r, const struct problem *problem);
+void reward_gold_close(struct reward_gold *gold);
+
+/* Whether the answer rule can compare completions with the problem's gold. Where it cannot, and the answer
+ * counts, the problem teaches nothing: every completion is judged no_gold. Problems without a gold are fine
+ * where a user's reward judges them. */
+bool reward_can_judge(const struct reward *r, const struct problem *problem);
 
 bool reward_needs_tokens(const struct reward *r); /* whether a part looks at n_tokens */
 bool reward_can_fail(const struct reward *r);     /* whether a part is a user's */

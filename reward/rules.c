@@ -98,14 +98,18 @@ static struct judgement none(const struct reward_config *config, const struct at
 }
 
 const struct answer_rule answer_rules[] = {
-    {"countdown", has_numbers, countdown},
-    {"arithmetic", is_arithmetic, arithmetic},
-    {"math", math_rules_apply, math_rules_math},
-    {"gsm8k", never, math_rules_gsm8k},
-    {"multiple_choice", never, math_rules_choice},
-    {"exact", has_gold, exact},
-    {"regex", never, regex},
-    {"none", never, none},
+    {.name = "countdown", .applies = has_numbers, .judge = countdown},
+    {.name = "arithmetic", .applies = is_arithmetic, .judge = arithmetic},
+    {.name = "math",
+     .applies = math_rules_apply,
+     .judge = math_rules_math,
+     .gold_open = math_rules_gold_open,
+     .gold_close = math_rules_gold_close},
+    {.name = "gsm8k", .applies = never, .judge = math_rules_gsm8k},
+    {.name = "multiple_choice", .applies = never, .judge = math_rules_choice},
+    {.name = "exact", .applies = has_gold, .judge = exact},
+    {.name = "regex", .applies = never, .judge = regex},
+    {.name = "none", .applies = never, .judge = none},
     {0},
 };
 

@@ -29,6 +29,7 @@ struct attempt {
     int n_tokens;
     enum finish_reason finish;
     const struct regex *regex; /* reward.regex.pattern, compiled; NULL when it is empty */
+    const void *gold;          /* what the rule's gold_open gave; NULL: not read yet */
 };
 
 struct judgement {
@@ -43,6 +44,9 @@ struct answer_rule {
     const char *name;                               /* NULL ends the table */
     bool (*applies)(const struct problem *problem); /* for `auto` */
     struct judgement (*judge)(const struct reward_config *config, const struct attempt *attempt);
+    /* For rules to which reading a gold is work, worth doing once a problem; NULL for the others. */
+    void *(*gold_open)(const struct reward_config *config, const struct problem *problem);
+    void (*gold_close)(void *gold);
 };
 
 struct trait {

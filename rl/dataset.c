@@ -17,15 +17,6 @@ static void note(struct dataset_part *part, enum dataset_flaw flaw, const struct
 
 static bool has_answer(const struct problem *p) { return p->gold.n > 0 || p->n_numbers > 0; }
 
-/* The judge says no_gold when it has nothing to compare an answer with; this one is a number wherever
- * judges look for answers. */
-static bool is_readable(const struct reward *reward, const struct problem *p) {
-    const struct reward_item item = {p, SPAN(""), SPAN("<answer>\\boxed{0}</answer>"), 1,
-                                     FINISH_STOP};
-    struct verdict v = reward_judge_rules(reward, &item);
-    return strcmp(v.verdict, "no_gold") != 0;
-}
-
 /* ---- prompts ---- */
 
 static status count_tokens(const struct tokenizer *tokenizer, const struct prompt *prompt,
@@ -122,7 +113,7 @@ status dataset_read(struct dataset *out, const struct task *task, const struct r
             const struct problem *p = &set->items[i];
             int tokens = 0;
             if (!has_answer(p)) note(part, FLAW_NO_ANSWER, p);
-            else if (!is_readable(reward, p)) note(part, FLAW_UNREADABLE, p);
+            else if (!reward_can_judge(reward, p)) note(part, FLAW_UNREADABLE, p);
             if (!tokenizer) continue;
             arena_reset(&arena);
             struct prompt prompt = prompt_render(task_template(task), p, &arena);

@@ -85,7 +85,7 @@ bool evaluate_majority(const struct evaluation_row *rows, int n) {
 static void summarise(const struct problem_set *set, struct evaluation *e, struct arena *arena) {
     struct metrics *m = &e->summary;
     double mean, error = pass1_error(set, e, arena, &mean), score = 0, length = 0, cut = 0,
-                 majority = 0;
+                 majority = 0, unknown = 0;
     m->arena = arena;
     metrics_set(m, "pass@1", mean);
     metrics_set(m, "stderr", error);
@@ -93,6 +93,7 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
         score += e->rows[i].score;
         length += e->rows[i].n_tokens;
         cut += e->rows[i].finish == FINISH_LENGTH;
+        unknown += verdict_is_unknown(e->rows[i].verdict);
     }
     for (int k = 2; k <= e->samples; k *= 2) {
         double sum = 0;
@@ -110,6 +111,7 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
     metrics_set(m, "score", score / (double)e->n);
     metrics_set(m, "length", length / (double)e->n);
     metrics_set(m, "truncated", cut / (double)e->n);
+    metrics_set(m, "unknown", unknown);
 }
 
 status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
@@ -150,8 +152,8 @@ status evaluate_policy(const struct evaluator *e, const char *name, const struct
     struct verdict *verdicts = ARENA_ARRAY(arena, out->n, struct verdict);
     for (size_t i = 0; i < out->n; i++) {
         const struct evaluation_row *row = &out->rows[i];
-        judged[i] = (struct reward_item){row->problem, prompts[i / samples], row->text,
-                                         row->n_tokens, row->finish};
+        judged[i] = (struct reward_item){row->problem,  prompts[i / samples], row->text,
+                                         row->n_tokens, row->finish,          NULL};
     }
     judging_run(e->reward, e->pool, judged, out->n, verdicts);
     for (size_t i = 0; i < out->n; i++) {

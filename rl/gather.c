@@ -9,7 +9,7 @@
 
 /* Problem number `cursor` of the run: the training set over and over, each epoch in an order of its own. */
 static const struct problem *problem_at(struct trainer *t, int64_t cursor) {
-    const struct problem_set *set = task_set(t->task, SPLIT_TRAIN);
+    const struct problem_set *set = &t->train;
     int64_t epoch = cursor / (int64_t)set->n;
     if (epoch != t->order_epoch) {
         struct rng r = rng_open((struct rng_key){.seed = (uint64_t)t->config->seed,
@@ -46,8 +46,9 @@ static void judge_all(struct trainer *t, struct experience *items, int n) {
     struct reward_item *judged = ARENA_ARRAY(&t->step, n, struct reward_item);
     struct verdict *verdicts = ARENA_ARRAY(&t->step, n, struct verdict);
     for (int i = 0; i < n; i++)
-        judged[i] = (struct reward_item){items[i].problem, items[i].prompt_text, items[i].text,
-                                         items[i].completion.n, items[i].completion.finish};
+        judged[i] =
+            (struct reward_item){items[i].problem,      items[i].prompt_text,       items[i].text,
+                                 items[i].completion.n, items[i].completion.finish, NULL};
     judging_run(t->reward, t->pool, judged, (size_t)n, verdicts);
     for (int i = 0; i < n; i++) items[i].verdict = verdicts[i];
 }

@@ -190,6 +190,11 @@ static void record_experience(struct trainer *t, const struct experience_batch *
         for (size_t i = 0; i < batch->n; i++) failed += batch->items[i].verdict.failed;
         metrics_set(m, "rewards/failed", failed);
     }
+    double unknown = 0;
+    for (size_t i = 0; i < batch->n; i++)
+        unknown += verdict_is_unknown(batch->items[i].verdict.verdict);
+    metrics_set(m, "rewards/unknown", unknown);
+    if (t->skipped) metrics_set(m, "training/problems_skipped", (double)t->skipped);
     metrics_set(m, "frac_reward_zero_std", (double)stats->zero_signal / (double)stats->groups);
     metrics_set(m, "rollout/resampled_groups", (double)stats->resampled);
     metrics_set(m, "timing_s/gen", stats->rollout_s);

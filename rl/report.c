@@ -15,14 +15,19 @@ const double *report_series(const struct report *r, const char *name, struct are
     return any ? values : NULL;
 }
 
-/* The sum of a metric over the lines that have it. */
-static double total(const struct metrics_line *lines, size_t n, const char *name) {
-    double sum = 0;
+/* The sum of a metric over the lines that have it; NaN when none has. */
+static double total_if_known(const struct metrics_line *lines, size_t n, const char *name) {
+    double sum = NAN;
     for (size_t i = 0; i < n; i++) {
         double value = metrics_get(&lines[i].metrics, name);
-        if (!isnan(value)) sum += value;
+        if (!isnan(value)) sum = isnan(sum) ? value : sum + value;
     }
     return sum;
+}
+
+static double total(const struct metrics_line *lines, size_t n, const char *name) {
+    double sum = total_if_known(lines, n, name);
+    return isnan(sum) ? 0 : sum;
 }
 
 static double total_seconds(const struct metrics_line *lines, size_t n) {
@@ -84,6 +89,7 @@ static struct report_score score_of(const struct evaluation_point *point) {
     return (struct report_score){
         .pass1 = metrics_get(&point->evaluation.summary, "pass@1"),
         .stderr_pass1 = metrics_get(&point->evaluation.summary, "stderr"),
+        .unknown = metrics_get(&point->evaluation.summary, "unknown"),
         .n = (int64_t)point->evaluation.n,
         .step = point->step,
     };
@@ -121,6 +127,7 @@ static status read_store(struct report *r, struct store *s, struct arena *arena)
     r->seed = read_seed(r->run.semantic);
     r->tokens_rl = count_tokens(r->lines, r->n_lines);
     r->minutes = count_minutes(r->lines, r->n_lines);
+    r->unknown = total_if_known(r->lines, r->n_lines, "rewards/unknown");
     return NULL;
 }
 

@@ -7,6 +7,7 @@
 /* How a policy did on held-out problems. n = 0: not evaluated. */
 struct report_score {
     double pass1, stderr_pass1; /* [0, 1] */
+    double unknown;             /* samples judged neither right nor wrong; NaN: not known */
     int64_t n;                  /* samples */
     int64_t step;
 };
@@ -18,8 +19,9 @@ struct report {
     const char *split; /* the evaluation the headline is about; NULL: there is none */
     struct report_score before, after; /* the split's first evaluation, and a later last one */
     int64_t last_step;
-    int64_t seed;               /* the config's `seed`; -1: not there */
-    double minutes;             /* the run has worked, the warm start included */
+    int64_t seed;   /* the config's `seed`; -1: not there */
+    double minutes; /* the run has worked, the warm start included */
+    double unknown; /* completions judged neither right nor wrong, over all steps; NaN: not known */
     int64_t tokens_sft;         /* training/num_tokens of the warm start, DIR/sft; -1: none */
     int64_t tokens_rl;          /* the same of this run; -1: none */
     struct metrics_line *lines; /* [n_lines] */
@@ -38,8 +40,8 @@ status report_read(struct report *out, const char *dir, struct arena *arena);
 /* The summary for a terminal. The caller looks at ferror, here and below. */
 void report_text(const struct report *r, FILE *out);
 
-/* One JSON object on one line: before, after ({"pass@1","stderr","n"} or null), seed, minutes, tokens_sft,
- * tokens_rl (null when not known). */
+/* One JSON object on one line: before, after ({"pass@1","stderr","n","unknown"} or null), seed, minutes,
+ * unknown, tokens_sft, tokens_rl (null when not known). */
 void report_json(const struct report *r, FILE *out);
 
 /* The page: no network, styles and scripts inside, text from outside escaped. */

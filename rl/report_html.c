@@ -40,6 +40,7 @@ static void write_facts(struct page *p) {
     if (samples) write_fact(p, "samples judged", arena_print(a, "%" PRId64, samples));
     if (trained && trained[0] < 1)
         write_fact(p, "parameters trained", arena_print(a, "%.4g %%", 100 * trained[0]));
+    if (!isnan(r->unknown)) write_fact(p, "verdicts unknown", arena_print(a, "%.0f", r->unknown));
     write_fact(p, "steps", arena_print(a, "%" PRId64, r->last_step));
     write_fact(p, "time", arena_print(a, "%.1f min", r->minutes));
     if (r->tokens_rl >= 0)

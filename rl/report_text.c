@@ -12,6 +12,7 @@ static json_t *score_json(const struct report_score *score) {
     json_object_set_new(object, "pass@1", json_float(score->pass1));
     json_object_set_new(object, "stderr", json_float(score->stderr_pass1));
     json_object_set_new(object, "n", json_integer(score->n));
+    json_object_set_new(object, "unknown", json_float(score->unknown));
     return object;
 }
 
@@ -23,6 +24,7 @@ void report_json(const struct report *r, FILE *out) {
     json_object_set_new(object, "after", score_json(&r->after));
     json_object_set_new(object, "seed", count_json(r->seed));
     json_object_set_new(object, "minutes", json_float(r->minutes));
+    json_object_set_new(object, "unknown", json_float(r->unknown));
     json_object_set_new(object, "tokens_sft", count_json(r->tokens_sft));
     json_object_set_new(object, "tokens_rl", count_json(r->tokens_rl));
     json_dumpf(object, out, JSON_COMPACT | JSON_REAL_PRECISION(10));
@@ -71,6 +73,21 @@ static void print_change(const struct report *r, FILE *out, const char *label, c
     arena_free(&arena);
 }
 
+/* Answers that were neither proved right nor wrong, in training and in the evaluations. */
+static void print_unknown(const struct report *r, FILE *out) {
+    const char *separator = "";
+    if (isnan(r->unknown) && isnan(r->before.unknown)) return;
+    print_label(out, "unknown");
+    if (!isnan(r->unknown))
+        fprintf(out, "%.0f completions in training", r->unknown), separator = "; ";
+    if (r->before.n && !isnan(r->before.unknown)) {
+        fprintf(out, "%s%.0f", separator, r->before.unknown);
+        if (r->after.n) fprintf(out, "  ->  %.0f", r->after.unknown);
+        fprintf(out, " samples of %s", r->split);
+    }
+    fputc('\n', out);
+}
+
 static void print_time(const struct report *r, FILE *out) {
     struct report_time times[REPORT_TIMES];
     double sum = 0;
@@ -107,6 +124,7 @@ void report_text(const struct report *r, FILE *out) {
     print_change(r, out, "loss", "actor/loss", 1, "%.4f");
     print_change(r, out, "reward", "critic/score/mean", 1, "%.3f");
     print_change(r, out, "training accuracy", "critic/acc/mean", 100, "%.1f%%");
+    print_unknown(r, out);
     print_change(r, out, "length", "response_length/mean", 1, "%.1f tokens");
     print_change(r, out, "cut at the cap", "response_length/clip_ratio", 100, "%.1f%%");
     print_change(r, out, "without signal", "frac_reward_zero_std", 100, "%.1f%% of groups");

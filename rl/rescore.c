@@ -93,6 +93,8 @@ static void count_member(struct work *w, const struct member *m, struct rescore_
     w->moved += fabs(m->advantage - m->e->advantage);
     step->right[RECORDED] += was->correct;
     step->right[RESCORED] += is->correct;
+    step->unknown[RECORDED] += verdict_is_unknown(was->verdict);
+    step->unknown[RESCORED] += verdict_is_unknown(is->verdict);
     step->score[RECORDED] += was->score;
     step->score[RESCORED] += is->score;
     count_verdicts(w, was->verdict, is->verdict);
@@ -135,8 +137,8 @@ static status judge_step(struct work *w, struct store *s, struct rescore_step *s
     struct verdict *verdicts = ARENA_ARRAY(&w->step, batch.n, struct verdict);
     for (size_t i = 0; i < batch.n; i++) {
         const struct experience *e = members[i].e = &batch.items[i];
-        judged[i] = (struct reward_item){e->problem, e->prompt_text, e->text, e->completion.n,
-                                         e->completion.finish};
+        judged[i] = (struct reward_item){e->problem,      e->prompt_text,       e->text,
+                                         e->completion.n, e->completion.finish, NULL};
     }
     judging_run(w->reward, w->pool, judged, batch.n, verdicts);
     for (size_t i = 0; i < batch.n; i++) members[i].verdict = verdicts[i];
@@ -242,6 +244,7 @@ struct rescore_step rescore_total(const struct rescore *r) {
         total.groups += s->groups;
         for (int side = RECORDED; side <= RESCORED; side++) {
             total.right[side] += s->right[side];
+            total.unknown[side] += s->unknown[side];
             total.silent[side] += s->silent[side];
             total.score[side] += s->score[side];
         }

@@ -12,9 +12,10 @@ enum { RECORDED, RESCORED };
 struct rescore_step {
     int64_t step;
     size_t episodes, groups;
-    size_t right[2];  /* episodes judged right */
-    size_t silent[2]; /* groups without signal: all scores equal */
-    double score[2];  /* sum over the episodes */
+    size_t right[2];   /* episodes judged right */
+    size_t unknown[2]; /* episodes judged neither right nor wrong */
+    size_t silent[2];  /* groups without signal: all scores equal */
+    double score[2];   /* sum over the episodes */
 };
 
 /* An episode whose verdict changed. */
@@ -60,7 +61,8 @@ struct rescore {
 /* Judges every stored episode of every step that still has some. `rl` says how advantages are scaled.
  * EXIT_NO_INPUT when the store has no episode; the store's failures. */
 status rescore_run(struct rescore *out, struct store *s, const struct reward *reward,
-                   const struct rl_config *rl, int threads, size_t changes_max, struct arena *arena);
+                   const struct rl_config *rl, int threads, size_t changes_max,
+                   struct arena *arena);
 
 /* Problems that have signal on one side only: gained under the new reward, or lost. */
 size_t rescore_gained(const struct rescore *r);

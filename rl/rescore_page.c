@@ -36,6 +36,8 @@ static void write_head(struct page *p, const struct rescore *r, const struct res
     fprintf(p->out, "<div><dt>episodes</dt><dd>%zu</dd></div>\n", r->episodes);
     fprintf(p->out, "<div><dt>scores changed</dt><dd>%zu</dd></div>\n", r->scores_changed);
     fprintf(p->out, "<div><dt>verdicts changed</dt><dd>%zu</dd></div>\n", r->n_changed);
+    fprintf(p->out, "<div><dt>verdicts unknown</dt><dd>%zu &rarr; %zu</dd></div>\n",
+            t.unknown[RECORDED], t.unknown[RESCORED]);
     fprintf(p->out, "<div><dt>advantages moved by</dt><dd>%.3f</dd></div>\n", r->advantage_moved);
     fprintf(p->out, "<div><dt>signs flipped</dt><dd>%zu</dd></div>\n", r->signs_flipped);
     fprintf(p->out, "<div><dt>problems</dt><dd>%zu</dd></div>\n", r->n_problems);

@@ -82,6 +82,8 @@ void rescore_text(const struct rescore *r, const struct rescore_title *title, FI
     print_matrix(r, out);
     fprintf(out, "  %-18s%.2f%%  ->  %.2f%%\n", "right", share(t.right[RECORDED], t.episodes),
             share(t.right[RESCORED], t.episodes));
+    fprintf(out, "  %-18s%zu  ->  %zu episodes\n", "unknown", t.unknown[RECORDED],
+            t.unknown[RESCORED]);
     fprintf(out, "  %-18s%.4g  ->  %.4g on average; changed on %zu episodes\n", "score",
             t.score[RECORDED] / n, t.score[RESCORED] / n, r->scores_changed);
     print_verdicts(r, out);
@@ -125,6 +127,9 @@ static json_t *step_json(const struct rescore_step *s) {
     json_object_set_new(object, "groups", count_json(s->groups));
     json_object_set_new(object, "right",
                         pair_json(count_json(s->right[RECORDED]), count_json(s->right[RESCORED])));
+    json_object_set_new(
+        object, "unknown",
+        pair_json(count_json(s->unknown[RECORDED]), count_json(s->unknown[RESCORED])));
     json_object_set_new(
         object, "without_signal",
         pair_json(count_json(s->silent[RECORDED]), count_json(s->silent[RESCORED])));

@@ -30,7 +30,7 @@ static bool evaluation_due(const struct trainer *t, int64_t step) {
 static status evaluation_run(struct trainer *t, int64_t step, struct evaluation *out) {
     const struct trainer_config *c = t->config;
     const struct eval_config *e = c->eval;
-    const struct problem_set *set = task_set(t->task, split_named(c->eval->split));
+    const struct problem_set *set = &t->evaluated;
     struct evaluator evaluator = {
         .engine = t->engine,
         .tokenizer = t->tokenizer,
@@ -187,6 +187,12 @@ status trainer_run(const struct trainer_config *config) {
         t.console = console_open(config->console, config->steps);
         banner(&t, bytes);
         if (t.run.notice) console_note(&t.console, "%s", t.run.notice);
+        if (t.skipped)
+            console_note(
+                &t.console,
+                "%zu problems are skipped: reward.rule=%s cannot read their golds (grpo data "
+                "names them)",
+                t.skipped, config->reward->rule);
         failed = loop(&t);
         console_close(&t.console);
     }

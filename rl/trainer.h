@@ -63,9 +63,12 @@ struct trainer {
     struct engine *engine; /* NULL when nothing is sampled */
     struct task *task;
     struct reward *reward;
-    struct pool *pool;          /* judges completions */
-    struct trace_maker *traces; /* SFT on generated traces */
-    struct sft_corpus *corpus;  /* SFT on a file */
+    struct problem_set train;     /* the training problems that the reward can judge */
+    struct problem_set evaluated; /* those of eval.split; empty when nothing is evaluated */
+    size_t skipped;               /* problems of both whose gold it cannot read */
+    struct pool *pool;            /* judges completions */
+    struct trace_maker *traces;   /* SFT on generated traces */
+    struct sft_corpus *corpus;    /* SFT on a file */
     struct run run;
     struct console console;
     struct trainer_state state;

@@ -2,6 +2,7 @@
 #include "rl/trainer_open.h"
 
 #include "base/file.h"
+#include "rl/judging.h"
 #include "rl/sft.h"
 #include "rl/trainer_state.h"
 #include "tasks/demo_vocabulary.h"
@@ -85,7 +86,7 @@ static size_t step_bytes(const struct trainer *t) {
         bytes += answers_bytes(t, (size_t)(c->rl->prompts * c->rl->group_size),
                                c->rollout->max_new_tokens);
     if (strcmp(e->split, "none") == 0) return bytes;
-    size_t problems = task_set(t->task, split_named(e->split))->n;
+    size_t problems = t->evaluated.n;
     if (e->problems && (size_t)e->problems < problems) problems = (size_t)e->problems;
     return bytes +
            answers_bytes(t, problems * (size_t)e->samples,
@@ -139,6 +140,18 @@ static status data_digest(struct trainer *t) {
     return NULL;
 }
 
+/* The problems of a part that the reward can judge. The others are skipped, and told. */
+static status usable_open(struct trainer *t, enum split_part part, struct problem_set *out) {
+    const struct problem_set *set = task_set(t->task, part);
+    *out = judging_usable(t->reward, t->pool, set, &t->arena);
+    t->skipped += set->n - out->n;
+    if (out->n > 0) return NULL;
+    return fail(EXIT_BAD_DATA,
+                "none of the %zu %s problems has a gold that reward.rule=%s can read; grpo data "
+                "tells more",
+                set->n, split_name(part), t->config->reward->rule);
+}
+
 static status task_parts_open(struct trainer *t) {
     const struct trainer_config *c = t->config;
     TRY(data_digest(t));
@@ -148,12 +161,15 @@ static status task_parts_open(struct trainer *t) {
     if (c->kind == TRAINER_GRPO && train->n == 0)
         return fail(EXIT_BAD_CONFIG, "tasks.source=%s gives no problems to train on",
                     c->tasks->source);
-    t->order = ARENA_ARRAY(&t->arena, train->n, uint32_t);
-    t->order_epoch = -1;
-    if (strcmp(c->eval->split, "none") != 0 &&
-        task_set(t->task, split_named(c->eval->split))->n == 0)
+    bool evaluates = strcmp(c->eval->split, "none") != 0;
+    enum split_part evaluated = evaluates ? split_named(c->eval->split) : SPLIT_TRAIN;
+    if (evaluates && task_set(t->task, evaluated)->n == 0)
         return fail(EXIT_BAD_CONFIG, "eval.split=%s: tasks.source=%s has no such problems",
                     c->eval->split, c->tasks->source);
+    if (c->kind == TRAINER_GRPO) TRY(usable_open(t, SPLIT_TRAIN, &t->train));
+    if (evaluates) TRY(usable_open(t, evaluated, &t->evaluated));
+    t->order = ARENA_ARRAY(&t->arena, t->train.n, uint32_t);
+    t->order_epoch = -1;
     if (c->kind != TRAINER_SFT) return NULL;
     if (c->sft->file[0]) return sft_corpus_open(&t->corpus, c->sft->file);
     return trace_open(&t->traces, c->tasks, c->trace);

@@ -46,9 +46,8 @@ static status prompts_check_set(struct trainer *t, const struct problem_set *set
 
 status trainer_prompts_check(struct trainer *t) {
     const struct trainer_config *c = t->config;
-    if (c->kind == TRAINER_GRPO)
-        TRY(prompts_check_set(t, task_set(t->task, SPLIT_TRAIN), SIZE_MAX));
+    if (c->kind == TRAINER_GRPO) TRY(prompts_check_set(t, &t->train, SIZE_MAX));
     if (strcmp(c->eval->split, "none") == 0) return NULL;
-    return prompts_check_set(t, task_set(t->task, split_named(c->eval->split)),
+    return prompts_check_set(t, &t->evaluated,
                              c->eval->problems ? (size_t)c->eval->problems : SIZE_MAX);
 }

@@ -138,6 +138,7 @@ static struct evaluation *make_evaluation(int64_t step, struct arena *arena) {
     metrics_set(&e->summary, "pass@1", accuracy);
     metrics_set(&e->summary, "stderr", sqrt(accuracy * (1 - accuracy) / FIXTURE_PROBLEMS));
     metrics_set(&e->summary, "pass@2", accuracy);
+    metrics_set(&e->summary, "unknown", 8 - 8 * accuracy);
     return e;
 }
 
@@ -145,6 +146,7 @@ struct step_record fixture_step(int64_t step, double noise, struct arena *arena)
     struct metrics *m = ARENA_NEW(arena, struct metrics);
     m->arena = arena;
     metrics_set(m, "critic/score/mean", 0.1 * (double)step);
+    metrics_set(m, "rewards/unknown", 2);
     metrics_set(m, "actor/grad_norm", 1.0 / (double)(step + 3));
     metrics_set(m, "actor/kl_loss", NAN);
     metrics_set(m, "timing_s/step", 60 + noise);

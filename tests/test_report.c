@@ -68,7 +68,10 @@ static void test_json(void **state) {
     struct span text = printed(w, report_json);
     json_t *report;
     expect_ok(json_parse(&report, text, "report", 1));
-    assert_int_equal(json_object_size(report), 6);
+    assert_int_equal(json_object_size(report), 7);
+    assert_true(number(report, "before", "unknown") == 6);
+    assert_true(number(report, "after", "unknown") == 0);
+    assert_true(number(report, "unknown", NULL) == 14); /* two a step */
     assert_true(number(report, "before", "pass@1") == 0.25);
     assert_true(fabs(number(report, "before", "stderr") - sqrt(0.25 * 0.75 / 4)) < 1e-9);
     assert_true(number(report, "before", "n") == 8);
@@ -111,6 +114,8 @@ static void test_summary(void **state) {
                            "25.0% +-21.7  ->  100.0% +-0.0  (8 samples, 2 each of a problem; "
                            "step 0 -> 6)"));
     assert_non_null(strstr(text.p, "7.0 minutes"));
+    assert_non_null(strstr(text.p, "14 completions in training; 6  ->  0 samples of "));
+    assert_non_null(strstr(printed(w, report_html).p, "<dt>verdicts unknown</dt><dd>14</dd>"));
 }
 
 static size_t count(struct span text, const char *needle) {

@@ -76,7 +76,9 @@ static void commit_step(struct world *w, int64_t step) {
                 .text = span_of(told->text),
                 .verdict = {.score = told->score,
                             .correct = told->score > 0,
-                            .verdict = told->score > 0 ? "equal" : "different",
+                            .verdict = told->score > 0                   ? "equal"
+                                       : strcmp(told->text, "none") == 0 ? "unknown"
+                                                                         : "different",
                             .answer = SPAN("")},
                 .advantage = told->advantage,
                 .in_loss = true};
@@ -128,16 +130,18 @@ static void test_counts(void **state) {
     assert_int_equal(r.right[1][0], 2); /* 8 of a, 1 of b */
     assert_int_equal(r.right[0][1], 4);
     assert_int_equal(r.right[0][0], 2);
+    assert_int_equal(rescore_total(&r).unknown[RECORDED], 1);
+    assert_int_equal(rescore_total(&r).unknown[RESCORED], 0);
     assert_int_equal(r.scores_changed, 6);
     assert_int_equal(r.n_steps, 2);
     assert_int_equal(r.steps[0].right[RECORDED], 1);
     assert_int_equal(r.steps[0].right[RESCORED], 3);
     assert_true(r.steps[1].score[RESCORED] == 1);
-    /* The verdict of "none" went from different to no_answer: with the six, seven changes. */
+    /* The verdict of "none" went from unknown to no_answer: with the six, seven changes. */
     assert_int_equal(r.n_changed, 7);
     assert_int_equal(r.n_changes, 7);
     assert_string_equal(r.verdicts[0].names[RESCORED], "different");
-    assert_string_equal(r.verdicts[r.n_verdicts - 1].names[RECORDED], "equal");
+    assert_string_equal(r.verdicts[r.n_verdicts - 1].names[RECORDED], "unknown");
 }
 
 static void test_signal(void **state) {

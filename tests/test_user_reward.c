@@ -48,7 +48,8 @@ static int judge_words(const struct judge *j, const char *const *words, struct v
     struct reward_item items[BATCH_MAX];
     int n = 0;
     for (; words[n]; n++)
-        items[n] = (struct reward_item){&PROBLEM, SPAN("p"), span_of(words[n]), 1, FINISH_STOP};
+        items[n] =
+            (struct reward_item){&PROBLEM, SPAN("p"), span_of(words[n]), 1, FINISH_STOP, NULL};
     judge_all(j, items, (size_t)n, verdicts);
     return n;
 }
@@ -174,8 +175,8 @@ static void test_python_arguments(void **state) {
     assert_true(reward_judge(j.reward, &row, SPAN("p"), SPAN("x"), 1, FINISH_STOP).score == 1);
     judge_close(&j);
     expect_ok(judge_try(&j, PYTHON(MOODY "seen_columns", "reward.python.style", "trl")));
-    const struct reward_item items[] = {{&row, SPAN("p"), SPAN("x\0\xFF"), 1, FINISH_STOP},
-                                        {&countdown, SPAN("p"), SPAN("y"), 1, FINISH_LENGTH}};
+    const struct reward_item items[] = {{&row, SPAN("p"), SPAN("x\0\xFF"), 1, FINISH_STOP, NULL},
+                                        {&countdown, SPAN("p"), SPAN("y"), 1, FINISH_LENGTH, NULL}};
     struct verdict verdicts[2];
     judge_all(&j, items, 2, verdicts);
     assert_true(verdicts[0].score == 1 && verdicts[1].score == 1);
@@ -236,7 +237,8 @@ static void test_python_large(void **state) {
     struct reward_item *items = memory_new(N, sizeof *items);
     struct verdict *verdicts = memory_new(N, sizeof *verdicts);
     for (size_t i = 0; i < N; i++)
-        items[i] = (struct reward_item){&PROBLEM, SPAN(""), {text, 2 * i % SIZE}, 1, FINISH_STOP};
+        items[i] =
+            (struct reward_item){&PROBLEM, SPAN(""), {text, 2 * i % SIZE}, 1, FINISH_STOP, NULL};
     judge_all(&j, items, N, verdicts);
     for (size_t i = 0; i < N; i++) assert_true(verdicts[i].score == (double)(2 * i % SIZE));
     free(verdicts);
