@@ -33,9 +33,10 @@ LINK_LIBS = $(PKG_LIBS) $(MATH_LIBS) -ldl -lm
 
 FOLDERS := base kernels kernels/ref policy tasks rollout reward reward/math rl
 SOURCES := $(foreach f,$(FOLDERS),$(wildcard $(f)/*.c))
-CPU_SOURCES := $(wildcard kernels/cpu/*.c)
+CPU_SOURCES := $(filter-out %/bf16_amx.c,$(wildcard kernels/cpu/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(CPU_SOURCES:%.c=$(BUILD)/%.avx2.o) \
-           $(CPU_SOURCES:%.c=$(BUILD)/%.avx512.o)
+           $(CPU_SOURCES:%.c=$(BUILD)/%.avx512.o) \
+           $(addprefix $(BUILD)/kernels/cpu/,bf16_tile.avx512_bf16.o bf16_amx.amx.o)
 CLI_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard cli/*.c))
 
 # tests/test_*.c, bench_*.c and fuzz_*.c are programs; every other tests/*.c is linked into all of them.
@@ -72,6 +73,10 @@ $(BUILD)/kernels/cpu/%.avx2.o: kernels/cpu/%.c $(BUILD)/.flags
 	$(COMPILE) $(AVX2) -DCPU_ISA=avx2
 $(BUILD)/kernels/cpu/%.avx512.o: kernels/cpu/%.c $(BUILD)/.flags
 	$(COMPILE) $(AVX512) -DCPU_ISA=avx512
+$(BUILD)/kernels/cpu/%.avx512_bf16.o: kernels/cpu/%.c $(BUILD)/.flags
+	$(COMPILE) $(AVX512) -mavx512bf16 -DCPU_ISA=avx512_bf16
+$(BUILD)/kernels/cpu/%.amx.o: kernels/cpu/%.c $(BUILD)/.flags
+	$(COMPILE) $(AVX512) -mavx512bf16 -mamx-tile -mamx-bf16 -DCPU_ISA=amx
 $(BUILD)/kernels/ref/%.o: kernels/ref/%.c $(BUILD)/.flags
 	$(COMPILE) $(AVX2)
 $(BUILD)/reward/python_worker.o: reward/python/grpo_reward.py

@@ -1,11 +1,15 @@
 /* Opens the streams of the host: the reference and the CPU backends. */
 #include "base/arena.h"
+#include "kernels/cpu/bf16_engine.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/table.h"
 #include "kernels/ref/ref.h"
 
+#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* A stream and the table it points to. */
 struct host_stream {
@@ -14,7 +18,9 @@ struct host_stream {
 };
 
 static void stream_close(struct stream *s) {
-    pool_close(((struct cpu_stream *)s)->pool);
+    struct cpu_stream *cpu = (struct cpu_stream *)s;
+    pool_close(cpu->pool);
+    op_free(s, cpu->scratch);
     free(s);
 }
 
@@ -28,20 +34,53 @@ static bool has_avx512(void) {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 }
 
-static status fill_cpu_table(struct ops *table, const char *isa) {
+static bool has_avx512_bf16(void) {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && a & 1 << 5;
+}
+
+/* The kernel lets a process use tiles once it has asked; threads that start later may, too. */
+static bool has_amx(void) {
+    enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, REQUEST = 0x1023, TILE_DATA = 18 };
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return has_avx512_bf16() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && d & AMX_BF16 &&
+           d & AMX_TILE && syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+}
+
+/* Instruction sets, the best first. Those with products in bf16 of their own are AVX-512 otherwise. */
+static const struct {
+    const char *isa, *name;
+    bool (*here)(void);
+    const char *needs;
+    void (*table)(struct ops *table);
+    const struct bf16_engine *bf16;
+} sets[] = {
+    {"amx", "cpu-amx", has_amx, "AMX (tile, bf16) beside AVX-512, or its use is not allowed",
+     cpu_table_avx512, &bf16_engine_amx},
+    {"avx512_bf16", "cpu-avx512_bf16", has_avx512_bf16, "AVX512_BF16", cpu_table_avx512,
+     &bf16_engine_avx512_bf16},
+    {"avx512", "cpu-avx512", has_avx512, "AVX-512 (F, BW, DQ, VL)", cpu_table_avx512,
+     &bf16_engine_avx512},
+    {"avx2", "cpu-avx2", has_avx2, "AVX2", cpu_table_avx2, &bf16_engine_avx2},
+};
+
+static status use_set(struct host_stream *h, const char *isa) {
     bool automatic = strcmp(isa, "auto") == 0;
-    if (strcmp(isa, "avx512") == 0 || (automatic && has_avx512())) {
-        if (!has_avx512())
-            return fail(
-                EXIT_BAD_CONFIG,
-                "isa=avx512: this CPU lacks AVX-512 (F, BW, DQ, VL), expected auto or avx2");
-        cpu_table_avx512(table);
-        return NULL;
+    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+        bool named = strcmp(isa, sets[i].isa) == 0;
+        if (!automatic && !named) continue;
+        if (!sets[i].here()) {
+            if (automatic) continue;
+            return fail(EXIT_BAD_CONFIG, "isa=%s: this CPU lacks %s, expected auto or another", isa,
+                        sets[i].needs);
+        }
+        sets[i].table(&h->table);
+        h->table.name = sets[i].name;
+        h->cpu.bf16 = sets[i].bf16;
+        return op_alloc(&h->cpu.stream, SCRATCH_BYTES, &h->cpu.scratch);
     }
-    if (!automatic && strcmp(isa, "avx2") != 0)
-        return fail(EXIT_BAD_CONFIG, "isa=%s is unknown, expected auto, avx2 or avx512", isa);
-    cpu_table_avx2(table);
-    return NULL;
+    return fail(EXIT_BAD_CONFIG,
+                "isa=%s is unknown, expected auto, avx2, avx512, avx512_bf16 or amx", isa);
 }
 
 /* Denormals count as zero in the calling thread from now on: the reference's functions rely on it,
@@ -64,7 +103,7 @@ status stream_open(struct stream **out, const struct stream_config *config) {
     h->table.close = stream_close;
     h->cpu.stream.ops = &h->table;
     h->cpu.threads = cpu ? config->threads : 1;
-    status failed = cpu ? fill_cpu_table(&h->table, config->isa) : NULL;
+    status failed = cpu ? use_set(h, config->isa) : NULL;
     if (failed) {
         free(h);
         return failed;

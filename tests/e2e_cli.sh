@@ -120,7 +120,7 @@ completes() { # completes WANTED WORD...: the candidates for the last word
 check "completion of a command" completes config grpo conf
 check "completion of a key" completes seed= grpo config see
 check "completion of an option" completes --markdown grpo config --mar
-check "completion of an enum's values" completes "avx2 avx512" grpo config isa = av
+check "completion of an enum's values" completes "avx2 avx512 avx512_bf16" grpo config isa = av
 check "completion right after the equals sign" completes "cpu ref" grpo config device =
 
 # ---- standard output and error ----

@@ -1,12 +1,22 @@
 /* Matrix products and rotary positions. */
 #include "tests/ops_harness.h"
 
-#include <math.h>
+#include "base/arena.h"
 
-/* ---- products: tensors x 0, y 1, w 2; grouped: offsets 3; packed: the last ---- */
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- products: tensors x 0, y 1, w 2; grouped: offsets 3; segments, packed: the last ---- */
 
 enum product { NT, NN, TN };
 enum { HEADS = 3, GROUPS = 4 };
+
+/* A product of M heads side by side, or of M groups of rows. */
+struct variant {
+    enum product product;
+    int M;
+    bool grouped, add, bf16;
+};
 
 /* K for N: other odd sizes, some deeper than a cache block and with rows far apart. */
 static int inputs_of(int N) { return N == 33 || N == 200 ? 1100 : N * 37 % 131 + 1; }
@@ -17,15 +27,25 @@ static void group_offsets(int T, int32_t offsets[GROUPS + 1]) {
     for (int m = 0; m <= GROUPS; m++) offsets[m] = at[m];
 }
 
-/* A product of M heads side by side, or of M groups of rows. */
-static void run_product(struct world *w, int N, enum product product, int M, bool grouped,
-                        bool add) {
-    int K = inputs_of(N), heads = grouped ? 1 : M;
+/* Sequences of 1, 4, 40, 40, ... rows, so that none lies in two pieces of a call. */
+static buf row_segments(struct world *w) {
+    int32_t *segment = memory_new((size_t)w->T, sizeof *segment);
+    for (int t = 0; t < w->T; t++) segment[t] = t < 1 ? 0 : t < 5 ? 1 : 2 + (t - 5) / 40;
+    buf b = row_bytes(w, segment, sizeof *segment);
+    free(segment);
+    return b;
+}
+
+static void run_product(struct world *w, int N, struct variant v) {
+    enum product product = v.product;
+    int M = v.M, K = inputs_of(N), heads = v.grouped ? 1 : M;
+    bool grouped = v.grouped, add = v.add;
     struct gemm g = {.T = w->rows,
                      .N = N,
                      .K = K,
                      .ldy = heads * N + 2,
                      .ldx = heads * K + 3,
+                     .bf16 = v.bf16,
                      .add = add,
                      .M = M,
                      .hy = grouped ? 0 : N,
@@ -39,19 +59,27 @@ static void run_product(struct world *w, int N, enum product product, int M, boo
         group_offsets(w->T, offsets);
         g.offsets = all_bytes(w, offsets, sizeof offsets);
     }
-    if (product == NT) {
-        size_t bytes = op_pack_size(w->s, N, K, PACK_FP32);
+    if (v.bf16 && product == TN) g.segment = row_segments(w);
+    if (product == NT || (v.bf16 && product == NN)) {
+        enum pack_form form = !v.bf16 ? PACK_FP32 : product == NT ? PACK_BF16 : PACK_BF16_NN;
+        size_t bytes = op_pack_size(w->s, N, K, form);
         buf packed = all_scratch(w, bytes * (size_t)M);
-        op_pack(w->s, packed, g.w, M, N, K, g.hw, PACK_FP32);
+        op_pack(w->s, packed, g.w, M, N, K, g.hw, form);
         g.w = packed;
         g.hw = (int64_t)bytes;
         g.packed = true;
-        op_gemm_nt(w->s, &g);
-    } else if (product == NN) {
-        op_gemm_nn(w->s, &g);
-    } else {
-        op_gemm_tn(w->s, &g);
     }
+    if (product == NT) op_gemm_nt(w->s, &g);
+    else if (product == NN) op_gemm_nn(w->s, &g);
+    else op_gemm_tn(w->s, &g);
+}
+
+/* An operand as the product takes it: with 8 significant bits in bf16. */
+static double operand(struct variant v, double x) {
+    int exponent;
+    if (!v.bf16) return x;
+    double fraction = frexp(x, &exponent);
+    return ldexp(nearbyint(ldexp(fraction, 8)), exponent - 8);
 }
 
 static double weight(const struct world *w, int m, int K, int n, int k) {
@@ -59,8 +87,10 @@ static double weight(const struct world *w, int m, int K, int n, int k) {
 }
 
 /* One output of head or group m: a sum over `length` products, with what stood there before. */
-static void expect_output(const struct world *w, int N, enum product product, int m, bool grouped,
-                          bool add, int64_t row, int a, int b) {
+static void expect_output(const struct world *w, int N, struct variant v, int m, int64_t row, int a,
+                          int b) {
+    enum product product = v.product;
+    bool grouped = v.grouped, add = v.add;
     int K = inputs_of(N), column = grouped ? 0 : m;
     int64_t from = 0, to = w->T;
     if (grouped) {
@@ -72,10 +102,11 @@ static void expect_output(const struct world *w, int N, enum product product, in
     double sum = 0, size = 0;
     int length = product == NT ? K : product == NN ? N : (int)(to - from);
     for (int i = 0; i < length; i++) {
-        double term;
-        if (product == NT) term = before(w, 0, row, column * K + i) * weight(w, m, K, a, i);
-        else if (product == NN) term = before(w, 1, row, column * N + i) * weight(w, m, K, i, b);
-        else term = before(w, 1, from + i, column * N + a) * before(w, 0, from + i, column * K + b);
+        double p, q;
+        if (product == NT) p = before(w, 0, row, column * K + i), q = weight(w, m, K, a, i);
+        else if (product == NN) p = before(w, 1, row, column * N + i), q = weight(w, m, K, i, b);
+        else p = before(w, 1, from + i, column * N + a), q = before(w, 0, from + i, column * K + b);
+        double term = operand(v, p) * operand(v, q);
         sum += term;
         size += fabs(term);
     }
@@ -88,16 +119,25 @@ static void expect_output(const struct world *w, int N, enum product product, in
     near(w, tensor, r, c, start + sum, fabs(start) + size, length + 1);
 }
 
-static void expect_product(const struct world *w, int N, enum product product, int M, bool grouped,
-                           bool add) {
+static void expect_product(const struct world *w, int N, struct variant v) {
     for (int k = 0; k < 200; k++)
-        expect_output(w, N, product, pick(w, 4 * k, M), grouped, add, pick(w, 4 * k + 1, w->T),
-                      pick(w, 4 * k + 2, N), pick(w, 4 * k + 3, inputs_of(N)));
+        expect_output(w, N, v, pick(w, 4 * k, v.M), pick(w, 4 * k + 1, w->T), pick(w, 4 * k + 2, N),
+                      pick(w, 4 * k + 3, inputs_of(N)));
 }
 
 #define PRODUCT(name, ...)                                                                         \
-    static void run_##name(struct world *w, int N) { run_product(w, N, __VA_ARGS__); }             \
-    static void expect_##name(const struct world *w, int N) { expect_product(w, N, __VA_ARGS__); }
+    static void run_##name(struct world *w, int N) {                                               \
+        run_product(w, N, (struct variant){__VA_ARGS__, false});                                   \
+    }                                                                                              \
+    static void run_##name##_bf16(struct world *w, int N) {                                        \
+        run_product(w, N, (struct variant){__VA_ARGS__, true});                                    \
+    }                                                                                              \
+    static void expect_##name(const struct world *w, int N) {                                      \
+        expect_product(w, N, (struct variant){__VA_ARGS__, false});                                \
+    }                                                                                              \
+    static void expect_##name##_bf16(const struct world *w, int N) {                               \
+        expect_product(w, N, (struct variant){__VA_ARGS__, true});                                 \
+    }
 PRODUCT(nt, NT, 1, false, false)
 PRODUCT(nt_add, NT, 1, false, true)
 PRODUCT(nt_heads, NT, HEADS, false, false)
@@ -160,25 +200,30 @@ ROPE(pairs_back, true, true, true)
 #define ROPE_SIZES                                                                                 \
     {1, 7, 100}, { 2, 6, 16, 34, 64, 128 }
 
+#define CASE(name, function, whole, ...)                                                           \
+    {name, run_##function, expect_##function, __VA_ARGS__, whole, false}, {                        \
+        name ", bf16", run_##function##_bf16, expect_##function##_bf16, __VA_ARGS__, whole, true   \
+    }
 static const struct op_case cases[] = {
-    {"gemm_nt", run_nt, expect_nt, PRODUCT_SIZES, false},
-    {"gemm_nt, add", run_nt_add, expect_nt_add, PRODUCT_SIZES, false},
-    {"gemm_nt, heads", run_nt_heads, expect_nt_heads, PRODUCT_SIZES, false},
-    {"gemm_nt, grouped", run_nt_grouped, expect_nt_grouped, PRODUCT_SIZES, true},
-    {"gemm_nn", run_nn, expect_nn, PRODUCT_SIZES, false},
-    {"gemm_nn, add", run_nn_add, expect_nn_add, PRODUCT_SIZES, false},
-    {"gemm_nn, heads", run_nn_heads, expect_nn_heads, PRODUCT_SIZES, false},
-    {"gemm_nn, grouped", run_nn_grouped, expect_nn_grouped, PRODUCT_SIZES, true},
-    {"gemm_tn", run_tn, expect_tn, PRODUCT_SIZES, false},
-    {"gemm_tn, heads", run_tn_heads, expect_tn_heads, PRODUCT_SIZES, false},
-    {"gemm_tn, grouped", run_tn_grouped, expect_tn_grouped, PRODUCT_SIZES, true},
-    {"gemm_nt, many rows", run_nt, expect_nt, {200}, {33, 200}, false},
-    {"gemm_nn, many rows", run_nn, expect_nn, {200}, {33}, false},
-    {"gemm_tn, many rows", run_tn, expect_tn, {7, 100}, {200}, false},
-    {"rope", run_halves, expect_halves, ROPE_SIZES, false},
-    {"rope, interleaved", run_pairs, expect_pairs, ROPE_SIZES, false},
-    {"rope, inverse, in place", run_halves_back, expect_halves_back, ROPE_SIZES, false},
-    {"rope, interleaved, inverse, in place", run_pairs_back, expect_pairs_back, ROPE_SIZES, false},
+    CASE("gemm_nt", nt, false, PRODUCT_SIZES),
+    CASE("gemm_nt, add", nt_add, false, PRODUCT_SIZES),
+    CASE("gemm_nt, heads", nt_heads, false, PRODUCT_SIZES),
+    CASE("gemm_nt, grouped", nt_grouped, true, PRODUCT_SIZES),
+    CASE("gemm_nn", nn, false, PRODUCT_SIZES),
+    CASE("gemm_nn, add", nn_add, false, PRODUCT_SIZES),
+    CASE("gemm_nn, heads", nn_heads, false, PRODUCT_SIZES),
+    CASE("gemm_nn, grouped", nn_grouped, true, PRODUCT_SIZES),
+    CASE("gemm_tn", tn, false, PRODUCT_SIZES),
+    CASE("gemm_tn, heads", tn_heads, false, PRODUCT_SIZES),
+    CASE("gemm_tn, grouped", tn_grouped, true, PRODUCT_SIZES),
+    CASE("gemm_nt, many rows", nt, false, {200}, {33, 200}),
+    CASE("gemm_nn, many rows", nn, false, {200}, {33}),
+    CASE("gemm_tn, many rows", tn, false, {7, 100}, {200}),
+    {"rope", run_halves, expect_halves, ROPE_SIZES, false, false},
+    {"rope, interleaved", run_pairs, expect_pairs, ROPE_SIZES, false, false},
+    {"rope, inverse, in place", run_halves_back, expect_halves_back, ROPE_SIZES, false, false},
+    {"rope, interleaved, inverse, in place", run_pairs_back, expect_pairs_back, ROPE_SIZES, false,
+     false},
 };
 
 int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }

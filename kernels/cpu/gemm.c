@@ -1,5 +1,6 @@
 /* The three matrix products: which strides make them the one product of gemm_tile.h, and how they
  * are cut for the threads. Threads share out outputs, never the steps of a chain. */
+#include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/groups.h"
 #include "kernels/cpu/parallel.h"
@@ -148,23 +149,27 @@ static void run_gemm(struct stream *s, const struct gemm *g, product_of *make) {
 }
 
 static void gemm_nt(struct stream *s, const struct gemm *g) {
-    REQUIRE(g->packed && !g->bf16);
-    run_gemm(s, g, product_nt);
+    REQUIRE(g->packed);
+    if (g->bf16) ISA(bf16_nt)(s, g);
+    else run_gemm(s, g, product_nt);
 }
 
 static void gemm_nn(struct stream *s, const struct gemm *g) {
-    REQUIRE(!g->packed && !g->bf16);
-    run_gemm(s, g, product_nn);
+    REQUIRE(g->packed == g->bf16);
+    if (g->bf16) ISA(bf16_nn)(s, g);
+    else run_gemm(s, g, product_nn);
 }
 
 static void gemm_tn(struct stream *s, const struct gemm *g) {
-    REQUIRE(!g->packed && !g->bf16);
-    run_gemm(s, g, product_tn);
+    REQUIRE(!g->packed);
+    if (g->bf16) ISA(bf16_tn)(s, g);
+    else run_gemm(s, g, product_tn);
 }
 
 static size_t pack_size(struct stream *s, int N, int K, enum pack_form form) {
     (void)s;
-    REQUIRE(N >= 1 && K >= 1 && form == PACK_FP32);
+    REQUIRE(N >= 1 && K >= 1);
+    if (form != PACK_FP32) return ISA(bf16_pack_size)(N, K);
     return (size_t)4 * (size_t)K * (((size_t)N + LANES - 1) / LANES * LANES);
 }
 
@@ -188,7 +193,11 @@ static void pack_panel(const void *task, int piece) {
 
 static void pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
                  enum pack_form form) {
-    REQUIRE(M >= 0 && N >= 1 && K >= 1 && form == PACK_FP32);
+    REQUIRE(M >= 0 && N >= 1 && K >= 1);
+    if (form != PACK_FP32) {
+        ISA(bf16_pack)(s, packed, w, M, N, K, hw_raw, form);
+        return;
+    }
     struct pack p = {host_f32(w), host_f32(packed), hw_raw, N, K, (int)units(N, LANES)};
     int64_t elements = (int64_t)M * N * K;
     parallel_pieces(s, elements < PIECE_WORK ? 1 : stream_threads(s), M * p.panels, pack_panel, &p);

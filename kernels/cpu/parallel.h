@@ -7,11 +7,15 @@
 
 #include <xmmintrin.h>
 
+enum { SCRATCH_BYTES = 16 << 20 };
+
 /* The CPU backend's stream. Everything runs before the operation returns. */
 struct cpu_stream {
-    struct stream stream; /* first member: see ops.h */
-    int threads;          /* >= 1 */
-    struct pool *pool;    /* of as many threads; owned */
+    struct stream stream;           /* first member: see ops.h */
+    int threads;                    /* >= 1 */
+    struct pool *pool;              /* of as many threads; owned */
+    const struct bf16_engine *bf16; /* computes the products in bf16 */
+    buf scratch;                    /* SCRATCH_BYTES for one operation; owned */
 };
 
 static inline int stream_threads(const struct stream *s) {
