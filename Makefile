@@ -177,5 +177,8 @@ help: ## list the targets
 clean: ## remove the build tree
 	rm -rf $(BUILD)
 
+include tests/cuda_emulator/emulator.mk
+programs: $(EMULATED_ALL)
+
 -include $(OBJECTS:.o=.d) $(CLI_OBJECTS:.o=.d) $(TESTS:%=%.d) $(BENCHES:%=%.d) $(FUZZERS:%=%.d) \
          $(HELPERS:.o=.d) $(BUILD)/$(FUZZ_DRIVER:.c=.d)

@@ -12,6 +12,7 @@ set -u
 # package, and how to see that it is there: command NAME | header FILE | library NAME | clang FLAG
 BUILD_PACKAGES='
 gcc               command gcc
+g++               command g++
 libc6-dev         header  stdio.h
 pkg-config        command pkg-config
 libjansson-dev    header  jansson.h
