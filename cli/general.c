@@ -18,6 +18,10 @@ const struct config_key general_keys[] = {
                 "the cpu kernels' instruction set; auto takes the best this processor has"),
     CONFIG_INT(struct general_config, threads, "threads", "0", 0, THREADS_MAX, EXECUTION,
                "threads to compute with; 0: one for each processor"),
+    CONFIG_ENUM(
+        struct general_config, dtype, "policy.dtype", "fp32", "fp32|bf16", SEMANTIC,
+        "how linear layers multiply: in fp32, or rounded to bf16 and summed in fp32 (the router, "
+        "norms, attention and the weights that train stay fp32)"),
     CONFIG_STRING(struct general_config, model, "model.path", "", EXECUTION,
                   "a Hugging Face directory to start from; empty: random weights as model.* says"),
     CONFIG_END,

@@ -7,7 +7,7 @@ struct general_config {
     const char *model;
     int64_t seed;
     int64_t steps;
-    const char *device, *isa;
+    const char *device, *isa, *dtype;
     int64_t threads; /* 0: general_threads chooses */
 };
 

@@ -41,9 +41,9 @@ static status inspect(const struct settings *s, const char *dir) {
     TRY(policy_config_read(&config, dir));
     shape_print(&config);
     TRY(stream_open(&stream, &stream_config));
-    status failed = policy_open(&p, stream, dir, positions);
+    status failed = policy_open(&p, stream, dir, session_form(s, positions));
     if (!failed) {
-        size_t policy = policy_bytes(stream, &config, positions);
+        size_t policy = policy_bytes(stream, &config, p->form);
         size_t engine =
             engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});
         size_t learner =

@@ -69,7 +69,7 @@ static status replay_episodes(const struct settings *s, const char *dir, int64_t
     int positions = (int)(s->rollout.max_prompt_tokens + s->rollout.max_new_tokens);
     struct learner_config shape = {(int)s->rl.micro_tokens, positions, 1, false};
     TRY(stream_open(&stream, &stream_config));
-    status failed = trainer_load_model(dir, stream, positions, &tokenizer, &p);
+    status failed = trainer_load_model(dir, stream, session_form(s, positions), &tokenizer, &p);
     if (!failed) failed = learner_open(&learner, p, &shape);
     if (!failed) {
         bool routes = p->moe_layers && strcmp(s->rl.routing_replay, "rollout") == 0;

@@ -21,11 +21,16 @@ struct stream_config session_stream(const struct settings *s) {
     return (struct stream_config){s->general.device, s->general.isa, general_threads(&s->general)};
 }
 
+struct policy_form session_form(const struct settings *s, int positions) {
+    return (struct policy_form){positions, strcmp(s->general.dtype, "bf16") == 0};
+}
+
 struct trainer_config session_trainer(const struct settings *s, enum trainer_kind kind) {
     return (struct trainer_config){
         .kind = kind,
         .version = GRPO_VERSION,
         .model = s->general.model,
+        .bf16 = session_form(s, 0).bf16,
         .seed = s->general.seed,
         .steps = s->general.steps,
         .stream = session_stream(s),
@@ -57,8 +62,9 @@ status session_open(struct session *out, const struct settings *s, int max_new) 
                                    .share_prefix = true};
     status failed = stream_open(&out->stream, &stream);
     if (!failed)
-        failed = trainer_load_model(s->general.model, out->stream, engine.max_positions,
-                                    &out->tokenizer, &out->policy);
+        failed =
+            trainer_load_model(s->general.model, out->stream, session_form(s, engine.max_positions),
+                               &out->tokenizer, &out->policy);
     if (!failed) {
         if (engine.max_positions > out->policy->max_positions)
             engine.max_positions = out->policy->max_positions;

@@ -47,37 +47,44 @@ static void weight_gradient(struct policy *p, const struct weight *w, const stru
     }
 }
 
+/* w's matrices as gemm_nn wants them, with rows that belong to the sequences `segment`. */
+static struct gemm back_through(const struct policy *p, const struct weight *w, buf segment) {
+    return (struct gemm){
+        .w = w->bf16 ? (buf){p->packed.addr + w->turned} : param(p, w->offset),
+        .N = w->N,
+        .K = w->K,
+        .packed = w->bf16,
+        .bf16 = w->bf16,
+        .M = w->M,
+        .hw = w->bf16 ? w->turned_hw : w->hw,
+        .segment = w->bf16 ? segment : NO_BUF,
+    };
+}
+
 /* y = x W^T:  dx (+)= dy W,  dW += dy^T x. */
 static void linear_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x, int T,
-                            bool add, buf grads) {
-    struct gemm g = {.y = dy,
-                     .x = dx,
-                     .w = param(p, w->offset),
-                     .T = T,
-                     .N = w->N,
-                     .K = w->K,
-                     .ldy = w->N,
-                     .ldx = w->K,
-                     .add = add,
-                     .M = 1};
+                            buf segment, bool add, buf grads) {
+    struct gemm g = back_through(p, w, segment);
+    g.y = dy;
+    g.x = dx;
+    g.T = T;
+    g.ldy = w->N;
+    g.ldx = w->K;
+    g.add = add;
     if (needed_before(p, w->offset)) op_gemm_nn(p->stream, &g);
     g.x = x;
     weight_gradient(p, w, &g, grads);
 }
 
 static void linear_grouped_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x,
-                                    buf offsets, int rows, buf grads) {
-    struct gemm g = {.y = dy,
-                     .x = dx,
-                     .w = param(p, w->offset),
-                     .T = rows,
-                     .N = w->N,
-                     .K = w->K,
-                     .ldy = w->N,
-                     .ldx = w->K,
-                     .M = w->M,
-                     .hw = w->hw,
-                     .offsets = offsets};
+                                    buf offsets, int rows, buf segment, buf grads) {
+    struct gemm g = back_through(p, w, segment);
+    g.y = dy;
+    g.x = dx;
+    g.T = rows;
+    g.ldy = w->N;
+    g.ldx = w->K;
+    g.offsets = offsets;
     if (needed_before(p, w->offset)) op_gemm_nn(p->stream, &g);
     g.x = x;
     weight_gradient(p, w, &g, grads);
@@ -145,25 +152,22 @@ static void attention_gqa_backward(struct policy *p, int index, struct tape *tap
     rotate_backward(p, b, dkey, dk, k, width, layer->k_norm, t->k_rstd, G, grads);
     op_copy_rows(s, buf_f32(dqkv, (int64_t)(H + G) * d), width, dv, G * d, T, G * d);
     bias_gradient(p, layer, dqkv, T, width, grads);
-    linear_backward(p, &layer->qkv, tape->dh, dqkv, t->h1, T, false, grads);
+    linear_backward(p, &layer->qkv, tape->dh, dqkv, t->h1, T, tape->segment, false, grads);
 }
 
 /* latent -> attention = latent W_UV^T per head: dlatent and dW_UV. */
 static void value_up_backward(struct policy *p, const struct policy_layer *layer,
-                              struct tape_layer *t, buf dlatent, buf dattention, int T, buf grads) {
+                              struct tape_layer *t, buf dlatent, buf dattention, int T, buf segment,
+                              buf grads) {
     int H = p->config.heads, L = p->config.kv_lora, v = p->config.v_dim;
-    struct gemm g = {.y = dattention,
-                     .x = dlatent,
-                     .w = param(p, layer->v_up.offset),
-                     .T = T,
-                     .N = v,
-                     .K = L,
-                     .ldy = H * v,
-                     .ldx = H * L,
-                     .M = H,
-                     .hy = v,
-                     .hx = L,
-                     .hw = layer->v_up.hw};
+    struct gemm g = back_through(p, &layer->v_up, segment);
+    g.y = dattention;
+    g.x = dlatent;
+    g.T = T;
+    g.ldy = H * v;
+    g.ldx = H * L;
+    g.hy = v;
+    g.hx = L;
     op_gemm_nn(p->stream, &g);
     g.x = t->latent;
     weight_gradient(p, &layer->v_up, &g, grads);
@@ -171,7 +175,7 @@ static void value_up_backward(struct policy *p, const struct policy_layer *layer
 
 /* q_latent = q_nope W_UK per head: dq_nope and dW_UK, from dq [T, H*(L+R)] into dqkv [T, H*(nope+R)]. */
 static void key_up_backward(struct policy *p, const struct policy_layer *layer,
-                            struct tape_layer *t, buf dqkv, buf dq, int T, buf grads) {
+                            struct tape_layer *t, buf dqkv, buf dq, int T, buf segment, buf grads) {
     int H = p->config.heads, L = p->config.kv_lora, R = p->config.rope_dim,
         nope = p->config.nope_dim;
     struct gemm g = {.y = dqkv,
@@ -183,10 +187,12 @@ static void key_up_backward(struct policy *p, const struct policy_layer *layer,
                      .ldy = H * (nope + R),
                      .ldx = H * (L + R),
                      .packed = true,
+                     .bf16 = layer->k_up.bf16,
                      .M = H,
                      .hy = nope + R,
                      .hx = L + R,
-                     .hw = layer->k_up.packed_hw};
+                     .hw = layer->k_up.packed_hw,
+                     .segment = layer->k_up.bf16 ? segment : NO_BUF};
     op_gemm_nt(p->stream, &g);
     g.y = t->qkv;
     weight_gradient(p, &layer->k_up, &g, grads);
@@ -200,7 +206,7 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
     struct stream *s = p->stream;
     int T = b->T, H = c->heads, L = c->kv_lora, R = c->rope_dim, nope = c->nope_dim, qk = nope + R;
     buf dlatent = tape->d4, dq = tape->d2, dk = tape->d3;
-    value_up_backward(p, layer, t, dlatent, tape->d1, T, grads);
+    value_up_backward(p, layer, t, dlatent, tape->d1, T, tape->segment, grads);
     struct attention forward = {.out = t->latent,
                                 .lse = t->lse,
                                 .q = t->q,
@@ -219,7 +225,7 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
                                                           .S = b->S});
     op_add_rows(s, dk, L + R, tape->dv, L, T, L); /* the latent is both key and value */
     buf dqkv = tape->d1, dkva = tape->dkva;
-    key_up_backward(p, layer, t, dqkv, dq, T, grads);
+    key_up_backward(p, layer, t, dqkv, dq, T, tape->segment, grads);
     op_rope(s, buf_f32(dqkv, nope), H * qk, qk, buf_f32(dq, L), H * (L + R), L + R, p->rope_cos,
             p->rope_sin, b->row_pos, T, H, R, c->rope_interleaved, true);
     op_rope(s, buf_f32(dkva, L), L + R, R, buf_f32(dk, L), L + R, R, p->rope_cos, p->rope_sin,
@@ -228,24 +234,24 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
                         t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L);
     if (c->q_lora) {
         buf dqa_norm = tape->dqa, dqa = tape->d2;
-        linear_backward(p, &layer->q_b, dqa_norm, dqkv, t->qa_norm, T, false, grads);
+        linear_backward(p, &layer->q_b, dqa_norm, dqkv, t->qa_norm, T, tape->segment, false, grads);
         op_rmsnorm_backward(s, dqa, c->q_lora, false, gradient_at(p, grads, layer->q_a_norm),
                             dqa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm),
                             t->qa_rstd, T, c->q_lora);
-        linear_backward(p, &layer->q_a, tape->dh, dqa, t->h1, T, false, grads);
+        linear_backward(p, &layer->q_a, tape->dh, dqa, t->h1, T, tape->segment, false, grads);
     } else {
-        linear_backward(p, &layer->q_b, tape->dh, dqkv, t->h1, T, false, grads);
+        linear_backward(p, &layer->q_b, tape->dh, dqkv, t->h1, T, tape->segment, false, grads);
     }
-    linear_backward(p, &layer->kv_a, tape->dh, dkva, t->h1, T, true, grads);
+    linear_backward(p, &layer->kv_a, tape->dh, dkva, t->h1, T, tape->segment, true, grads);
 }
 
 /* out = down(swiglu(gate_up h2)): dh2 (+)=. */
 static void mlp_backward(struct policy *p, const struct policy_layer *layer, struct tape *tape,
                          struct tape_layer *t, buf dout, int T, bool add, buf grads) {
-    linear_backward(p, &layer->down, tape->dact, dout, t->act, T, false, grads);
+    linear_backward(p, &layer->down, tape->dact, dout, t->act, T, tape->segment, false, grads);
     if (!needed_before(p, layer->down.offset)) return;
     op_swiglu_backward(p->stream, tape->dgu, tape->dact, t->gu, T, layer->down.K, NO_BUF);
-    linear_backward(p, &layer->gate_up, tape->dh, tape->dgu, t->h2, T, add, grads);
+    linear_backward(p, &layer->gate_up, tape->dh, tape->dgu, t->h2, T, tape->segment, add, grads);
 }
 
 /* The routed experts and the router: to the derivative by h2, in t->dh. */
@@ -256,17 +262,19 @@ static void experts_backward(struct policy *p, int index, struct tape *tape, buf
     struct tape_layer *t = &tape->layer[index];
     struct stream *s = p->stream;
     int A = c->top_k, D = c->hidden;
+    op_moe_gather(s, tape->expert_segment, tape->segment, t->order, T, A, 1);
     op_moe_combine_backward(s, tape->dexpert_out, tape->dgate, dout, t->expert_out, t->gate,
                             t->place, T, A, D);
     linear_grouped_backward(p, &layer->expert_down, tape->dexpert_act, tape->dexpert_out,
-                            t->expert_act, t->offsets, T * A, grads);
+                            t->expert_act, t->offsets, T * A, tape->expert_segment, grads);
     op_swiglu_backward(s, tape->dexpert_gu, tape->dexpert_act, t->expert_gu, T * A, c->expert_ffn,
                        NO_BUF);
     linear_grouped_backward(p, &layer->expert_gate_up, tape->dexpert_in, tape->dexpert_gu,
-                            t->expert_in, t->offsets, T * A, grads);
+                            t->expert_in, t->offsets, T * A, tape->expert_segment, grads);
     struct router r = tape_router(p, index, t, T, true);
     op_router_backward(s, &r, tape->drouter, tape->dgate);
-    linear_backward(p, &layer->router, tape->dh, tape->drouter, t->h2, T, false, grads);
+    linear_backward(p, &layer->router, tape->dh, tape->drouter, t->h2, T, tape->segment, false,
+                    grads);
     op_moe_gather_backward(s, tape->dh, tape->dexpert_in, t->place, T, A, D);
 }
 
@@ -295,7 +303,7 @@ static void layer_backward(struct policy *p, int index, struct tape *tape, const
     op_rmsnorm_backward(s, tape->dx, D, true, gradient_at(p, grads, layer->norm2), tape->dh, D,
                         t->x_mid, D, param(p, layer->norm2), t->rstd2, T, D);
     /* x_mid = x_in + o(attention(h1)), h1 = norm1(x_in) */
-    linear_backward(p, &layer->o, tape->d1, tape->dx, t->attention, T, false, grads);
+    linear_backward(p, &layer->o, tape->d1, tape->dx, t->attention, T, tape->segment, false, grads);
     if (!needed_before(p, layer->o.offset)) return;
     if (p->config.kv_lora) attention_mla_backward(p, index, tape, b, kv, grads);
     else attention_gqa_backward(p, index, tape, b, kv, grads);
@@ -322,19 +330,17 @@ static bool head_passes(const struct policy *p) { return p->first_trained <= p->
 
 void head_logits_backward(struct policy *p, struct head *h, int first, int n, buf dhead) {
     int D = p->config.hidden, V = p->config.vocab;
-    struct gemm g = {.y = h->logits,
-                     .x = buf_f32(h->dh, (int64_t)first * D),
-                     .w = param(p, p->head.offset),
-                     .T = n,
-                     .N = V,
-                     .K = D,
-                     .ldy = V,
-                     .ldx = D,
-                     .M = 1};
+    struct gemm g = back_through(p, &p->head, buf_i32(h->segment, first));
+    g.y = h->logits;
+    g.x = buf_f32(h->dh, (int64_t)first * D);
+    g.T = n;
+    g.ldy = V;
+    g.ldx = D;
     if (head_passes(p)) op_gemm_nn(p->stream, &g);
     if (!buf_has(dhead)) return;
     g.x = buf_f32(h->h, (int64_t)first * D);
     g.w = dhead;
+    g.packed = false;
     op_gemm_tn(p->stream, &g);
 }
 

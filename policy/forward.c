@@ -11,6 +11,7 @@ static void linear(struct policy *p, const struct weight *w, buf y, buf x, int T
                                          .ldy = w->N,
                                          .ldx = w->K,
                                          .packed = true,
+                                         .bf16 = w->bf16,
                                          .add = add,
                                          .M = 1});
 }
@@ -27,6 +28,7 @@ static void linear_grouped(struct policy *p, const struct weight *w, buf y, buf 
                                          .ldy = w->N,
                                          .ldx = w->K,
                                          .packed = true,
+                                         .bf16 = w->bf16,
                                          .M = w->M,
                                          .hw = w->packed_hw,
                                          .offsets = offsets});
@@ -94,18 +96,22 @@ static void attention_mla(struct policy *p, int index, struct tape_layer *t, con
     op_rmsnorm(s, t->k, L + R, t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L, 1e-6f);
     op_rope(s, buf_f32(t->k, L), L + R, R, buf_f32(t->kva, L), L + R, R, p->rope_cos, p->rope_sin,
             b->row_pos, T, 1, R, c->rope_interleaved, false);
+    bool bf16 = layer->k_up.bf16;
+    buf turned = {p->packed.addr + layer->k_up.turned};
     op_gemm_nn(s, &(struct gemm){.y = t->qkv,
                                  .x = t->q,
-                                 .w = param(p, layer->k_up.offset),
+                                 .w = bf16 ? turned : param(p, layer->k_up.offset),
                                  .T = T,
                                  .N = nope,
                                  .K = L,
                                  .ldy = H * qk,
                                  .ldx = H * (L + R),
+                                 .packed = bf16,
+                                 .bf16 = bf16,
                                  .M = H,
                                  .hy = qk,
                                  .hx = L + R,
-                                 .hw = layer->k_up.hw});
+                                 .hw = bf16 ? layer->k_up.turned_hw : layer->k_up.hw});
     op_rope(s, buf_f32(t->q, L), H * (L + R), L + R, buf_f32(t->qkv, nope), H * qk, qk, p->rope_cos,
             p->rope_sin, b->row_pos, T, H, R, c->rope_interleaved, false);
     struct kv_view view = kv_cache_view(kv, c, b, index);
@@ -128,6 +134,7 @@ static void attention_mla(struct policy *p, int index, struct tape_layer *t, con
                                  .ldy = H * c->v_dim,
                                  .ldx = H * L,
                                  .packed = true,
+                                 .bf16 = layer->v_up.bf16,
                                  .M = H,
                                  .hy = c->v_dim,
                                  .hx = L,
@@ -165,6 +172,7 @@ void policy_forward(struct policy *p, struct tape *t, const struct batch *b, str
     struct stream *s = p->stream;
     int T = b->T, D = c->hidden;
     REQUIRE(T <= t->rows);
+    t->segment = b->row_seq;
     op_embed(s, t->layer[0].x_in, param(p, p->embed), b->id, T, D);
     for (int i = 0; i < c->layers; i++) {
         const struct policy_layer *layer = &p->layers[i];
@@ -186,6 +194,7 @@ void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row
     int D = p->config.hidden;
     REQUIRE(R <= h->rows);
     op_rows_gather(p->stream, h->x, t->x_out, row, R, D);
+    if (buf_has(h->segment)) op_rows_gather(p->stream, h->segment, t->segment, row, R, 1);
     op_rmsnorm(p->stream, h->h, D, h->x, D, param(p, p->final_norm), h->rstd, R, D,
                p->config.rms_eps);
 }

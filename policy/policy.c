@@ -53,13 +53,14 @@ static void buffers_place(struct policy *p, struct layout *l) {
 
 /* A policy with its layout and zeroed buffers, no weights yet. */
 static status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
-                         int max_positions) {
+                         struct policy_form form) {
     struct policy *p = memory_new(1, sizeof *p);
     p->stream = s;
     p->config = *config;
+    p->form = form;
     p->valid_vocab = config->vocab;
-    p->max_positions = max_positions && max_positions < config->max_positions
-                           ? max_positions
+    p->max_positions = form.max_positions && form.max_positions < config->max_positions
+                           ? form.max_positions
                            : config->max_positions;
     policy_layout(p);
     struct layout l = {0};
@@ -87,8 +88,9 @@ void policy_close(struct policy *p) {
     free(p);
 }
 
-size_t policy_bytes(struct stream *s, const struct policy_config *config, int max_positions) {
-    struct policy p = {.stream = s, .config = *config, .max_positions = max_positions};
+size_t policy_bytes(struct stream *s, const struct policy_config *config, struct policy_form form) {
+    struct policy p = {
+        .stream = s, .config = *config, .form = form, .max_positions = form.max_positions};
     policy_layout(&p);
     struct layout l = {0};
     buffers_place(&p, &l);
@@ -99,8 +101,10 @@ size_t policy_bytes(struct stream *s, const struct policy_config *config, int ma
 static void pack_weight(struct policy *p, const struct weight *w, bool all) {
     if (w->offset < 0) return;
     if (!all && !policy_trains(p, w->offset, (w->M - 1) * w->hw + (int64_t)w->N * w->K)) return;
-    buf packed = {p->packed.addr + w->packed};
-    op_pack(p->stream, packed, buf_f32(p->params, w->offset), w->M, w->N, w->K, w->hw, PACK_FP32);
+    buf packed = {p->packed.addr + w->packed}, turned = {p->packed.addr + w->turned};
+    buf raw = buf_f32(p->params, w->offset);
+    op_pack(p->stream, packed, raw, w->M, w->N, w->K, w->hw, w->bf16 ? PACK_BF16 : PACK_FP32);
+    if (w->bf16) op_pack(p->stream, turned, raw, w->M, w->N, w->K, w->hw, PACK_BF16_NN);
 }
 
 static void pack_weights(struct policy *p, bool all) {
@@ -136,9 +140,9 @@ static void fill_normal(float *w, int64_t n, uint64_t seed, int tensor, double s
 }
 
 status policy_init(struct policy **out, struct stream *s, const struct policy_config *config,
-                   uint64_t seed, double embed_std, int max_positions) {
+                   uint64_t seed, double embed_std, struct policy_form form) {
     struct policy *p;
-    TRY(policy_new(&p, s, config, max_positions));
+    TRY(policy_new(&p, s, config, form));
     float *host = memory_new(p->n_params, sizeof *host);
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
@@ -154,11 +158,12 @@ status policy_init(struct policy **out, struct stream *s, const struct policy_co
     return NULL;
 }
 
-status policy_open(struct policy **out, struct stream *s, const char *dir, int max_positions) {
+status policy_open(struct policy **out, struct stream *s, const char *dir,
+                   struct policy_form form) {
     struct policy_config config;
     TRY(policy_config_read(&config, dir));
     struct policy *p;
-    TRY(policy_new(&p, s, &config, max_positions));
+    TRY(policy_new(&p, s, &config, form));
     status failed = policy_load_weights(p, dir);
     if (failed) policy_close(p);
     else *out = p;
@@ -174,7 +179,7 @@ void policy_copy(struct policy *to, const struct policy *from) {
 }
 
 status policy_clone(struct policy **out, const struct policy *p) {
-    TRY(policy_new(out, p->stream, &p->config, p->max_positions));
+    TRY(policy_new(out, p->stream, &p->config, p->form));
     (*out)->valid_vocab = p->valid_vocab;
     policy_copy(*out, p);
     return NULL;

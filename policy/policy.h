@@ -14,6 +14,9 @@ struct weight {
     int64_t hw;
     size_t packed;     /* bytes into `packed` */
     int64_t packed_hw; /* bytes between packed matrices */
+    bool bf16;         /* multiplied in bf16: packed so, and once more for gemm_nn */
+    size_t turned;     /* bytes into `packed`, with bf16 */
+    int64_t turned_hw; /* bytes */
 };
 
 struct policy_layer {
@@ -53,8 +56,15 @@ struct parameter {
     int64_t dims[2];
 };
 
+/* How a policy is computed. */
+struct policy_form {
+    int max_positions; /* bounds the RoPE tables; 0: the config's */
+    bool bf16;         /* linear layers multiply in bf16, the router excepted (policy.dtype) */
+};
+
 struct policy {
     struct policy_config config;
+    struct policy_form form;
     struct stream *stream; /* not owned */
     struct arena arena;
     int64_t n_params;
@@ -90,14 +100,13 @@ struct policy_kv_shape {
 struct policy_kv_shape policy_kv_shape(const struct policy_config *c);
 
 /* Random weights: normal(0, init_std), norms 1, biases 0, each tensor its own stream of `seed`; the
- * embedding with embed_std. `max_positions` bounds the RoPE tables (0: the config's). The caller closes
- * with policy_close. */
+ * embedding with embed_std. The caller closes with policy_close. */
 status policy_init(struct policy **out, struct stream *s, const struct policy_config *config,
-                   uint64_t seed, double embed_std, int max_positions);
+                   uint64_t seed, double embed_std, struct policy_form form);
 
 /* Loads an HF directory: F32, F16, BF16, or F8_E4M3 in scaled blocks; experts one by one or fused.
  * EXIT_NO_INPUT, EXIT_BAD_DATA: missing, surplus or misshapen tensors by name. */
-status policy_open(struct policy **out, struct stream *s, const char *dir, int max_positions);
+status policy_open(struct policy **out, struct stream *s, const char *dir, struct policy_form form);
 
 /* Replaces the weights of a policy, and what it carries, by those of an HF directory of the same shape. */
 status policy_load_weights(struct policy *p, const char *dir);
@@ -139,7 +148,8 @@ status policy_copy_files(const char *from, const char *to);
 uint64_t policy_digest(const struct policy *p);
 
 /* Bytes of device memory a policy of this config takes (weights, packed twins, tables). */
-size_t policy_bytes(struct stream *s, const struct policy_config *config, int max_positions);
+size_t policy_bytes(struct stream *s, const struct policy_config *config,
+                    struct policy_form form);
 int64_t policy_count_params(const struct policy_config *config);
 /* Parameters a token's forward pass multiplies with: without unused experts, without the embedding's
  * lookup unless tied. */

@@ -34,14 +34,30 @@ static int64_t norm_add(struct builder *b, const char *name, int64_t n) {
     return parameter_add(b, name, PARAMETER_NORM, n, 0);
 }
 
-/* Space for the packed twin of M matrices. */
+/* Space for M packed matrices, `one` bytes each: where it begins. */
+static size_t packed_take(struct policy *p, size_t one, int M) {
+    size_t at = p->packed_bytes;
+    p->packed_bytes += (one * M + 63) & ~(size_t)63;
+    return at;
+}
+
+/* M matrices and space for their packed twins. */
+static struct weight weight_add(struct builder *b, int64_t offset, int M, int N, int K, int64_t hw,
+                                bool bf16) {
+    struct policy *p = b->p;
+    size_t one = op_pack_size(p->stream, N, K, bf16 ? PACK_BF16 : PACK_FP32);
+    struct weight w = {offset, M, N, K, hw, .packed_hw = (int64_t)one, .bf16 = bf16};
+    w.packed = packed_take(p, one, M);
+    if (!bf16) return w;
+    one = op_pack_size(p->stream, N, K, PACK_BF16_NN);
+    w.turned_hw = (int64_t)one;
+    w.turned = packed_take(p, one, M);
+    return w;
+}
+
 static struct weight weight_pack(struct builder *b, int64_t offset, int M, int N, int K,
                                  int64_t hw) {
-    struct policy *p = b->p;
-    size_t one = op_pack_size(p->stream, N, K, PACK_FP32);
-    struct weight w = {offset, M, N, K, hw, p->packed_bytes, (int64_t)one};
-    p->packed_bytes += (one * M + 63) & ~(size_t)63;
-    return w;
+    return weight_add(b, offset, M, N, K, hw, b->p->form.bf16);
 }
 
 static struct weight matrix_add(struct builder *b, const char *name, int N, int K) {
@@ -74,7 +90,7 @@ static void moe_add(struct builder *b, struct policy_layer *layer, const char *p
     int D = c->hidden, E = c->experts, I = c->expert_ffn;
     int64_t router =
         parameter_add(b, arena_print(a, "%s.gate.weight", prefix), PARAMETER_ROUTER, E, D);
-    layer->router = weight_pack(b, router, 1, E, D, (int64_t)E * D);
+    layer->router = weight_add(b, router, 1, E, D, (int64_t)E * D, false);
     int64_t first = p->n_params;
     for (int e = 0; e < E; e++)
         gate_up_add(b, arena_print(a, "%s.experts.%d", prefix, e), traits->gate, traits->up, I, D);

@@ -123,6 +123,7 @@ static void gradients_place(struct tape *t, struct layout *l, const struct polic
     t->dexpert_gu = layout_f32(l, T * A * 2 * I);
     t->dexpert_act = layout_f32(l, T * A * I);
     t->dexpert_in = layout_f32(l, T * A * c->hidden);
+    t->expert_segment = layout_i32(l, T * A);
 }
 
 void tape_place(struct tape *t, struct layout *l, const struct policy *p, int rows, bool training,
@@ -185,5 +186,7 @@ void head_place(struct head *h, struct layout *l, const struct policy *p, int ro
     h->rstd = layout_f32(l, rows);
     h->h = layout_f32(l, rows * D);
     h->logits = layout_f32(l, (size_t)chunk * p->config.vocab);
-    if (training) h->dh = layout_f32(l, rows * D);
+    if (!training) return;
+    h->dh = layout_f32(l, rows * D);
+    h->segment = layout_i32(l, rows);
 }

@@ -58,6 +58,7 @@ struct tape {
     bool training;
     struct tape_layer *layer; /* [layers]; all alike on an inference tape */
     buf x_out;                /* [T, D] residual stream after the last layer */
+    buf segment;              /* the batch's row_seq */
     /* Backward only: gradients of one layer's activations. */
     buf dx, dh;        /* [T, D] of the residual stream, of h1 and h2 */
     buf d1;            /* [T, heads width or qkv width]: of `attention`, then of `qkv` */
@@ -67,7 +68,8 @@ struct tape {
     buf dv, dkva, dqa; /* MLA: [T, kv_lora], [T, kv_lora+rope], [T, q_lora] */
     buf dgu, dact;     /* [T, 2I], [T, I] */
     buf drouter, dgate, dexpert_out, dexpert_gu, dexpert_act,
-        dexpert_in; /* as their forward twins */
+        dexpert_in;     /* as their forward twins */
+    buf expert_segment; /* int32 [T*A]: `segment` of the rows of expert_in */
 };
 
 /* Plans a tape for `rows` rows; call twice (struct layout). `layer` arrays live in the arena. */
@@ -79,7 +81,7 @@ struct head {
     int rows, chunk; /* capacity in rows; logits exist for `chunk` rows at a time only */
     buf x, rstd, h;  /* [rows, D], [rows], [rows, D]: gathered rows, normalised rows */
     buf logits;      /* [chunk, V] */
-    buf dh;          /* [rows, D]; backward only */
+    buf dh, segment; /* [rows, D], int32 [rows]: the rows' sequences; backward only */
 };
 
 void head_place(struct head *h, struct layout *l, const struct policy *p, int rows, int chunk,

@@ -218,6 +218,23 @@ static void micro_targets(struct learner *l, const struct micro *m, float inv_te
     op_write(s, l->inv_temp, l->host_f32, (size_t)n * 4);
 }
 
+/* The end of the chunk of targets that begins at `first`. A sequence is cut at multiples of BF16_BLOCK of its
+ * targets only, so that the head's gradient has the same blocks whatever precedes the sequence. */
+static int chunk_end(const struct learner *l, const struct micro *m, int first) {
+    int limit = first + l->head.chunk, begin = 0;
+    if (limit >= m->targets) return m->targets;
+    for (int i = 0; i < m->n; i++) {
+        int end = begin + m->sequences[i].n - m->sequences[i].first;
+        if (end > limit) {
+            int cut = begin + (limit - begin) / BF16_BLOCK * BF16_BLOCK;
+            REQUIRE(cut > first);
+            return cut;
+        }
+        begin = end;
+    }
+    return m->targets;
+}
+
 static struct logsoftmax chunk_logsoftmax(struct learner *l, int first, int n) {
     return (struct logsoftmax){.logits = l->head.logits,
                                .inv_temp = buf_f32(l->inv_temp, first),
@@ -297,8 +314,8 @@ static void micro_gradient(struct learner *l, const struct micro *m, const struc
         micro_floats(l, m, l->coef, get_negative_weight);
     }
     buf dhead = head_gradient(p, gradient);
-    for (int first = 0; first < m->targets; first += l->head.chunk) {
-        int n = m->targets - first < l->head.chunk ? m->targets - first : l->head.chunk;
+    for (int first = 0, n; first < m->targets; first += n) {
+        n = chunk_end(l, m, first) - first;
         head_logits(p, &l->head, first, n);
         struct logsoftmax ls = chunk_logsoftmax(l, first, n);
         op_logsoftmax(p->stream, &ls);
@@ -386,10 +403,10 @@ status learner_score(struct learner *l, struct policy *p, const struct sequence 
         struct micro m = micro_cut(l, sequences + begin, n - begin);
         m.first_target = target;
         micro_forward(l, p, &m, inv_temp);
-        for (int first = 0; first < m.targets; first += l->head.chunk) {
-            int chunk = m.targets - first < l->head.chunk ? m.targets - first : l->head.chunk;
-            head_logits(p, &l->head, first, chunk);
-            struct logsoftmax ls = chunk_logsoftmax(l, first, chunk);
+        for (int first = 0, rows; first < m.targets; first += rows) {
+            rows = chunk_end(l, &m, first) - first;
+            head_logits(p, &l->head, first, rows);
+            struct logsoftmax ls = chunk_logsoftmax(l, first, rows);
             op_logsoftmax(p->stream, &ls);
         }
         micro_results(l, &m, false);

@@ -21,6 +21,7 @@ struct trainer_config {
     enum trainer_kind kind;
     const char *version; /* of the program */
     const char *model;   /* HF directory; "": random weights from `shape` */
+    bool bf16;           /* see struct policy_form */
     int64_t seed, steps;
     struct stream_config stream;
     const struct config *config; /* the whole schema, for the run directory */
@@ -98,7 +99,7 @@ status trainer_prompts_check(struct trainer *t);
 /* Shared with commands that need a model without training. */
 
 /* Opens tokenizer and policy of a directory and checks that they belong together. */
-status trainer_load_model(const char *dir, struct stream *s, int max_positions,
+status trainer_load_model(const char *dir, struct stream *s, struct policy_form form,
                           struct tokenizer **tokenizer, struct policy **policy);
 
 /* Writes a random policy of `shape` and the demo's vocabulary as a new HF directory, which appears whole or

@@ -4,11 +4,11 @@
 #include "base/file.h"
 #include "tasks/demo_vocabulary.h"
 
-status trainer_load_model(const char *dir, struct stream *s, int max_positions,
+status trainer_load_model(const char *dir, struct stream *s, struct policy_form form,
                           struct tokenizer **tokenizer, struct policy **policy) {
     *policy = NULL;
     TRY(tokenizer_open(tokenizer, dir));
-    status failed = policy_open(policy, s, dir, max_positions);
+    status failed = policy_open(policy, s, dir, form);
     if (!failed && tokenizer_size(*tokenizer) > (*policy)->config.vocab)
         failed = fail(EXIT_BAD_DATA,
                       "%s: the tokenizer knows %d ids, the policy's embedding has %d rows", dir,
@@ -37,7 +37,8 @@ static status model_write(const char *dir, struct stream *s, const struct model_
     TRY(tokenizer_open(&tokenizer, dir));
     int32_t eos = tokenizer_id(tokenizer, SPAN(DEMO_END_OF_TEXT));
     status failed = model_config_shape(shape, tokenizer_size(tokenizer), eos, &config);
-    if (!failed) failed = policy_init(&p, s, &config, seed, shape->embed_std, 0);
+    if (!failed)
+        failed = policy_init(&p, s, &config, seed, shape->embed_std, (struct policy_form){0});
     if (!failed) failed = policy_save(p, dir);
     policy_close(p);
     tokenizer_close(tokenizer);

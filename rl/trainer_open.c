@@ -98,7 +98,7 @@ static status memory_check(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
     struct learner_config learner = learner_shape(c);
     struct engine_config engine = engine_shape(c);
-    size_t policies = policy_bytes(t->stream, &t->policy->config, t->policy->max_positions);
+    size_t policies = policy_bytes(t->stream, &t->policy->config, t->policy->form);
     *bytes = learner_bytes(t->policy, &learner) + step_bytes(t);
     if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
     if (reference_wanted(c)) *bytes += policies;
@@ -186,8 +186,8 @@ static status positions_check(const struct trainer_config *c, const char *policy
 
 /* Opens t->model, and notes what the run begins from: weights, and what gives them and texts a meaning. */
 static status model_load(struct trainer *t) {
-    TRY(trainer_load_model(t->model, t->stream, (int)longest_sampled(t->config), &t->tokenizer,
-                           &t->policy));
+    struct policy_form form = {(int)longest_sampled(t->config), t->config->bf16};
+    TRY(trainer_load_model(t->model, t->stream, form, &t->tokenizer, &t->policy));
     TRY(policy_train(t->policy, t->config->train->params, "train.params"));
     struct arena *a = &t->arena;
     char hex[SHA256_TEXT];

@@ -11,6 +11,7 @@
 
 enum { PROMPTS = 64, SAMPLES = 8, PROMPT = 6, NEW = 96, ROUNDS = 5 };
 
+static const struct policy_form FORM = {.max_positions = 128};
 static const struct model_config SHAPE = {
     .type = "deepseek_v3",
     .hidden = 96,
@@ -71,10 +72,10 @@ static struct figures measure(int threads) {
     check(stream_open(&s, &(struct stream_config){"cpu", "auto", threads}));
     check(model_config_shape(&SHAPE, 372, 371, &config));
     config.n_eos = 0; /* every sample has the same length */
-    check(policy_init(&p, s, &config, 1, SHAPE.embed_std, 128));
+    check(policy_init(&p, s, &config, 1, SHAPE.embed_std, FORM));
     check(engine_open(&e, p, &engine));
     check(learner_open(&l, p, &learner));
-    struct figures f = {.planned = policy_bytes(s, &config, 128) + engine_bytes(p, &engine) +
+    struct figures f = {.planned = policy_bytes(s, &config, FORM) + engine_bytes(p, &engine) +
                                    learner_bytes(p, &learner)};
     double rollout[ROUNDS], training[ROUNDS];
     static int32_t prompts[PROMPTS][PROMPT];

@@ -37,8 +37,12 @@ struct stream *fixture_stream(const char *device, const char *isa, int threads) 
 }
 
 struct policy *fixture_policy(const char *dir, struct stream *s) {
+    return fixture_policy_form(dir, s, (struct policy_form){0});
+}
+
+struct policy *fixture_policy_form(const char *dir, struct stream *s, struct policy_form form) {
     struct policy *p = NULL;
-    fixture_ok(policy_open(&p, s, dir, 0));
+    fixture_ok(policy_open(&p, s, dir, form));
     return p;
 }
 

@@ -13,6 +13,7 @@ void fixture_ok(status s);
 
 struct stream *fixture_stream(const char *device, const char *isa, int threads);
 struct policy *fixture_policy(const char *dir, struct stream *s);
+struct policy *fixture_policy_form(const char *dir, struct stream *s, struct policy_form form);
 
 /* A tensor of DIR/golden.safetensors as floats or as int32, malloced. */
 float *golden_floats(const struct safetensors *golden, const char *name, int64_t *n);

@@ -1,6 +1,6 @@
 /* Laws 1 to 4, bit for bit, over all golden policies: what rollout stored is what packed training computes;
  * a row stands alone; gradients do not depend on micro-batches, threads or the instruction set. And the test
- * can fail: one flipped weight bit is seen. */
+ * can fail: one flipped weight bit is seen. All of it in fp32, then with products in bf16. */
 #include "tests/fixtures.h"
 
 #include "rollout/engine.h"
@@ -117,14 +117,13 @@ static int training_differences(struct policy *p, struct rollouts *r, bool route
     return different;
 }
 
-static const char *best_isa(void) { return fixture_has_avx512() ? "avx512" : "avx2"; }
-
+/* The best of this processor; it has products in bf16 of its own, perhaps. */
 /* Decoding at batch 1, 8 and 64, with and without a shared prefix, against packed training. */
 static void test_rollout_equals_training(void **state) {
-    (void)state;
-    struct stream *s = fixture_stream("cpu", best_isa(), 2);
+    const struct policy_form *form = *state;
+    struct stream *s = fixture_stream("cpu", "auto", 2);
     for (int f = 0; FIXTURES[f]; f++) {
-        struct policy *p = fixture_policy(FIXTURES[f], s);
+        struct policy *p = fixture_policy_form(FIXTURES[f], s, *form);
         struct rollouts first, r;
         rollouts_sample(&first, p, 64, true);
         assert_int_equal(training_differences(p, &first, true), 0);
@@ -145,12 +144,12 @@ static void test_rollout_equals_training(void **state) {
     op_close(s);
 }
 
-/* The comparison is sharp: the lowest bit of one weight is seen. */
+/* The comparison is sharp: the lowest bit of one weight is seen, the lowest that bf16 keeps. */
 static void test_one_bit_is_seen(void **state) {
-    (void)state;
-    struct stream *s = fixture_stream("cpu", best_isa(), 2);
+    const struct policy_form *form = *state;
+    struct stream *s = fixture_stream("cpu", "auto", 2);
     for (int f = 0; FIXTURES[f]; f++) {
-        struct policy *p = fixture_policy(FIXTURES[f], s);
+        struct policy *p = fixture_policy_form(FIXTURES[f], s, *form);
         struct rollouts r;
         rollouts_sample(&r, p, 64, true);
         const struct parameter *t = NULL;
@@ -161,7 +160,7 @@ static void test_one_bit_is_seen(void **state) {
         uint32_t bits;
         buf at = buf_f32(p->params, t->offset + t->size / 2);
         op_read(s, &bits, at, 4);
-        bits ^= 1;
+        bits ^= form->bf16 ? 1 << 16 : 1;
         op_write(s, at, &bits, 4);
         policy_pack(p);
         assert_true(training_differences(p, &r, false) > 0);
@@ -172,10 +171,11 @@ static void test_one_bit_is_seen(void **state) {
 }
 
 /* Everything a GRPO gradient step leaves in the weights, as bytes. */
-static float *updated_params(const char *dir, const char *device, const char *isa, int threads,
-                             int micro_tokens, int shards, struct rollouts *r, int64_t *n) {
+static float *updated_params(const char *dir, const struct policy_form *form, const char *device,
+                             const char *isa, int threads, int micro_tokens, int shards,
+                             struct rollouts *r, int64_t *n) {
     struct stream *s = fixture_stream(device, isa, threads);
-    struct policy *p = fixture_policy(dir, s);
+    struct policy *p = fixture_policy_form(dir, s, *form);
     struct learner *l = learner_new(p, micro_tokens, shards);
     struct learner_result result;
     struct objective objective = {
@@ -203,26 +203,27 @@ static float *updated_params(const char *dir, const char *device, const char *is
 }
 
 static void test_gradient_has_one_order(void **state) {
-    (void)state;
+    const struct policy_form *form = *state;
     struct stream *s = fixture_stream("cpu", "avx2", 1);
     for (int f = 0; FIXTURES[f]; f++) {
-        struct policy *p = fixture_policy(FIXTURES[f], s);
+        struct policy *p = fixture_policy_form(FIXTURES[f], s, *form);
         struct rollouts r;
         rollouts_sample(&r, p, 64, true);
         for (int shards = 1; shards <= 4; shards *= 4) {
             int64_t n, m;
-            float *first = updated_params(FIXTURES[f], "cpu", "avx2", 1, 4096, shards, &r, &n);
+            float *first =
+                updated_params(FIXTURES[f], form, "cpu", "avx2", 1, 4096, shards, &r, &n);
             const struct {
                 const char *device, *isa;
                 int threads, micro_tokens;
             } ways[] = {{"cpu", "avx2", 2, 4096},
                         {"cpu", "avx2", 1, 130},
-                        {"cpu", best_isa(), 2, 1000},
-                        {"cpu", best_isa(), 3, 200},
+                        {"cpu", "auto", 2, 1000},
+                        {"cpu", "auto", 3, 200},
                         {"ref", "auto", 1, 4096}};
             for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
                 float *other =
-                    updated_params(FIXTURES[f], ways[i].device, ways[i].isa, ways[i].threads,
+                    updated_params(FIXTURES[f], form, ways[i].device, ways[i].isa, ways[i].threads,
                                    ways[i].micro_tokens, shards, &r, &m);
                 assert_int_equal(n, m);
                 assert_memory_equal(first, other, (size_t)n * 4);
@@ -237,13 +238,13 @@ static void test_gradient_has_one_order(void **state) {
 }
 
 static void test_backends_sample_alike(void **state) {
-    (void)state;
+    const struct policy_form *form = *state;
     for (int f = 0; FIXTURES[f]; f++) {
-        struct stream *a = fixture_stream("cpu", "avx2", 1),
-                      *b = fixture_stream("cpu", best_isa(), 3);
+        struct stream *a = fixture_stream("cpu", "avx2", 1), *b = fixture_stream("cpu", "auto", 3);
         struct stream *c = fixture_stream("ref", "auto", 1);
-        struct policy *p = fixture_policy(FIXTURES[f], a), *q = fixture_policy(FIXTURES[f], b);
-        struct policy *u = fixture_policy(FIXTURES[f], c);
+        struct policy *p = fixture_policy_form(FIXTURES[f], a, *form),
+                      *q = fixture_policy_form(FIXTURES[f], b, *form);
+        struct policy *u = fixture_policy_form(FIXTURES[f], c, *form);
         struct rollouts x, y, z;
         rollouts_sample(&x, p, 16, true);
         rollouts_sample(&y, q, 64, true);
@@ -263,11 +264,16 @@ static void test_backends_sample_alike(void **state) {
 }
 
 int main(void) {
+    static struct policy_form fp32 = {.bf16 = false}, bf16 = {.bf16 = true};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rollout_equals_training),
-        cmocka_unit_test(test_one_bit_is_seen),
-        cmocka_unit_test(test_gradient_has_one_order),
-        cmocka_unit_test(test_backends_sample_alike),
+        cmocka_unit_test_prestate(test_rollout_equals_training, &fp32),
+        cmocka_unit_test_prestate(test_one_bit_is_seen, &fp32),
+        cmocka_unit_test_prestate(test_gradient_has_one_order, &fp32),
+        cmocka_unit_test_prestate(test_backends_sample_alike, &fp32),
+        cmocka_unit_test_prestate(test_rollout_equals_training, &bf16),
+        cmocka_unit_test_prestate(test_one_bit_is_seen, &bf16),
+        cmocka_unit_test_prestate(test_gradient_has_one_order, &bf16),
+        cmocka_unit_test_prestate(test_backends_sample_alike, &bf16),
     };
     return cmocka_run_group_tests_name("exactness", tests, NULL, NULL);
 }

@@ -69,7 +69,7 @@ static const char *directory(const char *name, const struct policy_config *c,
     struct arena arena = {0};
     expect_ok(file_remove_tree(dir));
     expect_ok(file_make_dirs(dir));
-    expect_ok(policy_init(&p, s, c, 7, 0.02, 0));
+    expect_ok(policy_init(&p, s, c, 7, 0.02, (struct policy_form){0}));
     expect_ok(policy_save(p, dir));
     expect_ok(file_copy(arena_print(&arena, TOKENIZERS "/%s/tokenizer.json", tokenizer),
                         arena_print(&arena, "%s/tokenizer.json", dir)));

@@ -16,6 +16,8 @@ struct edit {
     int n;
 };
 
+static const struct policy_form ANY = {0};
+
 static void edit_open(struct edit *e, const char *dir) {
     *e = (struct edit){0};
     expect_ok(safetensors_open(&e->from, dir, &e->arena));
@@ -67,7 +69,7 @@ static uint64_t digest_of(struct stream *s, const char *dir) {
 
 static status open_status(struct stream *s, const char *dir) {
     struct policy *p;
-    status failed = policy_open(&p, s, dir, 0);
+    status failed = policy_open(&p, s, dir, ANY);
     if (!failed) policy_close(p);
     return failed;
 }
@@ -174,7 +176,7 @@ static const char *wide_policy(struct stream *s, struct arena *arena) {
     struct policy *p;
     expect_ok(policy_config_read(&c, "tests/golden/policy/qwen3"));
     c.hidden = 136, c.dense_ffn = 260, c.layers = 1;
-    expect_ok(policy_init(&p, s, &c, 1, 0.1, 16));
+    expect_ok(policy_init(&p, s, &c, 1, 0.1, (struct policy_form){16, false}));
     fixture_ok(file_make_dirs(dir));
     expect_ok(policy_save(p, dir));
     policy_close(p);
@@ -231,13 +233,13 @@ static void test_drafting_layers(void **state) {
         (struct tensor_source){"model.layers.3.eh_proj.weight", DTYPE_BF16, 2, {2, 3}, bf16};
     e.tensors[e.n++] =
         (struct tensor_source){"model.layers.3.enorm.weight", DTYPE_F32, 1, {3}, norm};
-    expect_ok(policy_open(&p, s, edit_write(&e, from, key, "1"), 0));
+    expect_ok(policy_open(&p, s, edit_write(&e, from, key, "1"), ANY));
     assert_true(policy_digest(p) == digest_of(s, from));
     const char *saved = expect_path("saved");
     fixture_ok(file_make_dirs(saved));
     expect_ok(policy_save(p, saved));
     policy_close(p);
-    expect_ok(policy_open(&p, s, saved, 0));
+    expect_ok(policy_open(&p, s, saved, ANY));
     assert_true(p->config.mtp_layers == 1 && p->n_carried == 2);
     policy_close(p);
     struct safetensors st;
@@ -257,7 +259,7 @@ static void test_drafting_layers(void **state) {
     expect_failure(open_status(s, edit_write(&e, from, key, "1")), EXIT_BAD_DATA,
                    "tensor model.layers.4.enorm.weight does not belong");
     e.n -= 2;
-    expect_ok(policy_open(&p, s, edit_write(&e, from, key, "1"), 0));
+    expect_ok(policy_open(&p, s, edit_write(&e, from, key, "1"), ANY));
     assert_int_equal(p->config.mtp_layers, 0);
     policy_close(p);
     edit_close(&e);
