@@ -26,7 +26,7 @@ AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-wid
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(LIBS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(LIBS)))$(PKG_LIBS)
 FLAGS = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(SAN)
-COMPILE = $(Q)mkdir -p $(@D) && $(FLAGS) -MMD -MP -c -o $@ $<
+COMPILE = $(Q)mkdir -p $(@D) && $(FLAGS) $(HIDDEN) -MMD -MP -c -o $@ $<
 PLUGIN = $(Q)mkdir -p $(@D) && $(FLAGS) -Ireward/include -shared -fPIC -o $@ $<
 LINK = $(Q)$(CC) $(STD) $(CFLAGS) $(SAN) -o $@ $(filter %.o %.a,$^) $(LDFLAGS)
 LINK_LIBS = $(PKG_LIBS) $(MATH_LIBS) -ldl -lm
@@ -50,7 +50,16 @@ TESTS := $(TEST_SOURCES:%.c=$(BUILD)/%)
 BENCHES := $(BENCH_SOURCES:%.c=$(BUILD)/%)
 FUZZERS := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
 HELPERS := $(HELPER_SOURCES:%.c=$(BUILD)/%.o)
-PLUGINS := $(patsubst %.c,$(BUILD)/plugins/%.so,$(notdir $(wildcard docs/examples/*.c tests/plugins/*.c)))
+PLUGINS := $(patsubst %.c,$(BUILD)/plugins/%.so,$(notdir $(wildcard docs/examples/reward_*.c tests/plugins/*.c)))
+
+# The judge as a library of its own: what it may be made of, and what it stands on.
+LIBRARY_FOLDERS := base tasks reward reward/math
+LIBRARY_OBJECTS := $(patsubst %.c,$(BUILD)/%.o,$(foreach f,$(LIBRARY_FOLDERS),$(wildcard $(f)/*.c)))
+LIBRARY_SONAME := libgrpo_reward.so.$(shell sed -n 's/.*GRPO_REWARD_VERSION //p' reward/include/grpo_reward.h)
+LIBRARY := $(BUILD)/libgrpo_reward.a $(BUILD)/$(LIBRARY_SONAME) $(BUILD)/libgrpo_reward.so
+LIBRARY_FLAGS := -fPIC -fvisibility=hidden
+LIBRARY_PKG := libpcre2-8 libutf8proc
+VERSION = $(shell sed -n 's/.*GRPO_VERSION "\(.*\)"/\1/p' base/version.h)
 
 # Parts that need a library which a machine may lack are shared objects, built where it is there.
 MPI_CFLAGS = $(eval MPI_CFLAGS := $$(shell pkg-config --cflags ompi-c 2>/dev/null | sed 's/-I/-isystem /g'))$(MPI_CFLAGS)
@@ -60,7 +69,7 @@ MODULES := $(if $(shell pkg-config --exists ompi-c 2>/dev/null && echo yes),$(BU
         setup help clean
 .SECONDARY:
 
-all: $(BUILD)/grpo $(MODULES) ## build build/grpo
+all: $(BUILD)/grpo $(LIBRARY) $(MODULES) ## build build/grpo and libgrpo_reward
 programs: all $(TESTS) $(BENCHES) $(FUZZERS) $(PLUGINS)
 
 $(BUILD)/grpo: $(CLI_OBJECTS) $(BUILD)/libgrpo.a
@@ -68,6 +77,20 @@ $(BUILD)/grpo: $(CLI_OBJECTS) $(BUILD)/libgrpo.a
 
 $(BUILD)/libgrpo.a: $(OBJECTS) $(BUILD)/.objects
 	$(Q)rm -f $@ && ar rcs $@ $(OBJECTS)
+
+# One object of what library.o needs, in which only the interface is visible: other programs have a `fail` too.
+$(BUILD)/base/%.o $(BUILD)/tasks/%.o $(BUILD)/reward/%.o: HIDDEN = $(LIBRARY_FLAGS)
+$(BUILD)/libgrpo_reward.o: $(LIBRARY_OBJECTS)
+	$(Q)rm -f $@.a && ar rcs $@.a $(filter-out %/library.o,$^)
+	$(Q)$(CC) -r -nostdlib -o $@ $(BUILD)/reward/library.o $@.a && objcopy --localize-hidden $@
+$(BUILD)/libgrpo_reward.a: $(BUILD)/libgrpo_reward.o
+	$(Q)rm -f $@ && ar rcs $@ $<
+# nodelete: a thread that judged cleans up when it ends, which may be after dlclose.
+$(BUILD)/$(LIBRARY_SONAME): $(BUILD)/libgrpo_reward.o
+	$(Q)$(CC) $(CFLAGS) $(SAN) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete -Wl,--no-undefined -o $@ $< \
+	    $(LDFLAGS) $$(pkg-config --libs $(LIBRARY_PKG)) $(MATH_LIBS) -lm -pthread
+$(BUILD)/libgrpo_reward.so: $(BUILD)/$(LIBRARY_SONAME)
+	$(Q)ln -sf $(<F) $@
 
 $(BUILD)/kernels/cpu/%.avx2.o: kernels/cpu/%.c $(BUILD)/.flags
 	$(COMPILE) $(AVX2) -DCPU_ISA=avx2
@@ -87,9 +110,9 @@ $(BUILD)/libgrpo_mpi.so: kernels/mpi/comm_mpi.c kernels/mpi/comm_mpi.h kernels/c
 	$(Q)mkdir -p $(@D) && $(FLAGS) $(MPI_CFLAGS) -shared -fPIC -o $@ $< $$(pkg-config --libs ompi-c)
 
 # Rewards in shared objects: the example of the manual, and what the tests try.
-$(BUILD)/plugins/%.so: docs/examples/%.c reward/include/grpo_reward.h $(BUILD)/.flags
+$(BUILD)/plugins/%.so: docs/examples/%.c reward/include/grpo_reward_plugin.h $(BUILD)/.flags
 	$(PLUGIN)
-$(BUILD)/plugins/%.so: tests/plugins/%.c reward/include/grpo_reward.h $(BUILD)/.flags
+$(BUILD)/plugins/%.so: tests/plugins/%.c reward/include/grpo_reward_plugin.h $(BUILD)/.flags
 	$(PLUGIN)
 
 $(BUILD)/tests/test_%: $(BUILD)/tests/test_%.o $(HELPERS) $(BUILD)/libgrpo.a
@@ -108,7 +131,7 @@ $(BUILD)/tests/fuzz_%: $(BUILD)/tests/fuzz_%.o $(filter %.o,$(FUZZ_LINK)) $(BUIL
 .PHONY: FORCE
 $(BUILD)/.flags: FORCE
 	@mkdir -p $(@D); [ -e $@ ] || tools/setup.sh check
-	@echo '$(FLAGS)' | cmp -s - $@ || echo '$(FLAGS)' >$@
+	@echo '$(FLAGS) $(LIBRARY_FLAGS)' | cmp -s - $@ || echo '$(FLAGS) $(LIBRARY_FLAGS)' >$@
 $(BUILD)/.objects: FORCE
 	@mkdir -p $(@D); echo '$(OBJECTS)' | cmp -s - $@ || echo '$(OBJECTS)' >$@
 
@@ -154,7 +177,12 @@ install: all ## install into $(DESTDIR)$(PREFIX)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo README.md LICENSE $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/configs $(wildcard configs/*.yaml)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/examples $(wildcard docs/examples/*.c docs/examples/*.py)
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include reward/include/grpo_reward.h
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/include $(wildcard reward/include/*.h)
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib $(BUILD)/libgrpo_reward.a $(BUILD)/$(LIBRARY_SONAME)
+	ln -sf $(LIBRARY_SONAME) $(DESTDIR)$(PREFIX)/lib/libgrpo_reward.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' -e 's|@REQUIRES@|$(LIBRARY_PKG)|' \
+	    -e 's|@LIBS@|$(MATH_LIBS) -lm -pthread|' reward/grpo_reward.pc.in | \
+	    install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/pkgconfig/grpo_reward.pc
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/grpo reward/python/grpo_reward.py
 	$(BUILD)/grpo config --manual | install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/man/man1/grpo.1
 	$(BUILD)/grpo config --completion bash | \
@@ -165,7 +193,9 @@ uninstall: ## remove what install put there
 	rm -rf $(DESTDIR)$(PREFIX)/lib/grpo
 	rm -f $(DESTDIR)$(PREFIX)/share/man/man1/grpo.1
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/grpo
-	rm -f $(DESTDIR)$(PREFIX)/include/grpo_reward.h
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/,$(notdir $(wildcard reward/include/*.h)))
+	rm -f $(DESTDIR)$(PREFIX)/lib/pkgconfig/grpo_reward.pc
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/lib/,$(notdir $(LIBRARY)))
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/grpo $(DESTDIR)$(PREFIX)/share/grpo
 
 setup: ## install the Debian packages that are missing, those of tests and benches too

@@ -1,7 +1,7 @@
 #include "reward/plugin.h"
 
 #include "base/arena.h"
-#include "reward/include/grpo_reward.h"
+#include "reward/include/grpo_reward_plugin.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -24,7 +24,7 @@ static status table_of(void *object, const char *path, const struct grpo_reward_
     const struct grpo_reward_plugin *table = get();
     if (!table || table->abi_version != GRPO_REWARD_ABI || table->struct_size < sizeof *table)
         return fail(EXIT_BAD_CONFIG,
-                    "reward.plugin.path=%s: made for another version of grpo_reward.h, expected %d",
+                    "reward.plugin.path=%s: made for another version of grpo_reward_plugin.h, expected %d",
                     path, GRPO_REWARD_ABI);
     if (!table->score)
         return fail(EXIT_BAD_CONFIG, "reward.plugin.path=%s: its table has no score", path);

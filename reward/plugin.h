@@ -1,4 +1,4 @@
-/* A reward in a shared object: reward/include/grpo_reward.h says what it looks like from the other side. */
+/* A reward in a shared object: reward/include/grpo_reward_plugin.h says how it looks from the other side. */
 #pragma once
 
 #include "reward/reward.h"

@@ -83,7 +83,7 @@ const struct config_key reward_keys[] = {
         T, on_error, "reward.on_error", "0", SEMANTIC,
         "what a failed plug-in or Python reward counts as: a number, or skip to leave it out"),
     CONFIG_STRING(T, plugin_path, "reward.plugin.path", "", EXECUTION,
-                  "a shared object with a reward (reward/include/grpo_reward.h); empty: none"),
+                  "a shared object with a reward (reward/include/grpo_reward_plugin.h); empty: none"),
     CONFIG_STRING(T, plugin_arguments, "reward.plugin.arguments", "", SEMANTIC,
                   "text the plug-in sets itself up from"),
     CONFIG_FLOAT(T, plugin_weight, "reward.plugin.weight", "1", -1000, 1000, SEMANTIC,

@@ -13,7 +13,7 @@
  * too. A judge is a pure function of its arguments, bounded by work, and safe in many threads. */
 #pragma once
 
-#include "reward/reward.h"
+#include "reward/verdict.h"
 #include "reward/reward_config.h"
 
 /* The choices of reward.rule: auto, and the answer rules in the order of the table. */

@@ -110,7 +110,7 @@ static void test_plugin_refused(void **state) {
                    "reward.plugin.path: /nowhere.so");
     judge_close(&j);
     expect_failure(judge_try(&j, SETTINGS("reward.plugin.path", object(&arena, "other_abi"))),
-                   EXIT_BAD_CONFIG, "another version of grpo_reward.h");
+                   EXIT_BAD_CONFIG, "another version of grpo_reward_plugin.h");
     judge_close(&j);
     expect_failure(judge_try(&j, SETTINGS("reward.plugin.path", object(&arena, "reward_brevity"),
                                           "reward.plugin.arguments", "long")),

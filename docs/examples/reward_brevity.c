@@ -2,7 +2,7 @@
  *
  *     cc -shared -fPIC -o reward_brevity.so reward_brevity.c
  *     grpo score reward.rule=none reward.plugin=reward_brevity.so reward.plugin.arguments=80 < cases.jsonl */
-#include <grpo_reward.h>
+#include <grpo_reward_plugin.h>
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* A plug-in that does what its completions say: a number is its score, "skip" gives NAN, "infinite" an
  * infinity, "fail" fails the batch. */
-#include <grpo_reward.h>
+#include <grpo_reward_plugin.h>
 
 #include <math.h>
 #include <stdlib.h>
