@@ -67,7 +67,7 @@ static status replay_episodes(const struct settings *s, const char *dir, int64_t
     struct learner_result result;
     struct stream_config stream_config = session_stream(s);
     int positions = (int)(s->rollout.max_prompt_tokens + s->rollout.max_new_tokens);
-    struct learner_config shape = {(int)s->rl.micro_tokens, positions, 1, false};
+    struct learner_config shape = {(int)s->rl.micro_tokens, positions, 1, false, NULL};
     TRY(stream_open(&stream, &stream_config));
     status failed = trainer_load_model(dir, stream, session_form(s, positions), &tokenizer, &p);
     if (!failed) failed = learner_open(&learner, p, &shape);

@@ -19,6 +19,7 @@ struct comm {
 
 int comm_rank(const struct comm *c) { return c ? c->rank : 0; }
 int comm_size(const struct comm *c) { return c ? c->size : 1; }
+int comm_local_size(const struct comm *c) { return c ? c->launch.local_size : 1; }
 const char *comm_name(const struct comm *c) { return c ? c->host->name : ""; }
 
 /* ---- joining and leaving ---------------------------------------------------------------------------- */

@@ -27,6 +27,7 @@ status comm_close(struct comm *c, status ended);
 int comm_rank(const struct comm *c);         /* 0 alone */
 int comm_size(const struct comm *c);         /* 1 alone */
 const char *comm_name(const struct comm *c); /* of the transport: "MPI"; "" alone */
+int comm_local_size(const struct comm *c);   /* ranks on this host; 1 alone */
 
 /* Collective: fails on all ranks when `failed` is a failure on one, with the sentence of the lowest such
  * rank ("rank 2: ..." unless that is 0). Consumes `failed`. *any (may be NULL) comes with this rank's wish

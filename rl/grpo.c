@@ -253,7 +253,8 @@ status grpo_step(struct trainer *t, int64_t step, struct step_outcome *out) {
 
     /* Move the policy towards what did better than its group. */
     TRY(take_gradient_steps(t, step, items, n, &sums));
-    double excess = learner_balance(t->learner, t->config->rl->balance_speed);
+    double excess;
+    TRY(learner_balance(t->learner, t->config->rl->balance_speed, &excess));
     refresh_reference(t, step);
     t->state.cursor = cursor;
 

@@ -41,9 +41,10 @@ static void buffers_place(struct learner *l, struct layout *y) {
     l->load = layout_take(y, (size_t)p->moe_layers * p->config.experts * sizeof(int64_t));
     if (!l->config.moments) return;
     for (int i = 0; i < l->depth; i++) l->gradient[i] = layout_f32(y, gradient_floats(p));
-    l->m = layout_f32(y, p->n_trained);
-    l->v = layout_f32(y, p->n_trained);
-    l->sums = layout_f32(y, p->n_trained / NORM_BLOCK + 1);
+    ranks_place(l, y);
+    l->m = layout_f32(y, (size_t)(l->end - l->begin));
+    l->v = layout_f32(y, (size_t)(l->end - l->begin));
+    l->sums = layout_f32(y, (size_t)(l->end - l->begin) / NORM_BLOCK + 1);
 }
 
 static void learner_shape(struct learner *l, struct policy *p,
@@ -57,8 +58,9 @@ static void learner_shape(struct learner *l, struct policy *p,
     l->blocks_per_seq = (config->max_positions + KV_BLOCK - 1) / KV_BLOCK;
     /* Every sequence wastes less than one block. */
     l->blocks = l->rows / KV_BLOCK + SEQUENCES_MAX;
+    ranks_shape(l);
     l->depth = 1;
-    while (1 << (l->depth - 1) < config->grad_shards) l->depth++;
+    while (1 << (l->depth - 1) < l->shards) l->depth++;
 }
 
 size_t learner_bytes(struct policy *p, const struct learner_config *config) {
@@ -363,16 +365,21 @@ static int shard_end(const struct learner *l, const struct sequence *sequences, 
     return end;
 }
 
-status learner_gradient(struct learner *l, const struct sequence *sequences, int n,
-                        const struct objective *objective, struct learner_result *out) {
+/* The sum of the gradients of this rank's shards, into gradient[0]. cut [ranks + 1] becomes where each rank's
+ * targets begin. */
+static void shards_gradient(struct learner *l, const struct sequence *sequences, int n,
+                            const struct objective *objective, int64_t *cut) {
     struct stream *s = l->policy->stream;
     size_t floats = gradient_floats(l->policy);
-    REQUIRE(l->config.moments && n > 0);
-    result_open(l, sequences, n);
+    int rank = comm_rank(l->config.comm), level = 0; /* level: gradients on the stack */
     int64_t target = 0;
-    int begin = 0, level = 0; /* level: gradients on the stack */
-    for (int shard = 0; shard < l->config.grad_shards; shard++) {
+    for (int shard = 0, begin = 0; shard < l->config.grad_shards; shard++) {
         int end = shard_end(l, sequences, n, l->result.rows, shard);
+        if (shard % l->shards == 0) cut[shard / l->shards] = target;
+        if (shard / l->shards != rank) {
+            for (; begin < end; begin++) target += sequences[begin].n - sequences[begin].first;
+            continue;
+        }
         buf gradient = l->gradient[level++];
         op_zero(s, gradient, floats * 4);
         while (begin < end) {
@@ -383,24 +390,36 @@ status learner_gradient(struct learner *l, const struct sequence *sequences, int
             target += m.targets;
         }
         /* A binary counter: two finished subtrees of equal height become one. */
-        for (int bits = shard + 1; bits % 2 == 0; bits /= 2, level--)
+        for (int done = shard % l->shards + 1; done % 2 == 0; done /= 2, level--)
             op_add(s, l->gradient[level - 2], l->gradient[level - 1], floats);
     }
     REQUIRE(level == 1);
-    struct policy *p = l->policy;
-    if (head_apart(p)) /* the embedding is the first parameter */
-        op_add(s, l->gradient[0], head_gradient(p, l->gradient[0]),
-               (int64_t)p->config.vocab * p->config.hidden);
-    *out = l->result;
-    return op_sync(s);
+    cut[comm_size(l->config.comm)] = target;
 }
 
-status learner_score(struct learner *l, struct policy *p, const struct sequence *sequences, int n,
-                     float inv_temp, struct learner_result *out) {
+status learner_gradient(struct learner *l, const struct sequence *sequences, int n,
+                        const struct objective *objective, struct learner_result *out) {
+    struct policy *p = l->policy;
+    struct comm *c = l->config.comm;
+    REQUIRE(l->config.moments && n > 0);
     result_open(l, sequences, n);
-    int64_t target = 0;
-    for (int begin = 0; begin < n;) {
-        struct micro m = micro_cut(l, sequences + begin, n - begin);
+    int64_t *cut = memory_new((size_t)comm_size(c) + 1, sizeof *cut);
+    shards_gradient(l, sequences, n, objective, cut);
+    status failed = comm_agree(c, op_sync(p->stream), NULL);
+    if (!failed) failed = ranks_share_results(l, cut);
+    /* The embedding, which may have a second role, is the first parameter. */
+    if (!failed)
+        failed = ranks_reduce(l, head_apart(p) ? (int64_t)p->config.vocab * p->config.hidden : 0);
+    free(cut);
+    *out = l->result;
+    return failed;
+}
+
+/* Sequences [begin, end), whose results follow from target `target` on. */
+static void sequences_score(struct learner *l, struct policy *p, const struct sequence *sequences,
+                            int64_t begin, int64_t end, int64_t target, float inv_temp) {
+    while (begin < end) {
+        struct micro m = micro_cut(l, sequences + begin, (int)(end - begin));
         m.first_target = target;
         micro_forward(l, p, &m, inv_temp);
         for (int first = 0, rows; first < m.targets; first += rows) {
@@ -413,6 +432,24 @@ status learner_score(struct learner *l, struct policy *p, const struct sequence 
         begin += m.n;
         target += m.targets;
     }
+}
+
+status learner_score(struct learner *l, struct policy *p, const struct sequence *sequences, int n,
+                     float inv_temp, struct learner_result *out) {
+    struct comm *c = l->config.comm;
+    int ranks = comm_size(c), rank = comm_rank(c);
+    result_open(l, sequences, n);
+    int64_t *mine = memory_new(2 * ((size_t)ranks + 1), sizeof *mine), *cut = mine + ranks + 1;
+    comm_cut(c, n, mine);
+    for (int r = 0; r < ranks; r++) {
+        cut[r + 1] = cut[r];
+        for (int64_t i = mine[r]; i < mine[r + 1]; i++)
+            cut[r + 1] += sequences[i].n - sequences[i].first;
+    }
+    sequences_score(l, p, sequences, mine[rank], mine[rank + 1], cut[rank], inv_temp);
+    status failed = comm_agree(c, op_sync(p->stream), NULL);
+    if (!failed) failed = ranks_share_results(l, cut);
+    free(mine);
     *out = l->result;
-    return op_sync(p->stream);
+    return failed;
 }

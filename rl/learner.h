@@ -2,9 +2,13 @@
  *
  * A minibatch is a list of sequences. It is cut into `grad_shards` shards of whole sequences; within a
  * shard, micro-batches of at most `micro_tokens` rows continue the same gradient accumulators; shards
- * are added in a fixed binary tree. Neither micro-batches nor threads change a bit. */
+ * are added in a fixed binary tree. Neither micro-batches nor threads nor ranks change a bit.
+ *
+ * With several ranks every function that may fail is collective, and its failures are those of all: each rank
+ * computes its shards of the sequences, and updates its slice of the parameters. */
 #pragma once
 
+#include "kernels/comm.h"
 #include "policy/forward.h"
 
 /* One sequence to learn from. Rows are its tokens but the last; targets are ids[first..n-1]. */
@@ -33,6 +37,7 @@ struct learner_config {
     int max_positions; /* longest sequence */
     int grad_shards;   /* a power of two */
     bool moments;      /* false: for scoring only */
+    struct comm *comm; /* borrowed; NULL: one process. grad_shards is a multiple of the ranks */
 };
 
 struct objective {
@@ -70,11 +75,12 @@ status learner_update(struct learner *l, const struct update *u, double *grad_no
 
 /* Rows routed to each expert since the last reset: [moe_layers * E], and the bias step of auxiliary-loss-free
  * balancing (DeepSeek-V3, arXiv 2412.19437, section 2.1.2): bias_e += speed * sign(mean load - load_e).
- * Returns the largest relative excess over layers, max_e load_e / mean - 1; 0 for dense policies. */
+ * *excess is the largest relative excess over layers, max_e load_e / mean - 1; 0 for dense policies. */
 void learner_load_reset(struct learner *l);
-double learner_balance(struct learner *l, double speed);
+status learner_balance(struct learner *l, double speed, double *excess);
 
-/* Moments and gradients, for checkpoints and tests: host copies of n_trained floats. */
-void learner_read_moments(struct learner *l, float *m, float *v);
+/* Moments and gradients, for checkpoints and tests: host copies of n_trained floats. Every rank is given room
+ * for all of them; read fills in rank 0's, and the gradient is that of a process alone. */
+status learner_read_moments(struct learner *l, float *m, float *v);
 void learner_write_moments(struct learner *l, const float *m, const float *v);
 void learner_read_gradient(struct learner *l, float *g);

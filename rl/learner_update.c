@@ -10,34 +10,37 @@ static double power(double b, int64_t n) {
     return result;
 }
 
-/* Which tensor holds the first non-finite gradient. */
-static const char *nonfinite_tensor(struct learner *l) {
+/* The name of the first tensor whose gradient is not finite. */
+static status nonfinite_tensor(struct learner *l, const char **name) {
     struct policy *p = l->policy;
-    float *g = memory_new(p->n_trained, sizeof *g);
-    op_read(p->stream, g, l->gradient[0], p->n_trained * 4);
-    const char *name = "the gradient norm";
+    int64_t n = l->end - l->begin, at = 0, first;
+    float *g = memory_new((size_t)n, sizeof *g);
+    op_read(p->stream, g, l->sum, (size_t)n * 4);
+    while (at < n && __builtin_isfinite(g[at])) at++;
+    free(g);
+    TRY(ranks_first(l, at < n ? l->begin + at : INT64_MAX, &first));
+    *name = "the gradient norm";
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
-        for (int64_t j = 0; t->gradient >= 0 && j < t->size; j++)
-            if (!__builtin_isfinite(g[t->gradient + j])) {
-                name = t->name;
-                i = p->n_parameters - 1;
-                break;
-            }
+        if (t->gradient >= 0 && t->gradient <= first && first < t->gradient + t->size)
+            *name = t->name;
     }
-    free(g);
-    return name;
+    return NULL;
 }
 
-static double gradient_norm(struct learner *l) {
-    int64_t n = l->policy->n_trained, blocks = (n + NORM_BLOCK - 1) / NORM_BLOCK;
-    float *sums = memory_new(blocks, sizeof *sums);
-    op_sumsq(l->policy->stream, l->sums, l->gradient[0], n);
-    op_read(l->policy->stream, sums, l->sums, blocks * 4);
+static status gradient_norm(struct learner *l, double *norm) {
+    struct comm *c = l->config.comm;
+    int64_t blocks = l->block_cut[comm_size(c)], mine = l->block_cut[comm_rank(c)];
+    float *sums = memory_new((size_t)blocks, sizeof *sums);
+    size_t bytes = (size_t)(l->block_cut[comm_rank(c) + 1] - mine) * sizeof *sums;
+    if (bytes) op_sumsq(l->policy->stream, l->sums, l->sum, l->end - l->begin);
+    if (bytes) op_read(l->policy->stream, sums + mine, l->sums, bytes);
+    status failed = comm_share(c, sums, sizeof *sums, l->block_cut);
     double total = 0;
     for (int64_t i = 0; i < blocks; i++) total += sums[i];
     free(sums);
-    return __builtin_sqrt(total);
+    *norm = __builtin_sqrt(total);
+    return failed;
 }
 
 /* Norms and biases are not decayed. */
@@ -57,14 +60,43 @@ static int64_t stretch(const struct policy *p, int i) {
     return (t == end ? p->n_params : t->offset) - first->offset;
 }
 
+/* AdamW for the parameters of this rank's slice. */
+static void slice_update(struct learner *l, const struct update *u, struct adamw a) {
+    struct policy *p = l->policy;
+    for (int i = 0; i < p->n_parameters;) {
+        const struct parameter *t = &p->parameters[i];
+        int64_t n = stretch(p, i), first = t->gradient, end = t->gradient + n;
+        while (i < p->n_parameters && p->parameters[i].offset < t->offset + n) i++;
+        if (t->gradient < 0) continue;
+        if (first < l->begin) first = l->begin;
+        if (end > l->end) end = l->end;
+        if (first >= end) continue;
+        a.w = buf_f32(p->params, t->offset + first - t->gradient);
+        a.m = buf_f32(l->m, first - l->begin);
+        a.v = buf_f32(l->v, first - l->begin);
+        a.g = buf_f32(l->sum, first - l->begin);
+        a.n = end - first;
+        a.lr = (float)(is_embedding(t) ? u->lr * u->embed_lr_scale : u->lr);
+        a.decay = (float)(is_vector(t) ? 0 : u->weight_decay);
+        op_adamw(p->stream, &a);
+    }
+}
+
 status learner_update(struct learner *l, const struct update *u, double *grad_norm) {
     struct policy *p = l->policy;
-    double norm = gradient_norm(l);
+    double norm;
+    const char *tensor;
+    TRY(gradient_norm(l, &norm));
     *grad_norm = norm;
-    if (!__builtin_isfinite(norm))
-        return fail(EXIT_BAD_DATA,
-                    "update %lld: the gradient is not finite, first in %s; it was not applied",
-                    (long long)u->step, nonfinite_tensor(l));
+    if (!__builtin_isfinite(norm)) {
+        TRY(nonfinite_tensor(l, &tensor));
+        return comm_agree(
+            l->config.comm,
+            fail(EXIT_BAD_DATA,
+                 "update %lld: the gradient is not finite, first in %s; it was not applied",
+                 (long long)u->step, tensor),
+            NULL);
+    }
     double scale = u->clip_grad > 0 && norm > u->clip_grad ? u->clip_grad / norm : 1;
     struct adamw a = {.beta1 = (float)u->beta1,
                       .one_minus_beta1 = (float)(1 - u->beta1),
@@ -74,21 +106,10 @@ status learner_update(struct learner *l, const struct update *u, double *grad_no
                       .inv_bias2 = (float)(1 / (1 - power(u->beta2, u->step))),
                       .eps = (float)u->eps,
                       .grad_scale = (float)scale};
-    for (int i = 0; i < p->n_parameters;) {
-        const struct parameter *t = &p->parameters[i];
-        a.n = stretch(p, i);
-        while (i < p->n_parameters && p->parameters[i].offset < t->offset + a.n) i++;
-        if (t->gradient < 0) continue;
-        a.w = buf_f32(p->params, t->offset);
-        a.m = buf_f32(l->m, t->gradient);
-        a.v = buf_f32(l->v, t->gradient);
-        a.g = buf_f32(l->gradient[0], t->gradient);
-        a.lr = (float)(is_embedding(t) ? u->lr * u->embed_lr_scale : u->lr);
-        a.decay = (float)(is_vector(t) ? 0 : u->weight_decay);
-        op_adamw(p->stream, &a);
-    }
+    slice_update(l, u, a);
+    TRY(ranks_share_params(l));
     policy_pack_trained(p);
-    return op_sync(p->stream);
+    return comm_agree(l->config.comm, op_sync(p->stream), NULL);
 }
 
 void learner_load_reset(struct learner *l) {
@@ -96,15 +117,17 @@ void learner_load_reset(struct learner *l) {
     op_zero(p->stream, l->load, (size_t)p->moe_layers * p->config.experts * sizeof(int64_t));
 }
 
-double learner_balance(struct learner *l, double speed) {
+status learner_balance(struct learner *l, double speed, double *worst) {
     struct policy *p = l->policy;
     int E = p->config.experts;
     size_t n = (size_t)p->moe_layers * E;
-    if (n == 0) return 0;
+    *worst = 0;
+    if (n == 0) return NULL;
     int64_t *load = memory_new(n, sizeof *load);
     float *bias = memory_new(n, sizeof *bias);
     op_read(p->stream, load, l->load, n * sizeof *load);
     op_read(p->stream, bias, p->router_bias, n * sizeof *bias);
+    status failed = ranks_sum(l, load, n);
     double excess = 0;
     for (int layer = 0; layer < p->moe_layers; layer++) {
         int64_t total = 0, most = 0, *of = load + (size_t)layer * E;
@@ -122,19 +145,25 @@ double learner_balance(struct learner *l, double speed) {
     if (speed != 0) op_write(p->stream, p->router_bias, bias, n * sizeof *bias);
     free(load);
     free(bias);
-    return excess;
+    *worst = excess;
+    return failed;
 }
 
-void learner_read_moments(struct learner *l, float *m, float *v) {
-    op_read(l->policy->stream, m, l->m, l->policy->n_trained * 4);
-    op_read(l->policy->stream, v, l->v, l->policy->n_trained * 4);
+status learner_read_moments(struct learner *l, float *m, float *v) {
+    size_t bytes = (size_t)(l->end - l->begin) * sizeof(float);
+    if (bytes) op_read(l->policy->stream, m + l->begin, l->m, bytes);
+    if (bytes) op_read(l->policy->stream, v + l->begin, l->v, bytes);
+    TRY(comm_collect(l->config.comm, m, sizeof *m, l->cut));
+    return comm_collect(l->config.comm, v, sizeof *v, l->cut);
 }
 
 void learner_write_moments(struct learner *l, const float *m, const float *v) {
-    op_write(l->policy->stream, l->m, m, l->policy->n_trained * 4);
-    op_write(l->policy->stream, l->v, v, l->policy->n_trained * 4);
+    size_t bytes = (size_t)(l->end - l->begin) * sizeof(float);
+    if (bytes) op_write(l->policy->stream, l->m, m + l->begin, bytes);
+    if (bytes) op_write(l->policy->stream, l->v, v + l->begin, bytes);
 }
 
 void learner_read_gradient(struct learner *l, float *g) {
-    op_read(l->policy->stream, g, l->gradient[0], l->policy->n_trained * 4);
+    REQUIRE(!l->config.comm);
+    op_read(l->policy->stream, g, l->sum, (size_t)l->policy->n_trained * sizeof *g);
 }

@@ -154,19 +154,19 @@ static status batch_fill(struct trainer *t, int64_t step, struct sequence **out,
 status sft_step(struct trainer *t, int64_t step, struct step_outcome *out) {
     const struct trainer_config *c = t->config;
     struct metrics *m = &out->metrics;
-    struct sequence *sequences;
+    struct sequence *sequences = NULL;
     struct learner_result r;
     struct objective objective = {.inv_temp = 1};
     struct update update = optim_update(c->optim, step, c->steps, t->state.updates + 1);
-    int n;
+    int n = 0;
     int64_t cursor = t->state.cursor;
-    double norm, begin = clock_seconds();
-    TRY(batch_fill(t, step, &sequences, &n, &cursor));
+    double norm, excess, begin = clock_seconds();
+    TRY(comm_agree(t->comm, batch_fill(t, step, &sequences, &n, &cursor), NULL));
     double filled = clock_seconds();
     learner_load_reset(t->learner);
     TRY(learner_gradient(t->learner, sequences, n, &objective, &r));
     TRY(learner_update(t->learner, &update, &norm));
-    double excess = learner_balance(t->learner, c->sft->balance_speed);
+    TRY(learner_balance(t->learner, c->sft->balance_speed, &excess));
     t->state.cursor = cursor;
     t->state.updates++;
 

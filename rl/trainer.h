@@ -2,6 +2,7 @@
  * training share. grpo.c and sft.c say what a step is. */
 #pragma once
 
+#include "kernels/comm.h"
 #include "kernels/pool.h"
 #include "policy/model_config.h"
 #include "policy/tokenizer.h"
@@ -23,6 +24,7 @@ struct trainer_config {
     const char *model;   /* HF directory; "": random weights from `shape` */
     bool bf16;           /* see struct policy_form */
     int64_t seed, steps;
+    struct comm *comm; /* the ranks of the run; NULL: one process */
     struct stream_config stream;
     const struct config *config; /* the whole schema, for the run directory */
     const struct model_config *shape;
@@ -53,6 +55,7 @@ struct trainer_state {
 
 struct trainer {
     const struct trainer_config *config;
+    struct comm *comm;  /* the config's; NULL: one process */
     struct arena arena; /* lives as long as the trainer */
     struct arena step;  /* of the current step */
     const char *model;  /* the directory the run starts from */
@@ -85,7 +88,8 @@ struct step_outcome {
     int64_t tokens;                /* sampled or read, prompts included */
 };
 
-/* Runs (or resumes) training to its last step. EXIT_TRY_AGAIN when interrupted, a checkpoint written. */
+/* Runs (or resumes) training to its last step. EXIT_TRY_AGAIN when interrupted, a checkpoint written.
+ * Collective: every failure was agreed on, but for one of the transport. */
 status trainer_run(const struct trainer_config *config);
 
 /* The ids of a problem's prompt, in the arena. EXIT_BAD_DATA: longer than rollout.max_prompt_tokens. */

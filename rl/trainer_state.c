@@ -38,7 +38,7 @@ static struct tensor_source vector(const char *name, int64_t n, const float *dat
 status trainer_save(struct trainer *t) {
     int64_t n = t->policy->n_trained, reference = reference_floats(t);
     float *m = memory_new(2 * n + reference, sizeof *m), *v = m + n, *r = v + n;
-    learner_read_moments(t->learner, m, v);
+    status failed = learner_read_moments(t->learner, m, v);
     struct tensor_source tensors[3] = {vector("exp_avg", n, m), vector("exp_avg_sq", n, v),
                                        vector("reference", reference, r)};
     if (t->reference) reference_read(t->reference, r);
@@ -56,7 +56,7 @@ status trainer_save(struct trainer *t) {
                                     .n_values = sizeof values / sizeof *values,
                                     .save_policy = save_policy,
                                     .ctx = t};
-    status failed = run_save(&t->run, &checkpoint);
+    if (!failed) failed = run_save(&t->run, &checkpoint);
     free(m);
     if (!failed) t->run.step = t->state.step;
     return failed;

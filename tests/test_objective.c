@@ -96,8 +96,8 @@ static int tree_open(void **state) {
     t->p = fixture_policy("tests/golden/policy/qwen3", fixture_stream("cpu", "auto", 1));
     t->p->valid_vocab = TOKENS;
     fixture_ok(oracle_read(&t->o, "tests/golden/policy/qwen3", &t->arena));
-    fixture_ok(
-        learner_open(&t->learner, t->p, &(struct learner_config){64, PROMPT + DEPTH, 1, true}));
+    fixture_ok(learner_open(&t->learner, t->p,
+                            &(struct learner_config){64, PROMPT + DEPTH, 1, true, NULL}));
     tree_grow(t, &leaves, path, 0);
     assert_int_equal(leaves, LEAVES);
     tree_probabilities(t, t->probability, t->logp);
