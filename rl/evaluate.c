@@ -1,5 +1,6 @@
 #include "rl/evaluate.h"
 
+#include "rl/experience_share.h"
 #include "rl/judging.h"
 #include "rl/trainer.h"
 
@@ -114,55 +115,93 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
     metrics_set(m, "unknown", unknown);
 }
 
+/* What an evaluation asks. */
+struct questions {
+    const struct problem_set *set;
+    struct request *requests; /* [n] */
+    struct span *prompts;     /* [n] */
+    size_t n;
+};
+
+static status questions_make(const struct evaluator *e, struct questions *q, struct arena *arena) {
+    q->requests = ARENA_ARRAY(arena, q->n, struct request);
+    q->prompts = ARENA_ARRAY(arena, q->n, struct span);
+    for (size_t i = 0; i < q->n; i++) {
+        struct request *r = &q->requests[i];
+        int32_t *ids;
+        TRY(prompt_encode(e->tokenizer, e->template, &q->set->items[i], e->max_prompt_tokens, arena,
+                          &q->prompts[i], &ids, &r->n_prompt));
+        r->prompt = ids;
+        r->n_samples = e->samples;
+        r->sampling = e->sampling;
+        r->key = (struct rng_key){.seed = e->seed, .stage = RNG_EVAL, .draw = (uint32_t)i};
+    }
+    return NULL;
+}
+
+/* Judges n rows, whose prompts begin with that of the first. */
+static void rows_judge(const struct evaluator *e, const struct span *prompts,
+                       struct evaluation_row *rows, size_t n, struct arena *arena) {
+    struct reward_item *judged = ARENA_ARRAY(arena, n, struct reward_item);
+    struct verdict *verdicts = ARENA_ARRAY(arena, n, struct verdict);
+    for (size_t i = 0; i < n; i++)
+        judged[i] = (struct reward_item){rows[i].problem, prompts[i / (size_t)e->samples],
+                                         rows[i].text,    rows[i].n_tokens,
+                                         rows[i].finish,  NULL};
+    judging_run(e->reward, e->pool, judged, n, verdicts);
+    for (size_t i = 0; i < n; i++) {
+        rows[i].correct = verdicts[i].correct;
+        rows[i].score = verdicts[i].score;
+        rows[i].verdict = verdicts[i].verdict;
+        rows[i].answer = verdicts[i].answer;
+    }
+}
+
+/* Answers and judges problems [begin, end), those of this rank. */
+static status answer(const struct evaluator *e, const struct questions *q, size_t begin, size_t end,
+                     struct arena *arena, struct evaluation_row *all, engine_poll *poll,
+                     void *ctx) {
+    size_t n = (end - begin) * (size_t)e->samples;
+    struct evaluation_row *rows = all + begin * (size_t)e->samples;
+    struct completion *completions = ARENA_ARRAY(arena, n, struct completion);
+    TRY(engine_run(e->engine, q->requests + begin, (int)(end - begin), arena, completions, poll,
+                   ctx, NULL));
+    for (size_t i = 0; i < n; i++) {
+        const struct completion *c = &completions[i];
+        rows[i].n_tokens = c->n;
+        rows[i].finish = c->finish;
+        rows[i].text = tokenizer_decode(e->tokenizer, c->ids, (size_t)c->n, true, arena);
+    }
+    rows_judge(e, q->prompts + begin, rows, n, arena);
+    return NULL;
+}
+
 status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
                        size_t n_problems, struct arena *arena, struct evaluation *out,
                        engine_poll *poll, void *ctx) {
     size_t n = n_problems < set->n ? n_problems : set->n, samples = (size_t)e->samples;
+    int ranks = comm_size(e->comm), rank = comm_rank(e->comm);
     REQUIRE(n > 0);
     if (n > INT_MAX / samples)
         return fail(EXIT_BAD_CONFIG, "eval.samples=%zu of %zu problems are too many to count",
                     samples, n);
-    struct request *requests = ARENA_ARRAY(arena, n, struct request);
-    struct span *prompts = ARENA_ARRAY(arena, n, struct span);
-    for (size_t i = 0; i < n; i++) {
-        int32_t *ids;
-        TRY(prompt_encode(e->tokenizer, e->template, &set->items[i], e->max_prompt_tokens, arena,
-                          &prompts[i], &ids, &requests[i].n_prompt));
-        requests[i].prompt = ids;
-        requests[i].n_samples = e->samples;
-        requests[i].sampling = e->sampling;
-        requests[i].key = (struct rng_key){.seed = e->seed, .stage = RNG_EVAL, .draw = (uint32_t)i};
-    }
-    struct completion *completions = ARENA_ARRAY(arena, n * samples, struct completion);
-    TRY(engine_run(e->engine, requests, (int)n, arena, completions, poll, ctx, NULL));
     *out = (struct evaluation){
         .name = name, .problems = (int)n, .samples = e->samples, .n = n * samples};
     out->rows = ARENA_ARRAY(arena, out->n, struct evaluation_row);
     for (size_t i = 0; i < out->n; i++) {
-        const struct completion *c = &completions[i];
-        out->rows[i] = (struct evaluation_row){
-            .problem = &set->items[i / samples],
-            .sample = (int)(i % samples),
-            .n_tokens = c->n,
-            .finish = c->finish,
-            .text = tokenizer_decode(e->tokenizer, c->ids, (size_t)c->n, true, arena),
-        };
+        out->rows[i].problem = &set->items[i / samples];
+        out->rows[i].sample = (int)(i % samples);
     }
-    struct reward_item *judged = ARENA_ARRAY(arena, out->n, struct reward_item);
-    struct verdict *verdicts = ARENA_ARRAY(arena, out->n, struct verdict);
-    for (size_t i = 0; i < out->n; i++) {
-        const struct evaluation_row *row = &out->rows[i];
-        judged[i] = (struct reward_item){row->problem,  prompts[i / samples], row->text,
-                                         row->n_tokens, row->finish,          NULL};
-    }
-    judging_run(e->reward, e->pool, judged, out->n, verdicts);
-    for (size_t i = 0; i < out->n; i++) {
-        struct evaluation_row *row = &out->rows[i];
-        row->correct = verdicts[i].correct;
-        row->score = verdicts[i].score;
-        row->verdict = verdicts[i].verdict;
-        row->answer = verdicts[i].answer;
-    }
+    int64_t *cut = ARENA_ARRAY(arena, ranks + 1, int64_t);
+    comm_cut(e->comm, (int64_t)n, cut);
+    struct questions questions = {.set = set, .n = n};
+    status failed = questions_make(e, &questions, arena);
+    if (!failed)
+        failed = answer(e, &questions, (size_t)cut[rank], (size_t)cut[rank + 1], arena, out->rows,
+                        poll, ctx);
+    TRY(comm_agree(e->comm, failed, NULL));
+    for (int r = 0; r <= ranks; r++) cut[r] *= e->samples;
+    TRY(evaluation_share(e->comm, out->rows, cut, arena));
     summarise(set, out, arena);
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* Evaluation: samples of each problem, judged; mean@n, pass@k, maj@n with standard errors. */
 #pragma once
 
+#include "kernels/comm.h"
 #include "kernels/pool.h"
 #include "policy/tokenizer.h"
 #include "reward/reward.h"
@@ -9,6 +10,7 @@
 #include "tasks/prompt_template.h"
 
 struct evaluator {
+    struct comm *comm; /* NULL: one process */
     struct engine *engine;
     const struct tokenizer *tokenizer;
     const struct reward *reward;
@@ -20,7 +22,7 @@ struct evaluator {
     int samples;
 };
 
-/* Evaluates the first n_problems problems of the set. The same seed gives the same uniforms to every policy
+/* Collective: each rank answers its share of the problems, and all get all rows. Evaluates the first n_problems problems of the set. The same seed gives the same uniforms to every policy
  * (step is not part of the key), so that before and after differ by the policy alone. Rows and summary are
  * in the arena. EXIT_TRY_AGAIN when poll stops it. */
 status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,

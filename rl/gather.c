@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "rl/advantage.h"
+#include "rl/experience_share.h"
 #include "rl/interrupt.h"
 #include "rl/judging.h"
 
@@ -39,6 +40,7 @@ static bool watch_poll(void *ctx, double done) {
     return !interrupt_requested();
 }
 
+/* Judges the n answers, which this rank sampled. */
 static void judge_all(struct trainer *t, struct experience *items, int n) {
     for (int i = 0; i < n; i++)
         items[i].text = tokenizer_decode(t->tokenizer, items[i].completion.ids,
@@ -53,54 +55,96 @@ static void judge_all(struct trainer *t, struct experience *items, int n) {
     for (int i = 0; i < n; i++) items[i].verdict = verdicts[i];
 }
 
-/* Samples and judges one group for each of n draws; groups [n * G] in order. */
-static status sample_groups(struct trainer *t, int64_t step, int attempt, const uint32_t *draws,
-                            int n, int64_t *cursor, struct experience *groups,
-                            struct gather_stats *stats) {
+/* What one attempt asks: a group for each of n draws. */
+struct asked {
+    int64_t step;
+    int attempt, n;
+    const uint32_t *draws;     /* [n] */
+    struct experience *groups; /* [n * G], in order */
+    struct request *requests;  /* [n] */
+};
+
+/* Draws the problems, and puts to every member of the groups what is known before it is answered. */
+static status ask(struct trainer *t, struct asked *a, int64_t *cursor) {
     const struct trainer_config *c = t->config;
     int G = (int)c->rl->group_size;
-    struct request *requests = ARENA_ARRAY(&t->step, n, struct request);
-    for (int i = 0; i < n; i++) {
-        struct experience *first = &groups[i * G];
-        first->problem = problem_at(t, (*cursor)++);
+    a->requests = ARENA_ARRAY(&t->step, a->n, struct request);
+    for (int i = 0; i < a->n; i++) {
+        struct experience *group = &a->groups[i * G];
         int32_t *prompt;
-        TRY(trainer_prompt(t, first->problem, &t->step, &first->prompt_text, &prompt,
-                           &first->n_prompt));
-        first->prompt = prompt;
-        requests[i] = (struct request){.prompt = prompt,
-                                       .n_prompt = first->n_prompt,
-                                       .n_samples = G,
-                                       .sampling = rollout_sampling(c->rollout),
-                                       .key = {.seed = (uint64_t)c->seed,
-                                               .stage = RNG_ROLLOUT,
-                                               .step = (uint32_t)step,
-                                               .draw = draws[i],
-                                               .attempt = (uint16_t)attempt}};
+        *group = (struct experience){.problem = problem_at(t, (*cursor)++),
+                                     .draw = a->draws[i],
+                                     .attempt = (uint16_t)a->attempt};
+        TRY(trainer_prompt(t, group->problem, &t->step, &group->prompt_text, &prompt,
+                           &group->n_prompt));
+        group->prompt = prompt;
+        for (int k = 1; k < G; k++) {
+            group[k] = group[0];
+            group[k].sample = (uint16_t)k;
+        }
+        a->requests[i] = (struct request){.prompt = prompt,
+                                          .n_prompt = group->n_prompt,
+                                          .n_samples = G,
+                                          .sampling = rollout_sampling(c->rollout),
+                                          .key = {.seed = (uint64_t)c->seed,
+                                                  .stage = RNG_ROLLOUT,
+                                                  .step = (uint32_t)a->step,
+                                                  .draw = a->draws[i],
+                                                  .attempt = (uint16_t)a->attempt}};
     }
+    return NULL;
+}
+
+/* Samples and judges groups [begin, end), those of this rank. */
+static status answer(struct trainer *t, const struct asked *a, int64_t begin, int64_t end,
+                     struct gather_stats *stats) {
+    int G = (int)t->config->rl->group_size, n = (int)(end - begin);
+    struct experience *mine = a->groups + begin * G;
     struct completion *completions = ARENA_ARRAY(&t->step, (size_t)n * G, struct completion);
-    struct watch watch = {t, step};
+    struct watch watch = {t, a->step};
     struct engine_stats engine;
-    double begin = clock_seconds();
-    TRY(engine_run(t->engine, requests, n, &t->step, completions, watch_poll, &watch, &engine));
+    double start = clock_seconds();
+    TRY(engine_run(t->engine, a->requests + begin, n, &t->step, completions, watch_poll, &watch,
+                   &engine));
     double sampled = clock_seconds();
-    for (int i = 0; i < n * G; i++) {
-        struct experience *x = &groups[i], *first = &groups[i / G * G];
-        x->problem = first->problem;
-        x->draw = draws[i / G];
-        x->attempt = (uint16_t)attempt;
-        x->sample = (uint16_t)(i % G);
-        x->prompt = first->prompt;
-        x->n_prompt = first->n_prompt;
-        x->prompt_text = first->prompt_text;
-        x->completion = completions[i];
-    }
-    judge_all(t, groups, n * G);
-    stats->rollout_s += sampled - begin;
+    for (int i = 0; i < n * G; i++) mine[i].completion = completions[i];
+    judge_all(t, mine, n * G);
+    stats->rollout_s += sampled - start;
     stats->reward_s += clock_seconds() - sampled;
     stats->engine.sampled_tokens += engine.sampled_tokens;
     stats->engine.prefill_rows += engine.prefill_rows;
     stats->engine.passes += engine.passes;
     stats->engine.idle_rows += engine.idle_rows;
+    return NULL;
+}
+
+/* Samples and judges one group for each draw, every rank its share of them, until all ranks have all. */
+static status sample_groups(struct trainer *t, struct asked *a, int64_t *cursor,
+                            struct gather_stats *stats) {
+    int G = (int)t->config->rl->group_size, ranks = comm_size(t->comm), rank = comm_rank(t->comm);
+    int64_t *cut = ARENA_ARRAY(&t->step, ranks + 1, int64_t);
+    comm_cut(t->comm, a->n, cut);
+    status failed = ask(t, a, cursor);
+    if (!failed) failed = answer(t, a, cut[rank], cut[rank + 1], stats);
+    TRY(comm_agree(t->comm, failed, NULL));
+    for (int r = 0; r <= ranks; r++) cut[r] *= G;
+    int width = t->policy->moe_layers * t->policy->config.top_k;
+    return experience_share(t->comm, a->groups, cut, width, &t->step);
+}
+
+/* The ranks' rollouts as one. */
+static status stats_sum(struct comm *c, struct engine_stats *stats, struct arena *arena) {
+    struct span *all = ARENA_ARRAY(arena, comm_size(c), struct span);
+    struct engine_stats sum = {0}, one;
+    TRY(comm_share_texts(c, (struct span){(const char *)stats, sizeof *stats}, arena, all));
+    for (int r = 0; r < comm_size(c); r++) {
+        memcpy(&one, all[r].p, sizeof one);
+        sum.sampled_tokens += one.sampled_tokens;
+        sum.prefill_rows += one.prefill_rows;
+        sum.passes += one.passes;
+        sum.idle_rows += one.idle_rows;
+    }
+    *stats = sum;
     return NULL;
 }
 
@@ -146,7 +190,9 @@ status gather_experience(struct trainer *t, int64_t step, struct experience_batc
             batch->items = grown;
         }
         struct experience *groups = batch->items + batch->n;
-        TRY(sample_groups(t, step, attempt, draws, wanted, cursor, groups, stats));
+        struct asked asked = {
+            .step = step, .attempt = attempt, .n = wanted, .draws = draws, .groups = groups};
+        TRY(sample_groups(t, &asked, cursor, stats));
         batch->n += n;
         int without = 0;
         for (int i = 0; i < wanted; i++)
@@ -156,5 +202,5 @@ status gather_experience(struct trainer *t, int64_t step, struct experience_batc
         wanted = without;
     }
     qsort(batch->items, batch->n, sizeof *batch->items, by_draw);
-    return NULL;
+    return stats_sum(t->comm, &stats->engine, &t->step);
 }
