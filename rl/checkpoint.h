@@ -66,6 +66,10 @@ struct checkpoint_found {
  * checkpoints but all are damaged; step = -1 when there are none, or no ROOT. */
 status checkpoint_find(struct checkpoint_found *out, const char *root, struct arena *arena);
 
+/* The checkpoint of this step, which somebody else has found and verified. EXIT_NO_INPUT, EXIT_BAD_DATA. */
+status checkpoint_read(struct checkpoint_found *out, const char *root, int64_t step,
+                       struct arena *arena);
+
 /* checkpoint_find for the directory's owner: also removes temporaries and finishes what an
  * interrupted save left undone (pointer file, removal of the oldest). */
 status checkpoint_recover(struct checkpoint_found *out, const char *root, int64_t keep,

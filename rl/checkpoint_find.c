@@ -53,12 +53,10 @@ static status read_members(struct checkpoint_found *out, const json_t *state, in
     return read_values(out, values, arena);
 }
 
-/* Opens one checkpoint: checksums, then the trainer's state. */
-static status open_one(struct checkpoint_found *out, const char *root, int64_t step,
+status checkpoint_read(struct checkpoint_found *out, const char *root, int64_t step,
                        struct arena *arena) {
     enum { STATE_MAX = 64 << 20 };
     const char *dir = checkpoint_path(root, step, arena);
-    TRY(checkpoint_verify(dir));
     *out = (struct checkpoint_found){
         .dir = dir,
         .policy_dir = arena_print(arena, "%s/hf", dir),
@@ -69,6 +67,13 @@ static status open_one(struct checkpoint_found *out, const char *root, int64_t s
     status s = read_members(out, state, step, arena);
     json_decref(state);
     return s;
+}
+
+/* Opens one checkpoint: checksums, then the trainer's state. */
+static status open_one(struct checkpoint_found *out, const char *root, int64_t step,
+                       struct arena *arena) {
+    TRY(checkpoint_verify(checkpoint_path(root, step, arena)));
+    return checkpoint_read(out, root, step, arena);
 }
 
 status checkpoint_find(struct checkpoint_found *out, const char *root, struct arena *arena) {

@@ -22,9 +22,10 @@ struct evaluator {
     int samples;
 };
 
-/* Collective: each rank answers its share of the problems, and all get all rows. Evaluates the first n_problems problems of the set. The same seed gives the same uniforms to every policy
+/* Evaluates the first n_problems problems of the set. The same seed gives the same uniforms to every policy
  * (step is not part of the key), so that before and after differ by the policy alone. Rows and summary are
- * in the arena. EXIT_TRY_AGAIN when poll stops it. */
+ * in the arena. EXIT_TRY_AGAIN when poll stops it. Collective: each rank answers its share of the problems,
+ * and all get all rows. */
 status evaluate_policy(const struct evaluator *e, const char *name, const struct problem_set *set,
                        size_t n_problems, struct arena *arena, struct evaluation *out,
                        engine_poll *poll, void *ctx);

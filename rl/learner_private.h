@@ -19,16 +19,15 @@ struct learner {
     buf inv_temp, weight, adv, old, ref, logp, lse, loss, entropy, kl, clipped, coef;
     buf load; /* int64 [moe_layers, E] */
     buf gradient
-        [9]; /* [depth]; each n_trained floats, then the head's if tied; [0] is this rank's sum */
+        [9]; /* [depth]; each n_trained floats, then the head's if tied; [0]: their sum */
 
     /* The slice of this rank: floats [begin, end) of gradients and moments; all of them alone. */
     int64_t begin, end;
-    int64_t *cut,
-        *block_cut; /* [ranks + 1]: where all slices begin, in floats and in blocks of the norm */
-    int shards;     /* that this rank owns */
-    buf sum;  /* [end - begin] the gradient of all ranks; during an exchange [ranks] times that */
-    buf m, v; /* [end - begin] */
-    buf sums; /* one a block of the norm */
+    int64_t *cut, *block_cut; /* [ranks + 1]: where slices begin, in floats and in norm blocks */
+    int shards;               /* that this rank owns */
+    buf sum;                  /* [end - begin] of all ranks; in an exchange [ranks] times that */
+    buf m, v;                 /* [end - begin] */
+    buf sums;                 /* one a block of the norm */
 
     int32_t *host_i32, *host_table, *host_expert;
     float *host_f32;
@@ -41,8 +40,8 @@ struct learner {
 void ranks_shape(struct learner *l);
 void ranks_place(struct learner *l, struct layout *y);
 
-/* l->sum = the gradient of all ranks' shards, in the one order of law 4. The first `head` floats have a second
- * share, that of a tied head, after the n_trained floats of gradient[0]. */
+/* l->sum = the gradient of all ranks' shards, in the one order of law 4. The first `head` floats have a
+ * second share, that of a tied head, after the n_trained floats of gradient[0]. */
 status ranks_reduce(struct learner *l, int64_t head);
 
 /* Rank r has the results of targets [cut[r], cut[r+1]); all get all. */

@@ -133,8 +133,61 @@ static status open_all(struct run *r, const struct run_plan *plan, struct arena 
     return r->start == RUN_FINISHED ? NULL : begin(r, plan, arena);
 }
 
+/* What rank 0 found, for the others. */
+struct lead {
+    int64_t step, every, keep, steps;
+    int32_t start, is_new;
+};
+
+/* What a run is a function of must be the same everywhere; sentences name the keys as this rank has them. */
+static status compare_config(struct run *r, const struct run_plan *plan, struct arena *arena) {
+    struct span mine = span_of(arena_print(arena, "%s\n%s", plan->version, r->semantic));
+    struct span *all = ARENA_ARRAY(arena, comm_size(r->comm), struct span);
+    TRY(comm_share_texts(r->comm, mine, arena, all));
+    status failed = NULL;
+    if (!span_eq(all[0], mine)) {
+        size_t version = strlen(plan->version) + 1;
+        const char *difference = NULL;
+        if (all[0].n >= version && memcmp(all[0].p, mine.p, version) == 0)
+            difference =
+                config_difference(arena_string(arena, all[0]) + version, r->semantic, arena);
+        failed = fail(EXIT_BAD_CONFIG, "another %s than rank 0's (%s)",
+                      difference ? "config" : "version of the program",
+                      difference ? difference : plan->version);
+    }
+    return comm_agree(r->comm, failed, NULL);
+}
+
+/* The ranks after 0 learn where to go on, and see the checkpoint for themselves. */
+static status follow(struct run *r, const struct run_plan *plan, struct arena *arena) {
+    struct lead lead = {r->step, r->every, r->keep, r->steps, (int32_t)r->start, r->is_new};
+    TRY(comm_broadcast(r->comm, &lead, sizeof lead));
+    if (comm_rank(r->comm) == 0) return comm_agree(r->comm, NULL, NULL);
+    r->step = lead.step;
+    r->every = lead.every;
+    r->keep = lead.keep;
+    r->steps = lead.steps;
+    r->start = (enum run_start)lead.start;
+    r->is_new = lead.is_new;
+    status failed = NULL;
+    if (r->start != RUN_FRESH)
+        failed = checkpoint_read(&r->checkpoint, in_dir(r, "checkpoints", arena), r->step, arena);
+    if (!failed && r->start != RUN_FRESH && plan->accept)
+        failed = plan->accept(plan->ctx, &r->checkpoint);
+    return comm_agree(r->comm, failed, NULL);
+}
+
+/* Rank 0 opens the run, the others follow. */
+static status open_together(struct run *r, const struct run_plan *plan, struct arena *arena) {
+    TRY(compare_config(r, plan, arena));
+    status failed = comm_rank(r->comm) == 0 ? open_all(r, plan, arena) : NULL;
+    TRY(comm_agree(r->comm, failed, NULL));
+    return follow(r, plan, arena);
+}
+
 status run_open(struct run *out, const struct run_plan *plan, struct arena *arena) {
     *out = (struct run){
+        .comm = plan->comm,
         .dir = arena_string(arena, span_of(plan->dir)),
         .semantic = config_semantic(plan->config, arena),
         .checkpoint = {.step = -1},
@@ -144,17 +197,21 @@ status run_open(struct run *out, const struct run_plan *plan, struct arena *aren
         .opened = clock_seconds(),
         .lock = -1,
     };
-    status s = open_all(out, plan, arena);
+    status s = plan->comm ? open_together(out, plan, arena) : open_all(out, plan, arena);
     if (s) run_close(out);
     return s;
 }
 
-status run_record(struct run *r, const struct step_record *record) {
+static status record_alone(struct run *r, const struct step_record *record) {
     struct arena arena = {0};
     status s = store_commit_step(r->store, record);
     if (!s) s = metrics_append(in_dir(r, "metrics.jsonl", &arena), record->step, record->metrics);
     arena_free(&arena);
     return s;
+}
+
+status run_record(struct run *r, const struct step_record *record) {
+    return comm_agree(r->comm, comm_rank(r->comm) == 0 ? record_alone(r, record) : NULL, NULL);
 }
 
 double run_seconds(const struct run *r) { return r->worked + clock_seconds() - r->opened; }
@@ -163,7 +220,7 @@ bool run_checkpoint_due(const struct run *r, int64_t step) {
     return step % r->every == 0 || step == r->steps;
 }
 
-status run_save(struct run *r, struct checkpoint *c) {
+static status save_alone(struct run *r, struct checkpoint *c) {
     struct arena arena = {0};
     TRY(store_last_step(r->store, &c->recorded));
     REQUIRE(c->recorded >= 0 && c->recorded <= c->step); /* law 6: the store first */
@@ -171,6 +228,10 @@ status run_save(struct run *r, struct checkpoint *c) {
     status s = checkpoint_save(in_dir(r, "checkpoints", &arena), c, r->keep);
     arena_free(&arena);
     return s;
+}
+
+status run_save(struct run *r, struct checkpoint *c) {
+    return comm_agree(r->comm, comm_rank(r->comm) == 0 ? save_alone(r, c) : NULL, NULL);
 }
 
 void run_close(struct run *r) {

@@ -1,10 +1,12 @@
 /* The run directory: one trainer at a time, one config for good, and the decision whether to start,
- * to go on or that there is nothing left to do.
+ * to go on or that there is nothing left to do. Where a run has several ranks, rank 0 alone writes there; the
+ * others read, and all functions that may fail are collective.
  *
  *     OUT/.lock  config.yaml  run.sqlite  metrics.jsonl  checkpoints/
  */
 #pragma once
 
+#include "kernels/comm.h"
 #include "rl/checkpoint.h"
 #include "rl/store.h"
 
@@ -21,6 +23,7 @@ enum run_start {
 
 /* What run_open needs to know. */
 struct run_plan {
+    struct comm *comm; /* borrowed; NULL: one process */
     const char *dir;
     const char *command; /* "train", "sft" */
     const struct config *config;
@@ -35,6 +38,7 @@ struct run_plan {
 
 /* An open run. Texts live in the arena given to run_open. */
 struct run {
+    struct comm *comm;
     const char *dir;
     const char *semantic;
     enum run_start start;
@@ -43,7 +47,7 @@ struct run {
     struct checkpoint_found checkpoint; /* step = -1 when fresh */
     const char
         *notice; /* one sentence for the user ("goes on after step 30"); NULL: nothing to say */
-    struct store *store;
+    struct store *store; /* NULL on the ranks after 0 */
     int64_t steps, every, keep;
     double opened; /* when, on the clock of base/clock.h */
     double worked; /* seconds until the checkpoint it goes on from */
@@ -54,7 +58,8 @@ struct run {
  * step: that of the newest intact checkpoint, or the beginning when there is none. EXIT_TRY_AGAIN:
  * another trainer works there. EXIT_BAD_CONFIG: it holds a run of another command or semantic
  * config; the sentence names the keys. EXIT_BAD_DATA: checkpoints without their store, or all
- * checkpoints damaged. EXIT_IO. Or what plan.accept says. */
+ * checkpoints damaged. EXIT_IO. Or what plan.accept says.
+ * Ranks go by what rank 0 found and by its checkpoint keys; their semantic config must be equal. */
 status run_open(struct run *out, const struct run_plan *plan, struct arena *arena);
 
 /* Records a step: the store, then metrics.jsonl. */

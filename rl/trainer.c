@@ -32,6 +32,7 @@ static status evaluation_run(struct trainer *t, int64_t step, struct evaluation 
     const struct eval_config *e = c->eval;
     const struct problem_set *set = &t->evaluated;
     struct evaluator evaluator = {
+        .comm = t->comm,
         .engine = t->engine,
         .tokenizer = t->tokenizer,
         .reward = t->reward,
@@ -125,15 +126,17 @@ static status step_run(struct trainer *t, int64_t step) {
 /* An interruption is no failure of the run: what the last finished step made is kept. */
 static status interrupted(struct trainer *t) {
     if (t->state.step > t->run.step) TRY(trainer_save(t));
-    return fail(EXIT_TRY_AGAIN, "interrupted after step %lld; the same command goes on from there",
-                (long long)t->state.step);
+    status stop =
+        fail(EXIT_TRY_AGAIN, "interrupted after step %lld; the same command goes on from there",
+             (long long)t->state.step);
+    return comm_agree(t->comm, stop, NULL);
 }
 
 static status loop(struct trainer *t) {
     int64_t steps = t->config->steps, first = t->run.start == RUN_FRESH ? 0 : t->state.step + 1;
     for (int64_t step = first; step <= steps; step++) {
         status failed = step_run(t, step);
-        if (failed && status_code(failed) == EXIT_TRY_AGAIN && interrupt_requested()) {
+        if (failed && status_code(failed) == EXIT_TRY_AGAIN) { /* a rank left its rollout */
             status_free(failed);
             return interrupted(t);
         }
@@ -143,7 +146,9 @@ static status loop(struct trainer *t) {
             TRY(trainer_save(t));
             t->save_s += clock_seconds() - begin;
         }
-        if (interrupt_requested() && step < steps) return interrupted(t);
+        bool stop = interrupt_requested(); /* on any rank: all stop after the same step */
+        TRY(comm_agree(t->comm, NULL, &stop));
+        if (stop && step < steps) return interrupted(t);
     }
     return NULL;
 }
@@ -153,6 +158,9 @@ static void banner(struct trainer *t, size_t bytes) {
     struct arena *a = &t->step;
     bool sft = c->kind == TRAINER_SFT;
     const struct policy_config *p = &t->policy->config;
+    const char *ranks =
+        t->comm ? arena_print(a, "%d ranks over %s, each: ", comm_size(t->comm), comm_name(t->comm))
+                : "";
     int64_t total = policy_count_params(p), active = policy_count_active(p);
     struct console_row rows[] = {
         {"policy", arena_print(a, "%s: %d layers, %lld parameters, %lld active%s, %.4g %% train",
@@ -168,8 +176,8 @@ static void banner(struct trainer *t, size_t bytes) {
                                         (long long)c->rollout->max_new_tokens)},
         {"steps", arena_print(a, "%lld, learning rate %g (%s)", (long long)c->steps, c->optim->lr,
                               c->optim->schedule)},
-        {"machine", arena_print(a, "%s, %d threads, %.2f GiB planned", t->stream->ops->name,
-                                c->stream.threads, (double)bytes / 0x1p30)},
+        {"machine", arena_print(a, "%s%s, %d threads, %.2f GiB planned", ranks,
+                                t->stream->ops->name, c->stream.threads, (double)bytes / 0x1p30)},
         {"run", c->run->out},
     };
     console_banner(&t->console,
@@ -177,22 +185,29 @@ static void banner(struct trainer *t, size_t bytes) {
                    sizeof rows / sizeof *rows);
 }
 
+/* What the user has to see before the first step. */
+static void announce(struct trainer *t, size_t bytes) {
+    banner(t, bytes);
+    if (t->run.notice) console_note(&t->console, "%s", t->run.notice);
+    if (t->skipped)
+        console_note(&t->console,
+                     "%zu problems are skipped: reward.rule=%s cannot read their golds (grpo data "
+                     "names them)",
+                     t->skipped, t->config->reward->rule);
+}
+
 status trainer_run(const struct trainer_config *config) {
-    struct trainer t = {.config = config};
+    static const struct console_config silent = {.console = "quiet"};
+    struct trainer t = {.config = config, .comm = config->comm};
     size_t bytes;
-    status failed = interrupt_install();
+    bool first = comm_rank(t.comm) == 0; /* the other ranks have nothing to add */
+    status failed = interrupt_install(first);
     if (!failed) failed = trainer_open(&t, &bytes);
-    if (!failed && t.run.start != RUN_FRESH) failed = trainer_restore(&t);
+    if (!failed && t.run.start != RUN_FRESH) failed = comm_agree(t.comm, trainer_restore(&t), NULL);
     if (!failed) {
-        t.console = console_open(config->console, config->steps);
-        banner(&t, bytes);
-        if (t.run.notice) console_note(&t.console, "%s", t.run.notice);
-        if (t.skipped)
-            console_note(
-                &t.console,
-                "%zu problems are skipped: reward.rule=%s cannot read their golds (grpo data "
-                "names them)",
-                t.skipped, config->reward->rule);
+        t.console = console_open(first ? config->console : &silent, config->steps);
+        if (t.comm) t.console.color = false; /* a launcher's pseudo-terminal ends in a log */
+        if (first) announce(&t, bytes);
         failed = loop(&t);
         console_close(&t.console);
     }

@@ -36,6 +36,7 @@ static struct learner_config learner_shape(const struct trainer_config *c) {
         .max_positions = (int)longest_trained(c),
         .grad_shards = (int)c->rl->grad_shards,
         .moments = true,
+        .comm = c->comm,
     };
 }
 
@@ -48,9 +49,23 @@ static struct engine_config engine_shape(const struct trainer_config *c) {
     };
 }
 
+/* Every rank owns as many shards as every other, and they are a subtree of the tree that adds them. */
+static status ranks_check(const struct trainer_config *c) {
+    int ranks = comm_size(c->comm);
+    if (ranks & (ranks - 1))
+        return fail(EXIT_BAD_CONFIG, "%d ranks, expected a power of two", ranks);
+    if (c->rl->grad_shards % ranks)
+        return fail(
+            EXIT_BAD_CONFIG,
+            "rl.grad_shards=%lld for %d ranks, expected at least %d: a rank owns whole shards",
+            (long long)c->rl->grad_shards, ranks, ranks);
+    return NULL;
+}
+
 static status config_check(const struct trainer_config *c) {
     const struct rollout_config *r = c->rollout;
     TRY(rl_config_check(c->rl));
+    TRY(ranks_check(c));
     TRY(store_config_check(c->store));
     if (!c->run->out[0]) return fail(EXIT_BAD_CONFIG, "out is empty, expected the run directory");
     if (samples_wanted(c)) TRY(temperature_check("eval.temperature", c->eval->temperature));
@@ -102,12 +117,14 @@ static status memory_check(struct trainer *t, size_t *bytes) {
     *bytes = learner_bytes(t->policy, &learner) + step_bytes(t);
     if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
     if (reference_wanted(c)) *bytes += policies;
-    double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    double machine =
+        (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / comm_local_size(c->comm);
     if ((double)(*bytes + policies) > machine)
         return fail(EXIT_BAD_CONFIG,
-                    "this run needs %.1f GiB, the machine has %.1f GiB; smaller rollout.batch, "
+                    "this run needs %.1f GiB, the machine has %.1f GiB%s; smaller rollout.batch, "
                     "rl.micro_tokens or rl.prompts help",
-                    (double)(*bytes + policies) / 0x1p30, machine / 0x1p30);
+                    (double)(*bytes + policies) / 0x1p30, machine / 0x1p30,
+                    comm_local_size(c->comm) > 1 ? " for each rank" : "");
     *bytes += policies;
     return NULL;
 }
@@ -213,31 +230,68 @@ static status model_open(struct trainer *t) {
     return positions_check(c, t->model, t->policy->max_positions);
 }
 
-/* Without model.path the run starts from random weights, which are kept in OUT/init. */
-static status model_make(struct trainer *t) {
+/* Without model.path the run starts from random weights, which rank 0 keeps in OUT/init. */
+static status model_write_random(struct trainer *t) {
     const struct trainer_config *c = t->config;
-    t->model = arena_print(&t->arena, "%s/init", t->run.dir);
     bool fresh = t->run.start == RUN_FRESH;
+    if (comm_rank(t->comm) > 0) return NULL;
     if (fresh && t->run.is_new && file_exists(t->model))
         return fail(
             EXIT_BAD_CONFIG,
             "%s is there, but no run that it began; remove it or choose another out=", t->model);
     /* What is there belongs to a start that recorded nothing, with other keys perhaps. */
     if (fresh) TRY(file_remove_tree(t->model));
-    if (fresh || !file_exists(t->model))
-        TRY(trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed));
-    return model_load(t);
+    if (!fresh && file_exists(t->model)) return NULL;
+    return trainer_init_model(t->model, t->stream, c->shape, (uint64_t)c->seed);
 }
 
-status trainer_open(struct trainer *t, size_t *bytes) {
+static status model_make(struct trainer *t) {
+    t->model = arena_print(&t->arena, "%s/init", t->run.dir);
+    TRY(comm_agree(t->comm, model_write_random(t), NULL));
+    return comm_agree(t->comm, model_load(t), NULL);
+}
+
+/* Whether all ranks began from what rank 0 began from: on several hosts a path may lead to other files. */
+static status origin_check(struct trainer *t) {
+    uint64_t first[] = {t->state.model, t->state.data};
+    TRY(comm_broadcast(t->comm, first, sizeof first));
+    status failed = NULL;
+    if (first[0] != t->state.model)
+        failed = fail(EXIT_BAD_DATA, "%s holds another model than on rank 0", t->model);
+    else if (first[1] != t->state.data)
+        failed = fail(EXIT_BAD_DATA, "tasks.file and its like hold other data than on rank 0");
+    return comm_agree(t->comm, failed, NULL);
+}
+
+/* What a rank opens by itself, before the run directory. */
+static status parts_open(struct trainer *t) {
     const struct trainer_config *c = t->config;
     TRY(config_check(c));
     /* Before the stream has threads: a Python reward starts processes. */
     TRY(reward_open(&t->reward, c->reward));
     TRY(stream_open(&t->stream, &c->stream));
     TRY(task_parts_open(t));
-    TRY(model_open(t));
-    struct run_plan plan = {.dir = c->run->out,
+    return model_open(t);
+}
+
+/* And after it. */
+static status workers_open(struct trainer *t, size_t *bytes) {
+    const struct trainer_config *c = t->config;
+    struct learner_config learner = learner_shape(c);
+    struct engine_config engine = engine_shape(c);
+    if (t->run.start == RUN_FRESH) TRY(trainer_prompts_check(t));
+    TRY(memory_check(t, bytes));
+    TRY(learner_open(&t->learner, t->policy, &learner));
+    if (reference_wanted(c)) TRY(policy_clone(&t->reference, t->policy));
+    if (samples_wanted(c)) TRY(engine_open(&t->engine, t->policy, &engine));
+    return NULL;
+}
+
+status trainer_open(struct trainer *t, size_t *bytes) {
+    const struct trainer_config *c = t->config;
+    TRY(comm_agree(t->comm, parts_open(t), NULL));
+    struct run_plan plan = {.comm = t->comm,
+                            .dir = c->run->out,
                             .command = c->kind == TRAINER_SFT ? "sft" : "train",
                             .config = c->config,
                             .store = c->store,
@@ -248,14 +302,8 @@ status trainer_open(struct trainer *t, size_t *bytes) {
                             .ctx = t};
     TRY(run_open(&t->run, &plan, &t->arena));
     if (!t->policy) TRY(model_make(t));
-    if (t->run.start == RUN_FRESH) TRY(trainer_prompts_check(t));
-    TRY(memory_check(t, bytes));
-    struct learner_config learner = learner_shape(c);
-    TRY(learner_open(&t->learner, t->policy, &learner));
-    if (reference_wanted(c)) TRY(policy_clone(&t->reference, t->policy));
-    struct engine_config engine = engine_shape(c);
-    if (samples_wanted(c)) TRY(engine_open(&t->engine, t->policy, &engine));
-    return NULL;
+    TRY(origin_check(t));
+    return comm_agree(t->comm, workers_open(t, bytes), NULL);
 }
 
 void trainer_close(struct trainer *t) {

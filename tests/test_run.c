@@ -410,7 +410,7 @@ static void test_signals(void **state) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        if (!freopen("/dev/null", "w", stderr) || interrupt_install() || interrupt_requested())
+        if (!freopen("/dev/null", "w", stderr) || interrupt_install(true) || interrupt_requested())
             _exit(1);
         if (write(ready[1], "x", 1) != 1) _exit(1);
         while (!interrupt_requested()) usleep(1000);
