@@ -186,7 +186,6 @@ void head_place(struct head *h, struct layout *l, const struct policy *p, int ro
     h->rstd = layout_f32(l, rows);
     h->h = layout_f32(l, rows * D);
     h->logits = layout_f32(l, (size_t)chunk * p->config.vocab);
-    if (!training) return;
-    h->dh = layout_f32(l, rows * D);
-    h->segment = layout_i32(l, rows);
+    h->dh = training ? layout_f32(l, rows * D) : NO_BUF;
+    h->segment = training ? layout_i32(l, rows) : NO_BUF;
 }
