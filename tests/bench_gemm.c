@@ -20,6 +20,7 @@ static sgemm *open_blas(void) {
 /* One product, ours and theirs: nt y = x w^T, nn x = y w, tn w += y^T x. */
 struct product {
     enum kind { NT, NN, TN } kind;
+    bool bf16; /* nobody to compare with */
     struct stream *stream;
     struct gemm gemm;
     sgemm *blas;
@@ -53,14 +54,15 @@ static const char *const kind_names[] = {"nt", "nn", "tn"};
 static void report(struct bench *b, const struct product *p, const double *seconds) {
     const struct gemm *g = &p->gemm;
     int M = g->M, T = g->T / M, N = g->N, K = g->K;
-    double flop = 2.0 * g->T * N * K, peak = FMA_FLOP / seconds[0] * 1e-9;
+    double flop = 2.0 * g->T * N * K;
+    double peak = (p->bf16 ? BF16_FLOP : FMA_FLOP) / seconds[0] * 1e-9;
     double ours = flop / seconds[1] * 1e-9;
     const char *kind = kind_names[p->kind];
-    printf("%s %4d %5d %5d %5d %8.1f %8.1f %7.0f%%", kind, M, T, N, K, peak, ours,
-           100 * ours / peak);
-    json_t *row =
-        json_pack("{ss si si si si sf sf sf}", "product", kind, "M", M, "T", T, "N", N, "K", K,
-                  "gflops", ours, "peak_gflops", peak, "share_of_peak", ours / peak);
+    printf("%s%s %4d %5d %5d %5d %8.1f %8.1f %7.0f%%", kind, p->bf16 ? "16" : "  ", M, T, N, K,
+           peak, ours, 100 * ours / peak);
+    json_t *row = json_pack("{ss sb si si si si sf sf sf}", "product", kind, "bf16", p->bf16, "M",
+                            M, "T", T, "N", N, "K", K, "gflops", ours, "peak_gflops", peak,
+                            "share_of_peak", ours / peak);
     if (p->blas) {
         double theirs = flop / seconds[2] * 1e-9;
         printf(" %9.1f %8.2f", theirs, ours / theirs);
@@ -71,12 +73,13 @@ static void report(struct bench *b, const struct product *p, const double *secon
     bench_row(b, row);
 }
 
-/* M matrices [N, K], T rows for each of them. */
-static void bench_product(struct bench *b, sgemm *blas, enum kind kind, int M, int T, int N,
-                          int K) {
+/* M matrices [N, K], T rows for each of them; `blas` is NULL in bf16. */
+static void bench_product(struct bench *b, sgemm *blas, enum kind kind, bool bf16, int M, int T,
+                          int N, int K) {
     struct stream *s = b->stream;
-    size_t rows = (size_t)M * (size_t)T, pack = op_pack_size(s, N, K, PACK_FP32);
-    struct product p = {.kind = kind, .stream = s, .blas = blas};
+    enum pack_form form = !bf16 ? PACK_FP32 : kind == NT ? PACK_BF16 : PACK_BF16_NN;
+    size_t rows = (size_t)M * (size_t)T, pack = op_pack_size(s, N, K, form);
+    struct product p = {.kind = kind, .bf16 = bf16, .stream = s, .blas = blas};
     p.w = bench_floats(b, (size_t)M * (size_t)N * (size_t)K);
     p.gemm = (struct gemm){.y = bench_floats(b, rows * (size_t)N),
                            .x = bench_floats(b, rows * (size_t)K),
@@ -86,19 +89,21 @@ static void bench_product(struct bench *b, sgemm *blas, enum kind kind, int M, i
                            .K = K,
                            .ldy = N,
                            .ldx = K,
+                           .bf16 = bf16,
                            .M = M,
                            .hw = (int64_t)N * K};
     int32_t offsets[EXPERTS_MAX + 1];
     for (int m = 0; m <= M; m++) offsets[m] = m * T;
     if (M > 1) p.gemm.offsets = bench_ints(b, offsets, (size_t)M + 1);
     buf packed = bench_floats(b, (size_t)M * pack / 4);
-    if (kind == NT) {
-        op_pack(s, packed, p.w, M, N, K, p.gemm.hw, PACK_FP32);
+    if (kind == NT || (kind == NN && bf16)) {
+        op_pack(s, packed, p.w, M, N, K, p.gemm.hw, form);
         p.gemm.w = packed;
         p.gemm.hw = (int64_t)pack;
         p.gemm.packed = true;
     }
-    struct contender contenders[] = {{run_fma, s}, {run_ours, &p}, {run_blas, &p}};
+    struct contender contenders[] = {
+        {bf16 ? run_bf16 : run_fma, s}, {run_ours, &p}, {run_blas, &p}};
     double seconds[3];
     measure(contenders, blas ? 3 : 2, seconds);
     report(b, &p, seconds);
@@ -106,25 +111,31 @@ static void bench_product(struct bench *b, sgemm *blas, enum kind kind, int M, i
     for (size_t i = 0; i < sizeof used / sizeof *used; i++) op_free(s, used[i]);
 }
 
-int main(int argc, char **argv) {
-    struct bench b = bench_begin("gemm", argc, argv);
-    sgemm *blas = open_blas();
-    if (!blas) printf("OpenBLAS (libopenblas.so.0) is not installed: no comparison with it\n");
-    printf("nt: y = x w^T, w packed    nn: x = y w    tn: w += y^T x    M matrices, T rows each\n");
-    printf("      M     T     N     K FMA peak  GFLOP/s of peak%s\n",
-           blas ? "  OpenBLAS    ratio" : "");
+static void bench_all(struct bench *b, sgemm *blas, bool bf16) {
     /* N, K of a small policy's projections and experts, then of models of 0.1 to 1.5 billion weights. */
     static const int shapes[][2] = {{96, 96},    {32, 96},   {128, 128},  {512, 128},  {576, 576},
                                     {1536, 576}, {896, 896}, {4864, 896}, {2048, 2048}};
     static const int rows[] = {1, 8, 64, 512};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
-            bench_product(&b, blas, NT, 1, rows[k], shapes[i][0], shapes[i][1]);
+            bench_product(b, blas, NT, bf16, 1, rows[k], shapes[i][0], shapes[i][1]);
     for (enum kind kind = NN; kind <= TN; kind++)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
             for (int T = 64; T <= 512; T *= 8)
-                bench_product(&b, blas, kind, 1, T, shapes[i][0], shapes[i][1]);
+                bench_product(b, blas, kind, bf16, 1, T, shapes[i][0], shapes[i][1]);
     for (enum kind kind = NT; kind <= TN; kind++) /* eight experts: 64 tokens and 512, two each */
-        for (int T = 16; T <= 128; T *= 8) bench_product(&b, blas, kind, 8, T, 128, 96);
+        for (int T = 16; T <= 128; T *= 8) bench_product(b, blas, kind, bf16, 8, T, 128, 96);
+}
+
+int main(int argc, char **argv) {
+    struct bench b = bench_begin("gemm", argc, argv);
+    sgemm *blas = open_blas();
+    if (!blas) printf("OpenBLAS (libopenblas.so.0) is not installed: no comparison with it\n");
+    printf("nt: y = x w^T, w packed    nn: x = y w    tn: w += y^T x    M matrices, T rows each\n");
+    printf("16: in bf16, against what the core reaches in bf16\n");
+    printf("        M     T     N     K     peak  GFLOP/s of peak%s\n",
+           blas ? "  OpenBLAS    ratio" : "");
+    bench_all(&b, blas, false);
+    bench_all(&b, NULL, true);
     return bench_end(&b);
 }

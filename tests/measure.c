@@ -73,8 +73,8 @@ __attribute__((target("avx2,fma"))) static void fma_avx2(void) {
 
 void run_fma(const void *stream) {
     const struct stream *s = stream;
-    if (strcmp(s->ops->name, "cpu-avx512") == 0) fma_avx512();
-    else fma_avx2();
+    if (strcmp(s->ops->name, "cpu-avx2") == 0) fma_avx2();
+    else fma_avx512();
 }
 
 /* Plain loads and stores: what memcpy does depends on sizes, alignment and the C library. */

@@ -20,8 +20,9 @@ void measure(const struct contender *contenders, int n, double *seconds);
 
 /* Ceilings of one core, as contenders: fused multiply-adds in registers, FMA_FLOP a run, with the widest
  * vectors the stream uses (context: struct stream *); and n floats copied (context: struct copy *). */
-enum { FMA_FLOP = 12 * 32 * 4096 };
+enum { FMA_FLOP = 12 * 32 * 4096, BF16_FLOP = 3 * 65536 * 64 };
 void run_fma(const void *stream);
+void run_bf16(const void *stream); /* BF16_FLOP; FMA_FLOP where multiply-adds compute bf16 */
 struct copy {
     float *to;
     const float *from;
