@@ -128,7 +128,7 @@ static status eval(const struct settings *s, const char **given, struct arena *a
             .engine = session.engine,
             .tokenizer = session.tokenizer,
             .reward = reward,
-            .template = task_template(task),
+            .style = task_style(task),
             .max_prompt_tokens = (int)s->rollout.max_prompt_tokens,
             .pool = pool,
             .seed = (uint64_t)s->general.seed,

@@ -80,8 +80,8 @@ static void note(struct row *r, const struct verdict *v, double seconds) {
 /* Something is paid without deserving it when it is judged right, or scores as much as an honest right
  * answer does; the honest forms come first in the table. */
 static void lint_problem(struct lint *l, const struct problem *problem,
-                         const struct prompt_template *template) {
-    struct span prompt = prompt_render(template, problem, &l->arena).text;
+                         const struct prompt_style *style) {
+    struct span prompt = prompt_render(style, problem, &l->arena).text;
     struct subject s = subject_of(problem, prompt, &l->arena);
     bool earned = false;
     double honest = 0;
@@ -176,7 +176,7 @@ static status lint_task(struct lint *l, size_t n) {
     const struct problem_set *set = task_set(task, SPLIT_TRAIN);
     for (size_t i = 0; i < set->n && i < n; i++) {
         arena_reset(&l->arena);
-        lint_problem(l, &set->items[i], task_template(task));
+        lint_problem(l, &set->items[i], task_style(task));
     }
     task_close(task);
     return NULL;

@@ -1,7 +1,8 @@
-/* `grpo sample model=DIR --prompt TEXT`: what a policy answers. */
+/* `grpo sample model=DIR --prompt TEXT`: what a policy answers, to a text or as tasks.chat. */
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/session.h"
+#include "rl/prompt_ids.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,8 @@
 enum { PROMPT, COUNT, LOGPS, OPTIONS };
 
 const struct command_option cli_sample_options[] = {
-    [PROMPT] = {"--prompt", "TEXT", "what to complete, as it stands"},
+    [PROMPT] = {"--prompt", "TEXT",
+                "what to complete, as it stands; with tasks.chat, the user's message"},
     [COUNT] = {"--n", "N", "how many completions (1)"},
     [LOGPS] = {"--logps", NULL, "also print every token's log-probability"},
     [OPTIONS] = {0},
@@ -22,6 +24,21 @@ static status count_read(const char *text, int *n) {
         return fail(EXIT_USAGE_ERROR, "--n %.40s: expected a number from 1 to 65535", text);
     *n = (int)value;
     return NULL;
+}
+
+/* A text as it stands may hold special tokens; a message may not. */
+static status prompt_read(const struct settings *settings, const struct tokenizer *tokenizer,
+                          const char *text, struct arena *arena, int32_t **ids, size_t *n) {
+    struct prompt_style style;
+    const struct problem problem = {.question = span_of(text)};
+    TRY(prompt_style_open(&style, "none", settings->tasks.chat, settings->tasks.system));
+    if (!style.chat) {
+        TRY(tokenizer_encode(tokenizer, problem.question, true, arena, ids, n));
+    } else {
+        struct prompt prompt = prompt_render(&style, &problem, arena);
+        TRY(prompt_ids(tokenizer, &prompt, arena, ids, n));
+    }
+    return *n ? NULL : fail(EXIT_USAGE_ERROR, "--prompt is empty");
 }
 
 static void completion_print(const struct session *s, const struct completion *c, bool logps,
@@ -46,9 +63,7 @@ static status sample(const struct settings *settings, const char **given, struct
     if (given[COUNT]) TRY(count_read(given[COUNT], &n));
     TRY(temperature_check("rollout.temperature", settings->rollout.temperature));
     TRY(session_open(&s, settings, (int)settings->rollout.max_new_tokens));
-    status failed =
-        tokenizer_encode(s.tokenizer, span_of(given[PROMPT]), true, arena, &ids, &n_ids);
-    if (!failed && n_ids == 0) failed = fail(EXIT_USAGE_ERROR, "--prompt is empty");
+    status failed = prompt_read(settings, s.tokenizer, given[PROMPT], arena, &ids, &n_ids);
     if (!failed && n_ids > (size_t)settings->rollout.max_prompt_tokens)
         failed = fail(EXIT_BAD_DATA,
                       "the prompt has %zu tokens, more than rollout.max_prompt_tokens=%lld", n_ids,

@@ -91,7 +91,7 @@ static status print_problems(const struct order *order, struct tasks_config *con
         struct span prompt = SPAN("");
         arena_reset(&arena);
         if (order->prompts)
-            prompt = prompt_render(task_template(task), &set->items[i], &arena).text;
+            prompt = prompt_render(task_style(task), &set->items[i], &arena).text;
         s = problem_file_write(&set->items[i], prompt, stdout);
     }
     arena_free(&arena);

@@ -28,10 +28,10 @@ int32_t tokenizer_id(const struct tokenizer *t,
                      struct span text); /* of a whole token, by its text; -1 */
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 
-/* Text to ids, in the arena. Added tokens in the text are recognised; special ones only when
- * parse_special (user text must not smuggle them in). Adds no BOS. EXIT_BAD_DATA for text that is not
- * UTF-8, is longer than 256 MiB, has a character without a token, or takes the file's pattern beyond
- * PCRE2's match limit. Merging takes n log n for a piece of n bytes. */
+/* Text to ids, in the arena. Added tokens in the text are recognised; special ones, and others named
+ * <|...|> or <｜...｜>, only when parse_special (user text must not smuggle them in). Adds no BOS.
+ * EXIT_BAD_DATA for text that is not UTF-8, is longer than 256 MiB, has a character without a token, or
+ * takes the file's pattern beyond PCRE2's match limit. Merging takes n log n for a piece of n bytes. */
 status tokenizer_encode(const struct tokenizer *t, struct span text, bool parse_special,
                         struct arena *arena, int32_t **ids, size_t *n);
 

@@ -115,7 +115,7 @@ static status encode_around(struct encoder *e, const struct added_trie *trie, st
     while (trie_search(trie, text, at, &start, &stop, &found)) {
         const struct added_token *token = &e->t->added[found];
         at = stop;
-        if (token->special && !e->parse_special) continue;
+        if (token->guarded && !e->parse_special) continue;
         if (token->single_word && !stands_alone(text, start, stop)) continue;
         if (token->lstrip)
             while (start > done && (n = character_before(text, start, &code)) && is_space(code))
@@ -140,6 +140,12 @@ status encode_text(struct encoder *e, struct span text) {
     return encode_around(e, &e->t->raw_trie, text, encode_normalized);
 }
 
+/* <|...|> and <｜...｜>: DeepSeek's file lists <｜User｜> and <｜Assistant｜> as ordinary tokens. */
+static bool is_named_control(struct span text) {
+    return (text.n >= 4 && span_starts(text, SPAN("<|")) && span_ends(text, SPAN("|>"))) ||
+           (text.n >= 8 && span_starts(text, SPAN("<｜")) && span_ends(text, SPAN("｜>")));
+}
+
 static status added_read(struct added_token *a, const json_t *value, struct arena *arena,
                          const char *where) {
     struct span content;
@@ -154,7 +160,9 @@ static status added_read(struct added_token *a, const json_t *value, struct aren
     TRY(json_maybe_bool(value, where, "lstrip", &a->lstrip));
     TRY(json_maybe_bool(value, where, "rstrip", &a->rstrip));
     TRY(json_maybe_bool(value, where, "normalized", &a->normalized));
-    return json_maybe_bool(value, where, "special", &a->special);
+    TRY(json_maybe_bool(value, where, "special", &a->special));
+    a->guarded = a->special || is_named_control(content);
+    return NULL;
 }
 
 /* A token keeps the id its text has in the vocabulary; others follow after the vocabulary's entries.

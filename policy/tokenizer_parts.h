@@ -21,6 +21,7 @@ struct added_token {
         sought; /* what is searched for, and what decoding gives: normalized, if the token is */
     int32_t id;
     bool single_word, lstrip, rstrip, normalized, special;
+    bool guarded; /* not recognised in user text: special, or named as control tokens are */
 };
 
 /* A node's children are a list, found through `child` and `sibling`; 0 ends it (the root is no child). */

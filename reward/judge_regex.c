@@ -3,7 +3,6 @@
 
 #include "base/arena.h"
 #include "base/utf8.h"
-#include "reward/extract.h"
 
 #include <pcre2.h>
 #include <stdlib.h>

@@ -3,7 +3,6 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/utf8.h"
-#include "reward/extract.h"
 #include "reward/script.h"
 
 #include <stdint.h>

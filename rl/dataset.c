@@ -1,5 +1,7 @@
 #include "rl/dataset.h"
 
+#include "rl/prompt_ids.h"
+
 #include <stdlib.h>
 
 const char *dataset_flaw_name(enum dataset_flaw flaw) {
@@ -16,21 +18,6 @@ static void note(struct dataset_part *part, enum dataset_flaw flaw, const struct
 /* ---- golds ---- */
 
 static bool has_answer(const struct problem *p) { return p->gold.n > 0 || p->n_numbers > 0; }
-
-/* ---- prompts ---- */
-
-static status count_tokens(const struct tokenizer *tokenizer, const struct prompt *prompt,
-                           struct arena *arena, int *out) {
-    *out = 0;
-    for (int i = 0; i < prompt->n_pieces; i++) {
-        int32_t *ids;
-        size_t n;
-        TRY(tokenizer_encode(tokenizer, prompt->pieces[i].text, prompt->pieces[i].control, arena,
-                             &ids, &n));
-        *out += (int)n;
-    }
-    return NULL;
-}
 
 /* ---- questions ---- */
 
@@ -111,16 +98,18 @@ status dataset_read(struct dataset *out, const struct task *task, const struct r
         part->problems = set->n;
         for (size_t i = 0; !failed && i < set->n; i++) {
             const struct problem *p = &set->items[i];
-            int tokens = 0;
+            int32_t *ids;
+            size_t tokens;
             if (!has_answer(p)) note(part, FLAW_NO_ANSWER, p);
             else if (!reward_can_judge(reward, p)) note(part, FLAW_UNREADABLE, p);
             if (!tokenizer) continue;
             arena_reset(&arena);
-            struct prompt prompt = prompt_render(task_template(task), p, &arena);
-            failed = status_context(count_tokens(tokenizer, &prompt, &arena, &tokens),
+            struct prompt prompt = prompt_render(task_style(task), p, &arena);
+            failed = status_context(prompt_ids(tokenizer, &prompt, &arena, &ids, &tokens),
                                     "the prompt of problem %s", p->id);
-            if (tokens > max_prompt_tokens) note(part, FLAW_TOO_LONG, p);
-            if (tokens > part->longest) part->longest = tokens;
+            if (failed) break;
+            if (tokens > (size_t)max_prompt_tokens) note(part, FLAW_TOO_LONG, p);
+            if ((int)tokens > part->longest) part->longest = (int)tokens;
         }
     }
     arena_free(&arena);

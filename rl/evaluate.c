@@ -2,7 +2,8 @@
 
 #include "rl/experience_share.h"
 #include "rl/judging.h"
-#include "rl/trainer.h"
+#include "rl/prompt_ids.h"
+#include "tasks/countdown.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -129,7 +130,7 @@ static status questions_make(const struct evaluator *e, struct questions *q, str
     for (size_t i = 0; i < q->n; i++) {
         struct request *r = &q->requests[i];
         int32_t *ids;
-        TRY(prompt_encode(e->tokenizer, e->template, &q->set->items[i], e->max_prompt_tokens, arena,
+        TRY(prompt_encode(e->tokenizer, e->style, &q->set->items[i], e->max_prompt_tokens, arena,
                           &q->prompts[i], &ids, &r->n_prompt));
         r->prompt = ids;
         r->n_samples = e->samples;

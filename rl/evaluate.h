@@ -14,7 +14,7 @@ struct evaluator {
     struct engine *engine;
     const struct tokenizer *tokenizer;
     const struct reward *reward;
-    const struct prompt_template *template;
+    const struct prompt_style *style;
     int max_prompt_tokens;
     struct pool *pool; /* judges the completions */
     uint64_t seed;

@@ -36,7 +36,7 @@ static status evaluation_run(struct trainer *t, int64_t step, struct evaluation 
         .engine = t->engine,
         .tokenizer = t->tokenizer,
         .reward = t->reward,
-        .template = task_template(t->task),
+        .style = task_style(t->task),
         .max_prompt_tokens = (int)c->rollout->max_prompt_tokens,
         .pool = t->pool,
         .seed = (uint64_t)c->seed,

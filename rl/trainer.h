@@ -110,8 +110,3 @@ status trainer_load_model(const char *dir, struct stream *s, struct policy_form 
  * not at all. EXIT_IO. */
 status trainer_init_model(const char *dir, struct stream *s, const struct model_config *shape,
                           uint64_t seed);
-
-/* Prompt ids by template, tokenizer and cap. */
-status prompt_encode(const struct tokenizer *tokenizer, const struct prompt_template *template,
-                     const struct problem *problem, int max_tokens, struct arena *arena,
-                     struct span *text, int32_t **ids, int *n);

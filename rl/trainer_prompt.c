@@ -1,35 +1,10 @@
 /* The ids of prompts. */
+#include "rl/prompt_ids.h"
 #include "rl/trainer.h"
-
-status prompt_encode(const struct tokenizer *tokenizer, const struct prompt_template *template,
-                     const struct problem *problem, int max_tokens, struct arena *arena,
-                     struct span *text, int32_t **ids, int *n) {
-    struct prompt prompt = prompt_render(template, problem, arena);
-    int32_t *piece[PROMPT_PIECES_MAX];
-    size_t length[PROMPT_PIECES_MAX], total = 0;
-    *text = prompt.text;
-    for (int i = 0; i < prompt.n_pieces; i++) {
-        TRY(tokenizer_encode(tokenizer, prompt.pieces[i].text, prompt.pieces[i].control, arena,
-                             &piece[i], &length[i]));
-        total += length[i];
-    }
-    if (total > (size_t)max_tokens)
-        return fail(EXIT_BAD_DATA,
-                    "the prompt of problem %s is longer than rollout.max_prompt_tokens=%d",
-                    problem->id, max_tokens);
-    *ids = ARENA_ARRAY(arena, total, int32_t);
-    *n = 0;
-    for (int i = 0; i < prompt.n_pieces; i++) {
-        if (length[i]) memcpy(*ids + *n, piece[i], length[i] * sizeof **ids);
-        *n += (int)length[i];
-    }
-    if (*n == 0) return fail(EXIT_BAD_DATA, "the prompt of problem %s is empty", problem->id);
-    return NULL;
-}
 
 status trainer_prompt(const struct trainer *t, const struct problem *problem, struct arena *arena,
                       struct span *text, int32_t **ids, int *n) {
-    return prompt_encode(t->tokenizer, task_template(t->task), problem,
+    return prompt_encode(t->tokenizer, task_style(t->task), problem,
                          (int)t->config->rollout->max_prompt_tokens, arena, text, ids, n);
 }
 

@@ -94,26 +94,68 @@ static struct span part_tail(const struct template_part *part, struct span text)
     return word ? SPAN(".") : SPAN("");
 }
 
-struct prompt prompt_render(const struct prompt_template *t, const struct problem *problem,
-                            struct arena *arena) {
-    size_t n = 0;
-    for (const struct template_part *part = t->parts; part->kind != PART_END; part++) {
-        struct span text = part_text(part, problem);
-        n += text.n + part_tail(part, text).n;
-    }
-    char *at = arena_alloc(arena, n + 1);
-    struct prompt prompt = {.text = {at, n}};
-    for (const struct template_part *part = t->parts; part->kind != PART_END; part++) {
-        struct span text = part_text(part, problem), tail = part_tail(part, text);
-        bool control = part->kind == PART_CONTROL;
-        if (prompt.n_pieces == 0 || control || prompt.pieces[prompt.n_pieces - 1].control) {
+status prompt_style_open(struct prompt_style *out, const char *template, const char *chat,
+                         const char *system) {
+    *out = (struct prompt_style){prompt_template_find(template), chat_format_find(chat),
+                                 span_of(system)};
+    REQUIRE(out->template);
+    for (const struct template_part *part = out->template->parts; part->kind != PART_END; part++)
+        if (part->kind == PART_CONTROL && out->chat)
+            return fail(
+                EXIT_BAD_CONFIG,
+                "tasks.prompt=%s is a chat itself, expected tasks.chat=none with it, not %s",
+                template, chat);
+    if (out->system.n && !out->chat)
+        return fail(EXIT_BAD_CONFIG, "tasks.system is for chats, expected tasks.chat to name one");
+    if (out->system.n && !chat_format_takes_system(out->chat))
+        return fail(EXIT_BAD_CONFIG,
+                    "tasks.chat=%s has no system message, expected an empty tasks.system", chat);
+    return NULL;
+}
+
+/* A prompt being put together. */
+struct prompt_writer {
+    struct prompt_piece parts[32]; /* [n], borrowed texts */
+    int n;
+    size_t bytes;
+};
+
+static void writer_put(void *ctx, struct span text, bool control) {
+    struct prompt_writer *w = ctx;
+    if (text.n == 0) return;
+    REQUIRE(w->n < (int)(sizeof w->parts / sizeof *w->parts));
+    w->parts[w->n++] = (struct prompt_piece){text, control};
+    w->bytes += text.n;
+}
+
+/* The parts one after the other in the arena; neighbours that are no control pieces become one. */
+static struct prompt writer_finish(const struct prompt_writer *w, struct arena *arena) {
+    char *at = arena_alloc(arena, w->bytes + 1);
+    struct prompt prompt = {.text = {at, w->bytes}};
+    for (int i = 0; i < w->n; i++) {
+        const struct prompt_piece *part = &w->parts[i];
+        if (i == 0 || part->control || w->parts[i - 1].control) {
             REQUIRE(prompt.n_pieces < PROMPT_PIECES_MAX);
-            prompt.pieces[prompt.n_pieces++] = (struct prompt_piece){{at, 0}, control};
+            prompt.pieces[prompt.n_pieces++] = (struct prompt_piece){{at, 0}, part->control};
         }
-        if (text.n) memcpy(at, text.p, text.n);
-        memcpy(at + text.n, tail.p, tail.n);
-        at += text.n + tail.n;
-        prompt.pieces[prompt.n_pieces - 1].text.n += text.n + tail.n;
+        memcpy(at, part->text.p, part->text.n);
+        at += part->text.n;
+        prompt.pieces[prompt.n_pieces - 1].text.n += part->text.n;
     }
     return prompt;
+}
+
+struct prompt prompt_render(const struct prompt_style *style, const struct problem *problem,
+                            struct arena *arena) {
+    struct prompt_writer words = {0}, chat = {0};
+    for (const struct template_part *part = style->template->parts; part->kind != PART_END;
+         part++) {
+        struct span text = part_text(part, problem);
+        writer_put(&words, text, part->kind == PART_CONTROL);
+        writer_put(&words, part_tail(part, text), false);
+    }
+    struct prompt prompt = writer_finish(&words, arena);
+    if (!style->chat) return prompt;
+    chat_format_write(style->chat, style->system, prompt.text, writer_put, &chat);
+    return writer_finish(&chat, arena);
 }

@@ -2,9 +2,10 @@
 #pragma once
 
 #include "base/arena.h"
+#include "tasks/chat_format.h"
 #include "tasks/problem.h"
 
-enum { PROMPT_PIECES_MAX = 12 };
+enum { PROMPT_PIECES_MAX = 16 };
 
 struct prompt_template;
 
@@ -32,6 +33,18 @@ struct prompt {
     } pieces[PROMPT_PIECES_MAX];
 };
 
+/* How questions become prompts: a template's words around the question and, where a chat format is
+ * named, that format around those words as the user's message. */
+struct prompt_style {
+    const struct prompt_template *template;
+    const struct chat_format *chat; /* NULL: none */
+    struct span system;             /* the chat's system message; empty: the format's own */
+};
+
+/* The style of these names, with all texts borrowed. EXIT_BAD_CONFIG when they do not go together. */
+status prompt_style_open(struct prompt_style *out, const char *template, const char *chat,
+                         const char *system);
+
 /* The prompt of a problem, in the arena. */
-struct prompt prompt_render(const struct prompt_template *t, const struct problem *problem,
+struct prompt prompt_render(const struct prompt_style *style, const struct problem *problem,
                             struct arena *arena);

@@ -17,7 +17,7 @@ enum { STEP_PROBLEM = 0, STEP_SHOW = 2, STEP_SHUFFLE = 3 };
 struct task {
     struct arena arena;
     struct problem_set sets[SPLIT_PARTS];
-    const struct prompt_template *template;
+    struct prompt_style style;
 };
 
 /* The parts while they are made. */
@@ -222,9 +222,8 @@ static status task_fill(struct task *task, const struct tasks_config *config) {
 
 status task_open(struct task **out, const struct tasks_config *config) {
     struct task *task = memory_new(1, sizeof *task);
-    task->template = prompt_template_find(config->prompt);
-    REQUIRE(task->template);
-    status s = task_fill(task, config);
+    status s = prompt_style_open(&task->style, config->prompt, config->chat, config->system);
+    if (!s) s = task_fill(task, config);
     if (s) {
         task_close(task);
         return s;
@@ -243,4 +242,4 @@ const struct problem_set *task_set(const struct task *task, enum split_part part
     return &task->sets[part];
 }
 
-const struct prompt_template *task_template(const struct task *task) { return task->template; }
+const struct prompt_style *task_style(const struct task *task) { return &task->style; }

@@ -19,5 +19,5 @@ void task_close(struct task *task);
 /* Owned by the task. Empty when the config gives that part nothing. */
 const struct problem_set *task_set(const struct task *task, enum split_part part);
 
-/* The template tasks.prompt names. */
-const struct prompt_template *task_template(const struct task *task);
+/* How its problems become prompts. */
+const struct prompt_style *task_style(const struct task *task);

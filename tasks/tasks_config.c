@@ -23,7 +23,11 @@ const struct config_key tasks_keys[] = {
                   "the files' column with the gold answer, such as reward_model.ground_truth; "
                   "empty: gold, answer, solution or ground_truth, or where verl has it"),
     CONFIG_ENUM(T, prompt, "tasks.prompt", "compact", PROMPT_TEMPLATES, SEMANTIC,
-                "prompt template"),
+                "prompt template: the words around a question"),
+    CONFIG_ENUM(T, chat, "tasks.chat", "none", CHAT_FORMATS, SEMANTIC,
+                "the chat format in which an instruct model reads the prompt, as the user's message"),
+    CONFIG_STRING(T, system, "tasks.system", "", SEMANTIC,
+                  "the chat's system message; empty: the one the format has of its own, if any"),
     CONFIG_INT(T, seed, "tasks.seed", "0", 0, 1e15, SEMANTIC,
                "seed of generated problems and of the split; the run's own seed is another"),
     CONFIG_FLOAT(T, validation, "tasks.validation", "0.06", 0, 1, SEMANTIC,

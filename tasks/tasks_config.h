@@ -10,6 +10,7 @@ struct tasks_config {
     const char *file, *validation_file, *heldout_file; /* source=file; "" = none */
     const char *question_key, *answer_key; /* columns of the files; "" = those of tasks/problem_file.h */
     const char *prompt;                                /* a name of tasks/prompt_template.h */
+    const char *chat, *system; /* a name of tasks/chat_format.h, and its system message */
     int64_t seed;                                      /* of generated problems and of the split */
     double validation, heldout;                        /* shares of the split */
     int64_t train_count, validation_count, heldout_count; /* of randomly generated problems */

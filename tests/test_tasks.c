@@ -20,7 +20,8 @@ static struct problem shown_problem(struct arena *arena) {
 static void expect_prompt(const char *name, const struct problem *problem, const char *expected,
                           int n_control) {
     struct arena arena = {0};
-    struct prompt prompt = prompt_render(prompt_template_find(name), problem, &arena);
+    const struct prompt_style style = {.template = prompt_template_find(name)};
+    struct prompt prompt = prompt_render(&style, problem, &arena);
     assert_int_equal(prompt.text.n, strlen(expected));
     assert_memory_equal(prompt.text.p, expected, prompt.text.n);
     /* The pieces are the text, one after the other; control pieces stand alone. */

@@ -4,7 +4,8 @@
 Run by developers (needs tokenizers), from the repository's root; the tests read the committed files.
 Line i of a vectors.jsonl belongs to text i:
     ids      of the text, special tokens recognised
-    plain    ids when special tokens are not recognised; missing when equal to ids
+    plain    ids when special tokens are not recognised, nor others named <|...|> or <\uff5c...\uff5c>, which
+             some files list as ordinary; missing when equal to ids
     decoded  of ids; missing when it is the text
     skipped  decoded without special tokens; missing when equal to decoded
 The tokenizers named mini_* are given (README.md there says from where); the others are made here.
@@ -12,6 +13,7 @@ The tokenizers named mini_* are given (README.md there says from where); the oth
 
 import json
 import pathlib
+import re
 
 import tokenizers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -79,14 +81,23 @@ def make_removed():
     write_tokenizer("removed", data)
 
 
+def guarded(directory):
+    """The tokenizer for plain ids: tokens named like control tokens are special, and special ones ignored."""
+    data = json.loads((directory / "tokenizer.json").read_text())
+    for token in data["added_tokens"]:
+        token["special"] |= re.fullmatch("<([|\uff5c]).*\\1>", token["content"], re.DOTALL) is not None
+    tokenizer = Tokenizer.from_str(json.dumps(data))
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
 def vectors(directory):
     tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    plain_tokenizer = guarded(directory)
     with open(directory / "vectors.jsonl", "w") as out:
         for text in texts():
-            tokenizer.encode_special_tokens = False
             ids = tokenizer.encode(text, add_special_tokens=False).ids
-            tokenizer.encode_special_tokens = True
-            plain = tokenizer.encode(text, add_special_tokens=False).ids
+            plain = plain_tokenizer.encode(text, add_special_tokens=False).ids
             decoded = tokenizer.decode(ids, skip_special_tokens=False)
             skipped = tokenizer.decode(ids, skip_special_tokens=True)
             row = {"ids": ids}
