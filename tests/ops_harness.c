@@ -255,7 +255,7 @@ static struct stream *open_stream(const char *device, const char *isa, int threa
 
 static void check_stream(const struct op_case *c, struct stream *s, int threads, int T, int N,
                          const struct world *reference) {
-    for (int whole = 1; whole >= (c->whole ? 1 : 0); whole--) {
+    for (int whole = 1; whole >= (c->kind & WHOLE ? 1 : 0); whole--) {
         struct world w;
         char how[160];
         snprintf(how, sizeof how, "%s T=%d N=%d on %s, %d threads, %s", c->name, T, N, s->ops->name,
@@ -278,7 +278,7 @@ static void check_size(const struct op_case *c, int T, int N) {
     check_stream(c, ref, 1, T, N, &reference);
     static const char *const sets[] = {"avx2", "avx512", "avx512_bf16", "amx"};
     for (int threads = 1; threads <= 3; threads++)
-        for (size_t i = 0; i < (c->bf16 ? 4 : 2); i++) {
+        for (size_t i = 0; i < (c->kind & BF16 ? 4 : 2); i++) {
             struct stream *s = open_stream("cpu", sets[i], threads);
             if (!s) continue;
             check_stream(c, s, threads, T, N, &reference);

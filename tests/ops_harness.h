@@ -53,8 +53,11 @@ struct op_case {
     void (*run)(struct world *w, int N);
     void (*expect)(const struct world *w, int N); /* after a whole run on the reference */
     int T[SIZES_MAX], N[SIZES_MAX];               /* every T with every N; 0 ends a list */
-    bool whole;                                   /* the call cannot be cut into pieces of rows */
-    bool bf16; /* to be tried on the instruction sets for products in bf16 too */
+    int kind;                                     /* 0, or any of these */
+};
+enum {
+    WHOLE = 1, /* the call cannot be cut into pieces of rows */
+    BF16 = 2,  /* to be tried on the instruction sets for products in bf16 too */
 };
 
 /* One cmocka test a case; returns the number of failures. */

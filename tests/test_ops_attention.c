@@ -270,27 +270,27 @@ static void expect_attention_decode(const struct world *w, int N) {
 }
 
 static const struct op_case cases[] = {
-    {"kv_store", run_kv_store, expect_kv_store, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, false},
-    {"attention", run_attention, expect_attention, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, false},
+    {"kv_store", run_kv_store, expect_kv_store, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, 0},
+    {"attention", run_attention, expect_attention, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, 0},
     {"attention_backward",
      run_attention_backward,
      expect_attention_backward,
      {1, 7, 100, 150},
      {1, 2, 3, 4, 5},
-     true},
-    {"attention, many wide heads", run_attention, expect_attention, {1, 7, 100}, {6}, false},
+     WHOLE},
+    {"attention, many wide heads", run_attention, expect_attention, {1, 7, 100}, {6}, 0},
     {"attention_backward, many wide heads",
      run_attention_backward,
      expect_attention_backward,
      {1, 20},
      {6},
-     true},
+     WHOLE},
     {"attention, decoding",
      run_attention_decode,
      expect_attention_decode,
      {1, 7, 40},
      {1, 2, 3, 4, 5},
-     false},
+     0},
 };
 
 int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }

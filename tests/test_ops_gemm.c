@@ -201,29 +201,28 @@ ROPE(pairs_back, true, true, true)
     {1, 7, 100}, { 2, 6, 16, 34, 64, 128 }
 
 #define CASE(name, function, whole, ...)                                                           \
-    {name, run_##function, expect_##function, __VA_ARGS__, whole, false}, {                        \
-        name ", bf16", run_##function##_bf16, expect_##function##_bf16, __VA_ARGS__, whole, true   \
+    {name, run_##function, expect_##function, __VA_ARGS__, whole}, {                               \
+        name ", bf16", run_##function##_bf16, expect_##function##_bf16, __VA_ARGS__, whole | BF16  \
     }
 static const struct op_case cases[] = {
-    CASE("gemm_nt", nt, false, PRODUCT_SIZES),
-    CASE("gemm_nt, add", nt_add, false, PRODUCT_SIZES),
-    CASE("gemm_nt, heads", nt_heads, false, PRODUCT_SIZES),
-    CASE("gemm_nt, grouped", nt_grouped, true, PRODUCT_SIZES),
-    CASE("gemm_nn", nn, false, PRODUCT_SIZES),
-    CASE("gemm_nn, add", nn_add, false, PRODUCT_SIZES),
-    CASE("gemm_nn, heads", nn_heads, false, PRODUCT_SIZES),
-    CASE("gemm_nn, grouped", nn_grouped, true, PRODUCT_SIZES),
-    CASE("gemm_tn", tn, false, PRODUCT_SIZES),
-    CASE("gemm_tn, heads", tn_heads, false, PRODUCT_SIZES),
-    CASE("gemm_tn, grouped", tn_grouped, true, PRODUCT_SIZES),
-    CASE("gemm_nt, many rows", nt, false, {200}, {33, 200}),
-    CASE("gemm_nn, many rows", nn, false, {200}, {33}),
-    CASE("gemm_tn, many rows", tn, false, {7, 100}, {200}),
-    {"rope", run_halves, expect_halves, ROPE_SIZES, false, false},
-    {"rope, interleaved", run_pairs, expect_pairs, ROPE_SIZES, false, false},
-    {"rope, inverse, in place", run_halves_back, expect_halves_back, ROPE_SIZES, false, false},
-    {"rope, interleaved, inverse, in place", run_pairs_back, expect_pairs_back, ROPE_SIZES, false,
-     false},
+    CASE("gemm_nt", nt, 0, PRODUCT_SIZES),
+    CASE("gemm_nt, add", nt_add, 0, PRODUCT_SIZES),
+    CASE("gemm_nt, heads", nt_heads, 0, PRODUCT_SIZES),
+    CASE("gemm_nt, grouped", nt_grouped, WHOLE, PRODUCT_SIZES),
+    CASE("gemm_nn", nn, 0, PRODUCT_SIZES),
+    CASE("gemm_nn, add", nn_add, 0, PRODUCT_SIZES),
+    CASE("gemm_nn, heads", nn_heads, 0, PRODUCT_SIZES),
+    CASE("gemm_nn, grouped", nn_grouped, WHOLE, PRODUCT_SIZES),
+    CASE("gemm_tn", tn, 0, PRODUCT_SIZES),
+    CASE("gemm_tn, heads", tn_heads, 0, PRODUCT_SIZES),
+    CASE("gemm_tn, grouped", tn_grouped, WHOLE, PRODUCT_SIZES),
+    CASE("gemm_nt, many rows", nt, 0, {200}, {33, 200}),
+    CASE("gemm_nn, many rows", nn, 0, {200}, {33}),
+    CASE("gemm_tn, many rows", tn, 0, {7, 100}, {200}),
+    {"rope", run_halves, expect_halves, ROPE_SIZES, 0},
+    {"rope, interleaved", run_pairs, expect_pairs, ROPE_SIZES, 0},
+    {"rope, inverse, in place", run_halves_back, expect_halves_back, ROPE_SIZES, 0},
+    {"rope, interleaved, inverse, in place", run_pairs_back, expect_pairs_back, ROPE_SIZES, 0},
 };
 
 int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }

@@ -310,15 +310,15 @@ static void expect_on_policy(const struct world *w, int N) {
     {1, 7, 33, 100, 1000}, { 1 }
 
 static const struct op_case cases[] = {
-    {"logsoftmax", run_logsoftmax, expect_logsoftmax, SIZES, false},
-    {"logsoftmax_backward", run_logsoftmax_backward, expect_logsoftmax_backward, SIZES, false},
-    {"sample", run_sample, expect_sample, SIZES, false},
-    {"sample, top-k and top-p", run_sample_restricted, expect_sample, SIZES, false},
-    {"sample, then logsoftmax", run_sample_then_logsoftmax, expect_same_logp, SIZES, false},
-    {"policy_loss", run_plain, expect_plain, ROWS, false},
-    {"policy_loss, clipped", run_clip, expect_clip, ROWS, false},
-    {"policy_loss, clipped, with a reference", run_clip_kl, expect_clip_kl, ROWS, false},
-    {"policy_loss on policy", run_on_policy, expect_on_policy, ROWS, false},
+    {"logsoftmax", run_logsoftmax, expect_logsoftmax, SIZES, 0},
+    {"logsoftmax_backward", run_logsoftmax_backward, expect_logsoftmax_backward, SIZES, 0},
+    {"sample", run_sample, expect_sample, SIZES, 0},
+    {"sample, top-k and top-p", run_sample_restricted, expect_sample, SIZES, 0},
+    {"sample, then logsoftmax", run_sample_then_logsoftmax, expect_same_logp, SIZES, 0},
+    {"policy_loss", run_plain, expect_plain, ROWS, 0},
+    {"policy_loss, clipped", run_clip, expect_clip, ROWS, 0},
+    {"policy_loss, clipped, with a reference", run_clip_kl, expect_clip_kl, ROWS, 0},
+    {"policy_loss on policy", run_on_policy, expect_on_policy, ROWS, 0},
 };
 
 int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }

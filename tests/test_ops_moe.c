@@ -383,24 +383,24 @@ static void expect_count(const struct world *w, int N) {
     {1, 7, 100}, { 1, 7, 16, 33, 128, 1000 }
 
 static const struct op_case cases[] = {
-    {"router", run_router, expect_router, ROUTER_SIZES, false},
-    {"router, ties", run_router_tied, expect_router_tied, {7}, {1, 2, 3, 4, 5, 6, 7, 8}, false},
-    {"router, bias not a number", run_router_nan_bias, expect_router_nan_bias, ROUTER_SIZES, false},
-    {"router, not a number", run_router_nan, expect_router_nan, ROUTER_SIZES, false},
-    {"router, replay", run_router_replay, expect_router_replay, {7, 100}, {1, 2, 3, 5, 7}, false},
+    {"router", run_router, expect_router, ROUTER_SIZES, 0},
+    {"router, ties", run_router_tied, expect_router_tied, {7}, {1, 2, 3, 4, 5, 6, 7, 8}, 0},
+    {"router, bias not a number", run_router_nan_bias, expect_router_nan_bias, ROUTER_SIZES, 0},
+    {"router, not a number", run_router_nan, expect_router_nan, ROUTER_SIZES, 0},
+    {"router, replay", run_router_replay, expect_router_replay, {7, 100}, {1, 2, 3, 5, 7}, 0},
     {"router_backward",
      run_router_backward,
      expect_router_backward,
      {1, 7, 100},
      {1, 2, 3, 4, 5, 6, 7, 8},
-     false},
-    {"moe_permute", run_permute, expect_permute, {1, 7, 100, 1000}, {1}, true},
-    {"moe_gather", run_gather, expect_gather, ROW_SIZES, true},
-    {"moe_gather_backward", run_gather_backward, expect_gather_backward, ROW_SIZES, true},
-    {"moe_combine", run_combine, expect_combine, ROW_SIZES, true},
-    {"moe_combine, add", run_combine_add, expect_combine_add, ROW_SIZES, true},
-    {"moe_combine_backward", run_combine_backward, expect_combine_backward, ROW_SIZES, true},
-    {"moe_count", run_count, expect_count, {1, 7, 1000}, {1, 2, 5}, false},
+     0},
+    {"moe_permute", run_permute, expect_permute, {1, 7, 100, 1000}, {1}, WHOLE},
+    {"moe_gather", run_gather, expect_gather, ROW_SIZES, WHOLE},
+    {"moe_gather_backward", run_gather_backward, expect_gather_backward, ROW_SIZES, WHOLE},
+    {"moe_combine", run_combine, expect_combine, ROW_SIZES, WHOLE},
+    {"moe_combine, add", run_combine_add, expect_combine_add, ROW_SIZES, WHOLE},
+    {"moe_combine_backward", run_combine_backward, expect_combine_backward, ROW_SIZES, WHOLE},
+    {"moe_count", run_count, expect_count, {1, 7, 1000}, {1, 2, 5}, 0},
 };
 
 int main(void) { return ops_check(cases, sizeof cases / sizeof *cases); }
