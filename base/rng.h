@@ -46,7 +46,10 @@ struct rng {
     struct rng_block block;
 };
 
-static inline struct rng rng_open(struct rng_key key) { return (struct rng){.key = key}; }
+static inline struct rng rng_open(struct rng_key key) {
+    struct rng r = {.key = key, .position = 0, .left = 0, .block = {{0}}};
+    return r;
+}
 uint32_t rng_next(struct rng *r);
 uint32_t rng_below(struct rng *r, uint32_t n); /* uniform in [0, n), unbiased (rejection); n >= 1 */
 double rng_unit(struct rng *r);                /* uniform in [0, 1), 53 bits */

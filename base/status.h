@@ -59,4 +59,4 @@ void status_silence(status s);
         if (!(condition)) require_failed(#condition, __FILE__, __LINE__);                          \
     } while (0)
 
-_Noreturn void require_failed(const char *condition, const char *file, int line);
+__attribute__((noreturn)) void require_failed(const char *condition, const char *file, int line);
