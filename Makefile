@@ -65,11 +65,13 @@ VERSION = $(shell sed -n 's/.*GRPO_VERSION "\(.*\)"/\1/p' base/version.h)
 MPI_CFLAGS = $(eval MPI_CFLAGS := $$(shell pkg-config --cflags ompi-c 2>/dev/null | sed 's/-I/-isystem /g'))$(MPI_CFLAGS)
 MODULES := $(if $(shell pkg-config --exists ompi-c 2>/dev/null && echo yes),$(BUILD)/libgrpo_mpi.so)
 
+include kernels/cuda/cuda.mk
+
 .PHONY: all programs test check asan bench fuzz lint fmt demo gpu-test gpu-bench install uninstall \
         setup help clean
 .SECONDARY:
 
-all: $(BUILD)/grpo $(LIBRARY) $(MODULES) ## build build/grpo and libgrpo_reward
+all: $(BUILD)/grpo $(LIBRARY) $(MODULES) $(CUDA_LIBRARY) ## build build/grpo and libgrpo_reward
 programs: all $(TESTS) $(BENCHES) $(FUZZERS) $(PLUGINS)
 
 $(BUILD)/grpo: $(CLI_OBJECTS) $(BUILD)/libgrpo.a

@@ -11,8 +11,10 @@ const struct config_key general_keys[] = {
                "what all randomness is a function of"),
     CONFIG_INT(struct general_config, steps, "steps", "100", 1, RNG_STEPS - 1, SEMANTIC,
                "how many steps the run has; the learning rate's horizon"),
-    CONFIG_ENUM(struct general_config, device, "device", "cpu", "cpu|ref", EXECUTION,
-                "the kernels: SIMD, or the slow scalar definition of the same bits"),
+    CONFIG_ENUM(struct general_config, device, "device", "cpu", "cpu|ref|cuda|cuda-emulated",
+                EXECUTION,
+                "the kernels: SIMD, the slow scalar definition of the same bits, an NVIDIA GPU, or "
+                "its kernels run without one by the tests' emulator"),
     CONFIG_ENUM(struct general_config, isa, "isa", "auto", "auto|avx2|avx512|avx512_bf16|amx",
                 EXECUTION,
                 "the cpu kernels' instruction set; auto takes the best this processor has"),

@@ -368,7 +368,7 @@ struct stream {
 };
 
 struct stream_config {
-    const char *device; /* "cpu" or "ref" */
+    const char *device; /* "cpu", "ref", "cuda" or "cuda-emulated" */
     const char *isa;    /* "auto", "avx2", "avx512"; cpu only */
     int threads;        /* >= 1; cpu only */
 };

@@ -1,8 +1,9 @@
-/* Opens the streams of the host: the reference and the CPU backends. */
+/* Opens streams: those of the host here, those of a GPU in a library that is loaded then. */
 #include "base/arena.h"
 #include "kernels/cpu/bf16_engine.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/table.h"
+#include "kernels/cuda_backend.h"
 #include "kernels/ref/ref.h"
 
 #include <cpuid.h>
@@ -87,17 +88,27 @@ static status use_set(struct host_stream *h, const char *isa) {
  * and it is never put back, because ops.h makes it a property of the arithmetic. */
 static void flush_denormals(void) { _mm_setcsr(MXCSR_KERNEL); }
 
+static bool is_cuda(const char *device) {
+    return strcmp(device, "cuda") == 0 || strcmp(device, "cuda-emulated") == 0;
+}
+
 status stream_open(struct stream **out, const struct stream_config *config) {
     *out = NULL;
-    bool cpu = strcmp(config->device, "cpu") == 0;
-    if (!cpu && strcmp(config->device, "ref") != 0)
-        return fail(EXIT_BAD_CONFIG, "device=%s is unknown, expected cpu or ref", config->device);
+    bool cpu = strcmp(config->device, "cpu") == 0, cuda = is_cuda(config->device);
+    if (!cpu && !cuda && strcmp(config->device, "ref") != 0)
+        return fail(EXIT_BAD_CONFIG,
+                    "device=%s is unknown, expected cpu, ref, cuda or cuda-emulated",
+                    config->device);
     if (config->threads < 1)
         return fail(EXIT_BAD_CONFIG, "threads=%d, expected at least 1", config->threads);
     if (!has_avx2())
         return fail(EXIT_BAD_CONFIG,
                     "device=%s: this CPU lacks AVX2 or FMA, which every device needs",
                     config->device);
+    if (cuda) {
+        flush_denormals(); /* for the emulated one */
+        return cuda_backend_open(out, config);
+    }
     struct host_stream *h = memory_new(1, sizeof *h);
     ref_table(&h->table);
     h->table.close = stream_close;

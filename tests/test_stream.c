@@ -21,7 +21,8 @@ static void check_refused(const char *device, const char *isa, int threads, cons
 
 static void test_bad_config(void **state) {
     (void)state;
-    check_refused("gpu", "auto", 1, "device=gpu is unknown, expected cpu or ref");
+    check_refused("gpu", "auto", 1,
+                  "device=gpu is unknown, expected cpu, ref, cuda or cuda-emulated");
     check_refused("cpu", "sse", 1,
                   "isa=sse is unknown, expected auto, avx2, avx512, avx512_bf16 or amx");
     check_refused("cpu", "auto", 0, "threads=0, expected at least 1");

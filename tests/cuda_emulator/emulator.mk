@@ -3,9 +3,6 @@
 CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
 EMULATOR := tests/cuda_emulator
 EMULATOR_SOURCES := $(wildcard $(EMULATOR)/*.c)
-CUDA_SOURCES := $(wildcard kernels/cuda/*.cu kernels/cuda/*.c)
-# The errors and arenas that the backend uses; a library of its own has its own copy.
-CUDA_SUPPORT := base/status.c base/arena.c
 
 # Instructions of the host that kernels may use are only those that keep fmaf from being a call.
 EMULATED_FLAGS = -I. -I$(EMULATOR)/include -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno \

@@ -1,0 +1,178 @@
+/* Opening a device, and its memory. */
+#include "kernels/cuda/device_stream.cuh"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OLDEST_MAJOR = 8 }; /* sm_80: bf16 tensor cores, asynchronous copies to shared memory */
+
+bool device_ok(struct device_stream *d, cudaError_t error, const char *where) {
+    if (error != cudaSuccess && d->error == cudaSuccess) {
+        d->error = error;
+        d->where = where;
+    }
+    return d->error == cudaSuccess;
+}
+
+buf device_scratch(struct stream *s, size_t bytes, const char *where) {
+    struct device_stream *d = device_of(s);
+    if (bytes <= d->scratch_bytes || d->error != cudaSuccess) return d->scratch;
+    void *block = NULL;
+    if (d->scratch.addr) device_ok(d, cudaFreeAsync(d->scratch.addr, d->queue), where);
+    d->scratch.addr = NULL;
+    d->scratch_bytes = 0;
+    if (!device_ok(d, cudaMallocAsync(&block, bytes, d->queue), where)) return NO_BUF;
+    d->scratch.addr = static_cast<char *>(block);
+    d->scratch_bytes = bytes;
+    return d->scratch;
+}
+
+static status memory_alloc(struct stream *s, size_t bytes, buf *out) {
+    struct device_stream *d = device_of(s);
+    void *block = NULL;
+    size_t available = 0, total = 0;
+    out->addr = NULL;
+    cudaError_t error = cudaMalloc(&block, bytes ? bytes : 1);
+    if (error == cudaSuccess) {
+        out->addr = static_cast<char *>(block);
+        return NULL;
+    }
+    cudaGetLastError(); /* too little memory leaves the device usable */
+    if (error != cudaErrorMemoryAllocation) {
+        device_ok(d, error, "alloc");
+        return fail(EXIT_OUR_BUG, "cuda: alloc of %zu bytes: %s", bytes, cudaGetErrorString(error));
+    }
+    cudaMemGetInfo(&available, &total);
+    return fail(EXIT_BAD_CONFIG,
+                "cannot allocate %zu bytes for tensors on a GPU with %zu of %zu free, expected a "
+                "smaller model or batch",
+                bytes, available, total);
+}
+
+static void memory_free(struct stream *s, buf b) {
+    struct device_stream *d = device_of(s);
+    if (buf_has(b)) device_ok(d, cudaFree(b.addr), "free");
+}
+
+/* The source is ordinary memory: CUDA takes its bytes before the call returns. */
+static void memory_write(struct stream *s, buf dst, const void *src, size_t bytes) {
+    struct device_stream *d = device_of(s);
+    if (bytes && d->error == cudaSuccess)
+        device_ok(d, cudaMemcpyAsync(dst.addr, src, bytes, cudaMemcpyHostToDevice, d->queue),
+                  "write");
+}
+
+/* After an error the host reads zeros: ids and counts that it can live with until it calls sync. */
+static void memory_read(struct stream *s, void *dst, buf src, size_t bytes) {
+    struct device_stream *d = device_of(s);
+    if (bytes && d->error == cudaSuccess &&
+        device_ok(d, cudaMemcpyAsync(dst, src.addr, bytes, cudaMemcpyDeviceToHost, d->queue),
+                  "read"))
+        device_ok(d, cudaStreamSynchronize(d->queue), "read");
+    if (bytes && d->error != cudaSuccess) memset(dst, 0, bytes);
+}
+
+static void memory_copy(struct stream *s, buf dst, buf src, size_t bytes) {
+    struct device_stream *d = device_of(s);
+    if (bytes && d->error == cudaSuccess)
+        device_ok(d, cudaMemcpyAsync(dst.addr, src.addr, bytes, cudaMemcpyDeviceToDevice, d->queue),
+                  "copy");
+}
+
+static void memory_zero(struct stream *s, buf dst, size_t bytes) {
+    struct device_stream *d = device_of(s);
+    if (bytes && d->error == cudaSuccess)
+        device_ok(d, cudaMemsetAsync(dst.addr, 0, bytes, d->queue), "zero");
+}
+
+static status memory_sync(struct stream *s) {
+    struct device_stream *d = device_of(s);
+    if (d->error == cudaSuccess) device_ok(d, cudaStreamSynchronize(d->queue), "sync");
+    if (d->error == cudaSuccess) return NULL;
+    enum exit_code code = d->error == cudaErrorMemoryAllocation ? EXIT_BAD_CONFIG : EXIT_OUR_BUG;
+    return fail(code, "cuda: %s: %s", d->where, cudaGetErrorString(d->error));
+}
+
+static void memory_close(struct stream *s) {
+    struct device_stream *d = device_of(s);
+    cudaStreamSynchronize(d->queue); /* errors were sync's to report */
+    if (d->scratch.addr) cudaFreeAsync(d->scratch.addr, d->queue);
+    cudaStreamDestroy(d->queue);
+    free(d);
+}
+
+static void fill_table(struct ops *table) {
+    table->alloc = memory_alloc;
+    table->free = memory_free;
+    table->write = memory_write;
+    table->read = memory_read;
+    table->copy = memory_copy;
+    table->zero = memory_zero;
+    table->sync = memory_sync;
+    table->close = memory_close;
+    cuda_gemm(table);
+    cuda_attention(table);
+    cuda_attention_backward(table);
+    cuda_rope(table);
+    cuda_norms(table);
+    cuda_swiglu(table);
+    cuda_router(table);
+    cuda_dispatch(table);
+    cuda_logsoftmax(table);
+    cuda_draw(table);
+    cuda_rows(table);
+    cuda_adamw(table);
+}
+
+/* A sentence when device 0 of the visible ones cannot be used. */
+static status check_device(const char *device, int *shared_max) {
+    int count = 0, major = 0, minor = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver)
+        return fail(EXIT_BAD_CONFIG,
+                    "device=%s: the NVIDIA driver is missing or older than CUDA 13 needs, expected "
+                    "version 580 or later",
+                    device);
+    if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
+        return fail(EXIT_BAD_CONFIG, "device=%s: there is no CUDA device, expected one", device);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(shared_max, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+    if (error != cudaSuccess)
+        return fail(EXIT_BAD_CONFIG, "device=%s: %s", device, cudaGetErrorString(error));
+    if (major < OLDEST_MAJOR)
+        return fail(EXIT_BAD_CONFIG,
+                    "device=%s: the GPU has compute capability %d.%d, expected 8.0 or later",
+                    device, major, minor);
+    return NULL;
+}
+
+static status device_open(struct stream **out, const struct stream_config *config) {
+    int shared_max = 0;
+    *out = NULL;
+    TRY(check_device(config->device, &shared_max));
+    struct device_stream *d = static_cast<struct device_stream *>(calloc(1, sizeof *d));
+    if (!d) return fail(EXIT_OUR_BUG, "out of memory");
+    cudaError_t error = cudaStreamCreateWithFlags(&d->queue, cudaStreamNonBlocking);
+    if (error != cudaSuccess) {
+        free(d);
+        return fail(EXIT_BAD_CONFIG, "device=%s: %s", config->device, cudaGetErrorString(error));
+    }
+    d->shared_max = (size_t)shared_max;
+    d->table.name = "cuda";
+    fill_table(&d->table);
+    d->stream.ops = &d->table;
+    *out = &d->stream;
+    return NULL;
+}
+
+extern "C" __attribute__((visibility("default"))) const struct cuda_backend *
+grpo_cuda_backend(void);
+extern "C" const struct cuda_backend *grpo_cuda_backend(void) {
+    static const struct cuda_backend backend = {cuda_backend_layout(), device_open};
+    return &backend;
+}
