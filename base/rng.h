@@ -13,6 +13,7 @@ enum rng_stage {
     RNG_ROLLOUT = 5, /* training samples: step, draw, attempt, sample */
     RNG_EVAL = 6,    /* evaluation samples: draw = problem, sample */
     RNG_SAMPLE = 7,  /* `grpo sample` */
+    RNG_ADAPTER = 8, /* adapters: draw = tensor index */
 };
 
 enum { RNG_STEPS = 1 << 24 }; /* as many as a key tells apart */

@@ -3,6 +3,8 @@
  * train. What only frozen parameters would need is not computed. */
 #include "policy/forward.h"
 
+#include "policy/adapter.h"
+
 static buf param(const struct policy *p, int64_t offset) { return buf_f32(p->params, offset); }
 
 /* Where the gradient of the parameter that begins at `offset` lies; NO_BUF when it is frozen. */
@@ -61,19 +63,22 @@ static struct gemm back_through(const struct policy *p, const struct weight *w, 
     };
 }
 
-/* y = x W^T:  dx (+)= dy W,  dW += dy^T x. */
-static void linear_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x, int T,
-                            buf segment, bool add, buf grads) {
-    struct gemm g = back_through(p, w, segment);
+/* y = x W^T, with its adapter:  dx (+)= dy W,  dW += dy^T x. */
+static void linear_backward(struct policy *p, struct tape *tape, const struct weight *w, buf dx,
+                            buf dy, buf x, int T, bool add, buf grads) {
+    struct gemm g = back_through(p, w, tape->segment);
     g.y = dy;
     g.x = dx;
     g.T = T;
     g.ldy = w->N;
     g.ldx = w->K;
     g.add = add;
-    if (needed_before(p, w->offset)) op_gemm_nn(p->stream, &g);
+    bool pass = needed_before(p, w->offset);
+    if (pass) op_gemm_nn(p->stream, &g);
     g.x = x;
     weight_gradient(p, w, &g, grads);
+    if (p->adapters.rank && w->adapter)
+        adapter_backward(p, w, dx, dy, x, tape->low, tape->dlow, T, pass, grads);
 }
 
 static void linear_grouped_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x,
@@ -152,7 +157,7 @@ static void attention_gqa_backward(struct policy *p, int index, struct tape *tap
     rotate_backward(p, b, dkey, dk, k, width, layer->k_norm, t->k_rstd, G, grads);
     op_copy_rows(s, buf_f32(dqkv, (int64_t)(H + G) * d), width, dv, G * d, T, G * d);
     bias_gradient(p, layer, dqkv, T, width, grads);
-    linear_backward(p, &layer->qkv, tape->dh, dqkv, t->h1, T, tape->segment, false, grads);
+    linear_backward(p, tape, &layer->qkv, tape->dh, dqkv, t->h1, T, false, grads);
 }
 
 /* latent -> attention = latent W_UV^T per head: dlatent and dW_UV. */
@@ -234,24 +239,24 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
                         t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L);
     if (c->q_lora) {
         buf dqa_norm = tape->dqa, dqa = tape->d2;
-        linear_backward(p, &layer->q_b, dqa_norm, dqkv, t->qa_norm, T, tape->segment, false, grads);
+        linear_backward(p, tape, &layer->q_b, dqa_norm, dqkv, t->qa_norm, T, false, grads);
         op_rmsnorm_backward(s, dqa, c->q_lora, false, gradient_at(p, grads, layer->q_a_norm),
                             dqa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm),
                             t->qa_rstd, T, c->q_lora);
-        linear_backward(p, &layer->q_a, tape->dh, dqa, t->h1, T, tape->segment, false, grads);
+        linear_backward(p, tape, &layer->q_a, tape->dh, dqa, t->h1, T, false, grads);
     } else {
-        linear_backward(p, &layer->q_b, tape->dh, dqkv, t->h1, T, tape->segment, false, grads);
+        linear_backward(p, tape, &layer->q_b, tape->dh, dqkv, t->h1, T, false, grads);
     }
-    linear_backward(p, &layer->kv_a, tape->dh, dkva, t->h1, T, tape->segment, true, grads);
+    linear_backward(p, tape, &layer->kv_a, tape->dh, dkva, t->h1, T, true, grads);
 }
 
 /* out = down(swiglu(gate_up h2)): dh2 (+)=. */
 static void mlp_backward(struct policy *p, const struct policy_layer *layer, struct tape *tape,
                          struct tape_layer *t, buf dout, int T, bool add, buf grads) {
-    linear_backward(p, &layer->down, tape->dact, dout, t->act, T, tape->segment, false, grads);
+    linear_backward(p, tape, &layer->down, tape->dact, dout, t->act, T, false, grads);
     if (!needed_before(p, layer->down.offset)) return;
     op_swiglu_backward(p->stream, tape->dgu, tape->dact, t->gu, T, layer->down.K, NO_BUF);
-    linear_backward(p, &layer->gate_up, tape->dh, tape->dgu, t->h2, T, tape->segment, add, grads);
+    linear_backward(p, tape, &layer->gate_up, tape->dh, tape->dgu, t->h2, T, add, grads);
 }
 
 /* The routed experts and the router: to the derivative by h2, in t->dh. */
@@ -273,8 +278,7 @@ static void experts_backward(struct policy *p, int index, struct tape *tape, buf
                             t->expert_in, t->offsets, T * A, tape->expert_segment, grads);
     struct router r = tape_router(p, index, t, T, true);
     op_router_backward(s, &r, tape->drouter, tape->dgate);
-    linear_backward(p, &layer->router, tape->dh, tape->drouter, t->h2, T, tape->segment, false,
-                    grads);
+    linear_backward(p, tape, &layer->router, tape->dh, tape->drouter, t->h2, T, false, grads);
     op_moe_gather_backward(s, tape->dh, tape->dexpert_in, t->place, T, A, D);
 }
 
@@ -303,7 +307,7 @@ static void layer_backward(struct policy *p, int index, struct tape *tape, const
     op_rmsnorm_backward(s, tape->dx, D, true, gradient_at(p, grads, layer->norm2), tape->dh, D,
                         t->x_mid, D, param(p, layer->norm2), t->rstd2, T, D);
     /* x_mid = x_in + o(attention(h1)), h1 = norm1(x_in) */
-    linear_backward(p, &layer->o, tape->d1, tape->dx, t->attention, T, tape->segment, false, grads);
+    linear_backward(p, tape, &layer->o, tape->d1, tape->dx, t->attention, T, false, grads);
     if (!needed_before(p, layer->o.offset)) return;
     if (p->config.kv_lora) attention_mla_backward(p, index, tape, b, kv, grads);
     else attention_gqa_backward(p, index, tape, b, kv, grads);

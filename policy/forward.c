@@ -1,7 +1,11 @@
 #include "policy/forward.h"
 
-/* y = x W^T for one packed weight, T rows, dense layouts. */
-static void linear(struct policy *p, const struct weight *w, buf y, buf x, int T, bool add) {
+#include "policy/adapter.h"
+
+/* y = x W^T for one packed weight, T rows, dense layouts, and what its adapter adds; `low` is scratch of the
+ * tape for that. */
+static void linear(struct policy *p, buf low, const struct weight *w, buf y, buf x, int T,
+                   bool add) {
     op_gemm_nt(p->stream, &(struct gemm){.y = y,
                                          .x = x,
                                          .w = {p->packed.addr + w->packed},
@@ -14,6 +18,7 @@ static void linear(struct policy *p, const struct weight *w, buf y, buf x, int T
                                          .bf16 = w->bf16,
                                          .add = add,
                                          .M = 1});
+    if (p->adapters.rank && w->adapter) adapter_forward(p, w, y, x, low, T);
 }
 
 /* The rows of each expert through its own matrix. */
@@ -60,7 +65,7 @@ static void attention_gqa(struct policy *p, int index, struct tape_layer *t, con
     const struct policy_layer *layer = &p->layers[index];
     struct stream *s = p->stream;
     int T = b->T, H = c->heads, G = c->kv_heads, d = c->head_dim, width = tape_qkv_width(c);
-    linear(p, &layer->qkv, t->qkv, t->h1, T, false);
+    linear(p, t->low, &layer->qkv, t->qkv, t->h1, T, false);
     if (layer->qkv_bias >= 0) op_add_bias(s, t->qkv, param(p, layer->qkv_bias), T, width);
     buf k = buf_f32(t->qkv, (int64_t)H * d), v = buf_f32(t->qkv, (int64_t)(H + G) * d);
     rotate(p, b, t->q, t->qkv, width, layer->q_norm, t->q_rstd, H);
@@ -87,12 +92,12 @@ static void attention_mla(struct policy *p, int index, struct tape_layer *t, con
     struct stream *s = p->stream;
     int T = b->T, H = c->heads, L = c->kv_lora, R = c->rope_dim, nope = c->nope_dim, qk = nope + R;
     if (c->q_lora) {
-        linear(p, &layer->q_a, t->qa, t->h1, T, false);
+        linear(p, t->low, &layer->q_a, t->qa, t->h1, T, false);
         op_rmsnorm(s, t->qa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm),
                    t->qa_rstd, T, c->q_lora, 1e-6f);
     }
-    linear(p, &layer->q_b, t->qkv, c->q_lora ? t->qa_norm : t->h1, T, false);
-    linear(p, &layer->kv_a, t->kva, t->h1, T, false);
+    linear(p, t->low, &layer->q_b, t->qkv, c->q_lora ? t->qa_norm : t->h1, T, false);
+    linear(p, t->low, &layer->kv_a, t->kva, t->h1, T, false);
     op_rmsnorm(s, t->k, L + R, t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L, 1e-6f);
     op_rope(s, buf_f32(t->k, L), L + R, R, buf_f32(t->kva, L), L + R, R, p->rope_cos, p->rope_sin,
             b->row_pos, T, 1, R, c->rope_interleaved, false);
@@ -145,9 +150,9 @@ static void attention_mla(struct policy *p, int index, struct tape_layer *t, con
 static void mlp(struct policy *p, const struct policy_layer *layer, struct tape_layer *t, buf out,
                 int T, bool add) {
     int I = layer->down.K;
-    linear(p, &layer->gate_up, t->gu, t->h2, T, false);
+    linear(p, t->low, &layer->gate_up, t->gu, t->h2, T, false);
     op_swiglu(p->stream, t->act, t->gu, T, I, NO_BUF);
-    linear(p, &layer->down, out, t->act, T, add);
+    linear(p, t->low, &layer->down, out, t->act, T, add);
 }
 
 static void moe(struct policy *p, int index, struct tape_layer *t, buf out, const struct batch *b) {
@@ -155,7 +160,7 @@ static void moe(struct policy *p, int index, struct tape_layer *t, buf out, cons
     const struct policy_layer *layer = &p->layers[index];
     struct stream *s = p->stream;
     int T = b->T, A = c->top_k, D = c->hidden;
-    linear(p, &layer->router, t->router, t->h2, T, false);
+    linear(p, t->low, &layer->router, t->router, t->h2, T, false);
     struct router r = tape_router(p, index, t, T, b->replay);
     op_router(s, &r);
     op_moe_permute(s, t->order, t->place, t->offsets, t->expert, T, A, c->experts);
@@ -181,7 +186,7 @@ void policy_forward(struct policy *p, struct tape *t, const struct batch *b, str
         op_rmsnorm(s, l->h1, D, l->x_in, D, param(p, layer->norm1), l->rstd1, T, D, c->rms_eps);
         if (c->kv_lora) attention_mla(p, i, l, b, kv);
         else attention_gqa(p, i, l, b, kv);
-        linear(p, &layer->o, l->x_mid, l->attention, T, false);
+        linear(p, l->low, &layer->o, l->x_mid, l->attention, T, false);
         op_add(s, l->x_mid, l->x_in, (int64_t)T * D);
         op_rmsnorm(s, l->h2, D, l->x_mid, D, param(p, layer->norm2), l->rstd2, T, D, c->rms_eps);
         if (layer->moe) moe(p, i, l, x_out, b);
@@ -201,5 +206,6 @@ void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row
 
 void head_logits(struct policy *p, struct head *h, int first, int n) {
     REQUIRE(n <= h->chunk);
-    linear(p, &p->head, h->logits, buf_f32(h->h, (int64_t)first * p->config.hidden), n, false);
+    linear(p, NO_BUF, &p->head, h->logits, buf_f32(h->h, (int64_t)first * p->config.hidden), n,
+           false);
 }

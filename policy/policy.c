@@ -1,6 +1,7 @@
 #include "policy/policy.h"
 
 #include "kernels/fmath.h"
+#include "policy/adapter.h"
 #include "policy/policy_layout.h"
 
 #include <stdlib.h>
@@ -83,6 +84,7 @@ static status policy_new(struct policy **out, struct stream *s, const struct pol
 void policy_close(struct policy *p) {
     if (!p) return;
     op_free(p->stream, p->params); /* the first piece of the one block */
+    op_free(p->stream, p->adapters.params);
     arena_free(&p->carried_arena);
     arena_free(&p->arena);
     free(p);
@@ -120,6 +122,7 @@ static void pack_weights(struct policy *p, bool all) {
             pack_weight(p, weights[w], all);
     }
     pack_weight(p, &p->head, all);
+    adapter_pack(p);
 }
 
 void policy_pack(struct policy *p) { pack_weights(p, true); }

@@ -12,11 +12,25 @@ struct weight {
     int64_t offset; /* floats into params; -1: absent */
     int M, N, K;
     int64_t hw;
-    size_t packed;     /* bytes into `packed` */
-    int64_t packed_hw; /* bytes between packed matrices */
-    bool bf16;         /* multiplied in bf16: packed so, and once more for gemm_nn */
-    size_t turned;     /* bytes into `packed`, with bf16 */
-    int64_t turned_hw; /* bytes */
+    size_t packed;                 /* bytes into `packed` */
+    int64_t packed_hw;             /* bytes between packed matrices */
+    bool bf16;                     /* multiplied in bf16: packed so, and once more for gemm_nn */
+    size_t turned;                 /* bytes into `packed`, with bf16 */
+    int64_t turned_hw;             /* bytes */
+    const struct adapter *adapter; /* NULL: none */
+};
+
+/* The low-rank adapter of a weight (policy/adapter.h), of one matrix. The weight may be several tensors
+ * above one another, of which some have adapters: their A lie above one another too. */
+enum { ADAPTER_PARTS_MAX = 3 };
+struct adapter {
+    int n;           /* parts */
+    struct weight a; /* [n * rank, K]; offsets here are into adapters.params and .packed */
+    struct adapter_part {
+        const struct parameter *target; /* what it adapts */
+        int column;                     /* the target's first row in the weight */
+        struct weight b;                /* [target's rows, rank] */
+    } part[ADAPTER_PARTS_MAX];
 };
 
 struct policy_layer {
@@ -62,6 +76,18 @@ struct policy_form {
     bool bf16;         /* linear layers multiply in bf16, the router excepted (policy.dtype) */
 };
 
+/* All adapters of a policy. Their parameters are a flat buffer of their own; the gradients mirror it. */
+struct adapters {
+    int rank; /* 0: there are none */
+    double alpha;
+    float scale;                  /* alpha / rank */
+    struct parameter *parameters; /* [n_parameters], named as PEFT names them */
+    int n_parameters;
+    int64_t n_params;
+    size_t packed_bytes;
+    buf params, packed;
+};
+
 struct policy {
     struct policy_config config;
     struct policy_form form;
@@ -72,6 +98,7 @@ struct policy {
     int n_parameters;
     int64_t n_trained;     /* floats of gradients and moments: those of the parameters that train */
     int64_t first_trained; /* offset of the first parameter that trains */
+    struct adapters adapters;
     struct policy_layer *layers; /* [config.layers] */
     int moe_layers;
     int64_t embed, final_norm;
@@ -130,13 +157,21 @@ status policy_train(struct policy *p, const char *patterns, const char *key);
 status policy_train_check(struct stream *s, const struct policy_config *config,
                           const char *patterns, const char *key);
 
+/* The tensors of which some or all train: the adapters where there are any, else the policy's own. They lie
+ * one after the other in params. */
+struct policy_tensors {
+    const struct parameter *begin, *end;
+    buf params;
+};
+struct policy_tensors policy_trainable(const struct policy *p);
+
 /* The parameter that the float at `offset` belongs to. */
 const struct parameter *policy_parameter_at(const struct policy *p, int64_t offset);
 /* Whether any of the n floats from `offset` on train. */
 bool policy_trains(const struct policy *p, int64_t offset, int64_t n);
 
-/* Writes config.json, generation_config.json and model.safetensors (fp32, HF names, per expert) into an
- * existing directory. Files are synced. */
+/* Writes config.json, generation_config.json and model.safetensors (fp32, HF names, per expert, adapters
+ * merged) into an existing directory. Files are synced. */
 status policy_save(const struct policy *p, const char *dir);
 
 /* Copies what a model directory holds beside config and weights (tokenizer, chat template) byte for byte,
@@ -148,8 +183,7 @@ status policy_copy_files(const char *from, const char *to);
 uint64_t policy_digest(const struct policy *p);
 
 /* Bytes of device memory a policy of this config takes (weights, packed twins, tables). */
-size_t policy_bytes(struct stream *s, const struct policy_config *config,
-                    struct policy_form form);
+size_t policy_bytes(struct stream *s, const struct policy_config *config, struct policy_form form);
 int64_t policy_count_params(const struct policy_config *config);
 /* Parameters a token's forward pass multiplies with: without unused experts, without the embedding's
  * lookup unless tied. */

@@ -1,4 +1,5 @@
 /* Policies as Hugging Face directories: writing. policy_weights.c reads. */
+#include "policy/adapter.h"
 #include "policy/policy_layout.h"
 
 #include "base/file.h"
@@ -32,6 +33,7 @@ static status weights_write(const struct policy *p, const char *path, struct are
     op_read(p->stream, bias, p->router_bias, (size_t)p->moe_layers * c->experts * 4);
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
+        adapter_merge(p, t, host + t->offset);
         tensors[n++] = (struct tensor_source){.name = t->name,
                                               .dtype = DTYPE_F32,
                                               .n_dims = t->n_dims,

@@ -40,6 +40,13 @@ status policy_train_check(struct stream *s, const struct policy_config *config,
     return failed;
 }
 
+struct policy_tensors policy_trainable(const struct policy *p) {
+    const struct adapters *a = &p->adapters;
+    if (a->rank)
+        return (struct policy_tensors){a->parameters, a->parameters + a->n_parameters, a->params};
+    return (struct policy_tensors){p->parameters, p->parameters + p->n_parameters, p->params};
+}
+
 const struct parameter *policy_parameter_at(const struct policy *p, int64_t offset) {
     int low = 0, high = p->n_parameters - 1; /* the last that begins at or before it */
     while (low < high) {

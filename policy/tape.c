@@ -1,5 +1,7 @@
 #include "policy/tape.h"
 
+#include "policy/adapter.h"
+
 int tape_heads_width(const struct policy_config *c) {
     return c->heads * (c->kv_lora ? c->v_dim : c->head_dim);
 }
@@ -133,20 +135,23 @@ void tape_place(struct tape *t, struct layout *l, const struct policy *p, int ro
     t->rows = rows;
     t->training = training;
     if (!t->layer) t->layer = ARENA_ARRAY(arena, c->layers, struct tape_layer);
+    t->low = layout_f32(l, T * adapter_rows_max(p));
     if (training) {
         for (int i = 0; i < c->layers; i++) {
             struct tape_layer *layer = &t->layer[i];
+            layer->low = t->low;
             layer->x_in = layout_f32(l, T * c->hidden);
             attention_place(layer, l, c, T);
             layer->x_mid = layout_f32(l, T * c->hidden);
             mlp_place(layer, l, c, T, !p->layers[i].moe, p->layers[i].moe);
         }
         t->x_out = layout_f32(l, T * c->hidden);
+        t->dlow = layout_f32(l, T * adapter_rows_max(p));
         gradients_place(t, l, c, T);
         return;
     }
     /* One layer's space serves all; the residual stream alternates between two buffers. */
-    struct tape_layer one = {0};
+    struct tape_layer one = {.low = t->low};
     one.x_in = t->x_out = layout_f32(l, T * c->hidden);
     attention_place(&one, l, c, T);
     one.x_mid = layout_f32(l, T * c->hidden);

@@ -46,6 +46,7 @@ struct tape_layer {
     buf attention, lse;        /* [T, H*v], [T, H] */
     buf x_mid;                 /* [T, D] residual stream after attention */
     buf rstd2, h2;             /* [T], [T, D] */
+    buf low;                   /* scratch of adapters, the tape's */
     buf gu, act;               /* dense MLP or shared experts: [T, 2I], [T, I] */
     buf router;                /* [T, E] logits */
     buf expert, gate;          /* int32 [T, A], [T, A] */
@@ -59,6 +60,7 @@ struct tape {
     struct tape_layer *layer; /* [layers]; all alike on an inference tape */
     buf x_out;                /* [T, D] residual stream after the last layer */
     buf segment;              /* the batch's row_seq */
+    buf low, dlow; /* scratch of adapters: [T, adapter_rows_max]; dlow for the backward */
     /* Backward only: gradients of one layer's activations. */
     buf dx, dh;        /* [T, D] of the residual stream, of h1 and h2 */
     buf d1;            /* [T, heads width or qkv width]: of `attention`, then of `qkv` */

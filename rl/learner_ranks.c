@@ -77,20 +77,21 @@ status ranks_share_params(struct learner *l) {
     struct policy *p = l->policy;
     if (!c) return NULL;
     int64_t *cut = memory_new((size_t)comm_size(c) + 1, sizeof *cut);
+    struct policy_tensors tensors = policy_trainable(p);
     status lost = NULL;
-    for (int i = 0; !lost && i < p->n_parameters;) {
+    for (const struct parameter *t = tensors.begin, *first; !lost && t < tensors.end;) {
         /* Neighbours that train are neighbours among gradients too. */
-        const struct parameter *first = &p->parameters[i];
         int64_t n = 0;
-        if (first->gradient < 0) i++;
-        for (; i < p->n_parameters && p->parameters[i].gradient >= 0; i++)
-            n += p->parameters[i].size;
-        if (n == 0) continue;
+        if (t->gradient < 0) {
+            t++;
+            continue;
+        }
+        for (first = t; t < tensors.end && t->gradient >= 0; t++) n += t->size;
         for (int r = 0; r <= comm_size(c); r++) {
             int64_t at = l->cut[r] - first->gradient;
             cut[r] = at < 0 ? 0 : smaller(at, n);
         }
-        lost = comm_share_floats(c, p->stream, buf_f32(p->params, first->offset), cut);
+        lost = comm_share_floats(c, p->stream, buf_f32(tensors.params, first->offset), cut);
     }
     free(cut);
     return lost;

@@ -13,6 +13,7 @@ static double power(double b, int64_t n) {
 /* The name of the first tensor whose gradient is not finite. */
 static status nonfinite_tensor(struct learner *l, const char **name) {
     struct policy *p = l->policy;
+    struct policy_tensors tensors = policy_trainable(p);
     int64_t n = l->end - l->begin, at = 0, first;
     float *g = memory_new((size_t)n, sizeof *g);
     op_read(p->stream, g, l->sum, (size_t)n * 4);
@@ -20,11 +21,9 @@ static status nonfinite_tensor(struct learner *l, const char **name) {
     free(g);
     TRY(ranks_first(l, at < n ? l->begin + at : INT64_MAX, &first));
     *name = "the gradient norm";
-    for (int i = 0; i < p->n_parameters; i++) {
-        const struct parameter *t = &p->parameters[i];
+    for (const struct parameter *t = tensors.begin; t < tensors.end; t++)
         if (t->gradient >= 0 && t->gradient <= first && first < t->gradient + t->size)
             *name = t->name;
-    }
     return NULL;
 }
 
@@ -50,28 +49,28 @@ static bool is_vector(const struct parameter *t) {
 
 static bool is_embedding(const struct parameter *t) { return t->kind == PARAMETER_EMBED; }
 
-/* The floats of parameter i and of its neighbours after it that are treated alike: one call for all. */
-static int64_t stretch(const struct policy *p, int i) {
-    const struct parameter *first = &p->parameters[i], *t = first;
-    const struct parameter *end = p->parameters + p->n_parameters;
+/* The end of the tensors from `first` on that are treated alike: one call for all. */
+static const struct parameter *alike_end(const struct parameter *first,
+                                         const struct parameter *end) {
+    const struct parameter *t = first;
     while (t < end && is_vector(t) == is_vector(first) && is_embedding(t) == is_embedding(first) &&
            (t->gradient < 0) == (first->gradient < 0))
         t++;
-    return (t == end ? p->n_params : t->offset) - first->offset;
+    return t;
 }
 
 /* AdamW for the parameters of this rank's slice. */
 static void slice_update(struct learner *l, const struct update *u, struct adamw a) {
     struct policy *p = l->policy;
-    for (int i = 0; i < p->n_parameters;) {
-        const struct parameter *t = &p->parameters[i];
-        int64_t n = stretch(p, i), first = t->gradient, end = t->gradient + n;
-        while (i < p->n_parameters && p->parameters[i].offset < t->offset + n) i++;
+    struct policy_tensors tensors = policy_trainable(p);
+    for (const struct parameter *t = tensors.begin, *next; t < tensors.end; t = next) {
+        next = alike_end(t, tensors.end);
         if (t->gradient < 0) continue;
+        int64_t first = t->gradient, end = next[-1].gradient + next[-1].size;
         if (first < l->begin) first = l->begin;
         if (end > l->end) end = l->end;
         if (first >= end) continue;
-        a.w = buf_f32(p->params, t->offset + first - t->gradient);
+        a.w = buf_f32(tensors.params, t->offset + first - t->gradient);
         a.m = buf_f32(l->m, first - l->begin);
         a.v = buf_f32(l->v, first - l->begin);
         a.g = buf_f32(l->sum, first - l->begin);

@@ -23,6 +23,19 @@ const char *const FIXTURES[] = {
     NULL,
 };
 
+const char *const ADAPTED[] = {
+    "tests/golden/adapter/llama",
+    "tests/golden/adapter/qwen2",
+    "tests/golden/adapter/qwen3_moe",
+    "tests/golden/adapter/deepseek_v3_q_lora",
+    NULL,
+};
+
+const char *fixture_at(int i) {
+    enum { N = sizeof FIXTURES / sizeof *FIXTURES - 1 };
+    return i < N ? FIXTURES[i] : ADAPTED[i - N];
+}
+
 void fixture_ok(status s) {
     if (!s) return;
     print_error("%s\n", status_text(s));
@@ -41,8 +54,13 @@ struct policy *fixture_policy(const char *dir, struct stream *s) {
 }
 
 struct policy *fixture_policy_form(const char *dir, struct stream *s, struct policy_form form) {
+    static const char adapters[] = "tests/golden/adapter/";
     struct policy *p = NULL;
-    fixture_ok(policy_open(&p, s, dir, form));
+    bool adapted = strncmp(dir, adapters, sizeof adapters - 1) == 0;
+    char base[128];
+    snprintf(base, sizeof base, "tests/golden/policy/%s", adapted ? dir + sizeof adapters - 1 : "");
+    fixture_ok(policy_open(&p, s, adapted ? base : dir, form));
+    if (adapted) fixture_ok(adapter_open(p, dir));
     return p;
 }
 

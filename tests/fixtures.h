@@ -2,11 +2,15 @@
 #pragma once
 
 #include "kernels/ops.h"
+#include "policy/adapter.h"
 #include "policy/forward.h"
 #include "policy/safetensors.h"
 #include "rl/learner.h"
 
 extern const char *const FIXTURES[]; /* directories; NULL ends the list */
+/* Golden adapters, tests/golden/adapter/NAME: fixture_policy gives the policy of that name with them. */
+extern const char *const ADAPTED[];
+const char *fixture_at(int i); /* of FIXTURES, then of ADAPTED; NULL after the last */
 
 /* Fails the running test with the sentence, if there is one. */
 void fixture_ok(status s);

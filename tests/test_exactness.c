@@ -1,6 +1,6 @@
-/* Laws 1 to 4, bit for bit, over all golden policies: what rollout stored is what packed training computes;
- * a row stands alone; gradients do not depend on micro-batches, threads or the instruction set. And the test
- * can fail: one flipped weight bit is seen. All of it in fp32, then with products in bf16. */
+/* Laws 1 to 4, bit for bit, over all golden policies and adapters: what rollout stored is what packed
+ * training computes; a row stands alone; gradients do not depend on micro-batches, threads or the instruction
+ * set. And the test can fail: one flipped weight bit is seen. All of it in fp32, then with products in bf16. */
 #include "tests/fixtures.h"
 
 #include "rollout/engine.h"
@@ -122,8 +122,8 @@ static int training_differences(struct policy *p, struct rollouts *r, bool route
 static void test_rollout_equals_training(void **state) {
     const struct policy_form *form = *state;
     struct stream *s = fixture_stream("cpu", "auto", 2);
-    for (int f = 0; FIXTURES[f]; f++) {
-        struct policy *p = fixture_policy_form(FIXTURES[f], s, *form);
+    for (int f = 0; fixture_at(f); f++) {
+        struct policy *p = fixture_policy_form(fixture_at(f), s, *form);
         struct rollouts first, r;
         rollouts_sample(&first, p, 64, true);
         assert_int_equal(training_differences(p, &first, true), 0);
@@ -148,8 +148,8 @@ static void test_rollout_equals_training(void **state) {
 static void test_one_bit_is_seen(void **state) {
     const struct policy_form *form = *state;
     struct stream *s = fixture_stream("cpu", "auto", 2);
-    for (int f = 0; FIXTURES[f]; f++) {
-        struct policy *p = fixture_policy_form(FIXTURES[f], s, *form);
+    for (int f = 0; fixture_at(f); f++) {
+        struct policy *p = fixture_policy_form(fixture_at(f), s, *form);
         struct rollouts r;
         rollouts_sample(&r, p, 64, true);
         const struct parameter *t = NULL;
@@ -193,9 +193,10 @@ static float *updated_params(const char *dir, const struct policy_form *form, co
     fixture_ok(learner_gradient(l, sequences, TOTAL, &objective, &result));
     fixture_ok(learner_update(l, &update, &norm));
     assert_true(norm > 0);
-    float *params = calloc((size_t)p->n_params, sizeof *params);
-    op_read(s, params, p->params, (size_t)p->n_params * 4);
-    *n = p->n_params;
+    bool adapted = p->adapters.rank > 0;
+    *n = adapted ? p->adapters.n_params : p->n_params;
+    float *params = calloc((size_t)*n, sizeof *params);
+    op_read(s, params, adapted ? p->adapters.params : p->params, (size_t)*n * 4);
     learner_close(l);
     policy_close(p);
     op_close(s);
@@ -205,14 +206,14 @@ static float *updated_params(const char *dir, const struct policy_form *form, co
 static void test_gradient_has_one_order(void **state) {
     const struct policy_form *form = *state;
     struct stream *s = fixture_stream("cpu", "avx2", 1);
-    for (int f = 0; FIXTURES[f]; f++) {
-        struct policy *p = fixture_policy_form(FIXTURES[f], s, *form);
+    for (int f = 0; fixture_at(f); f++) {
+        struct policy *p = fixture_policy_form(fixture_at(f), s, *form);
         struct rollouts r;
         rollouts_sample(&r, p, 64, true);
         for (int shards = 1; shards <= 4; shards *= 4) {
             int64_t n, m;
             float *first =
-                updated_params(FIXTURES[f], form, "cpu", "avx2", 1, 4096, shards, &r, &n);
+                updated_params(fixture_at(f), form, "cpu", "avx2", 1, 4096, shards, &r, &n);
             const struct {
                 const char *device, *isa;
                 int threads, micro_tokens;
@@ -223,8 +224,8 @@ static void test_gradient_has_one_order(void **state) {
                         {"ref", "auto", 1, 4096}};
             for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
                 float *other =
-                    updated_params(FIXTURES[f], form, ways[i].device, ways[i].isa, ways[i].threads,
-                                   ways[i].micro_tokens, shards, &r, &m);
+                    updated_params(fixture_at(f), form, ways[i].device, ways[i].isa,
+                                   ways[i].threads, ways[i].micro_tokens, shards, &r, &m);
                 assert_int_equal(n, m);
                 assert_memory_equal(first, other, (size_t)n * 4);
                 free(other);
@@ -239,12 +240,12 @@ static void test_gradient_has_one_order(void **state) {
 
 static void test_backends_sample_alike(void **state) {
     const struct policy_form *form = *state;
-    for (int f = 0; FIXTURES[f]; f++) {
+    for (int f = 0; fixture_at(f); f++) {
         struct stream *a = fixture_stream("cpu", "avx2", 1), *b = fixture_stream("cpu", "auto", 3);
         struct stream *c = fixture_stream("ref", "auto", 1);
-        struct policy *p = fixture_policy_form(FIXTURES[f], a, *form),
-                      *q = fixture_policy_form(FIXTURES[f], b, *form);
-        struct policy *u = fixture_policy_form(FIXTURES[f], c, *form);
+        struct policy *p = fixture_policy_form(fixture_at(f), a, *form),
+                      *q = fixture_policy_form(fixture_at(f), b, *form);
+        struct policy *u = fixture_policy_form(fixture_at(f), c, *form);
         struct rollouts x, y, z;
         rollouts_sample(&x, p, 16, true);
         rollouts_sample(&y, q, 64, true);
