@@ -24,14 +24,13 @@ struct math_options {
     enum math_decimals decimals; /* when a decimal stands for a value it is not equal to */
     bool ordered_lists;          /* do bare lists "1, 2" and sets have an order? */
     bool strict_brackets;        /* are (1, 2), {1, 2} and "1, 2" different things? */
-    bool strict_relations;       /* is x > 2 refused where the gold is the set (2, oo)? */
+    bool lenient_relations;      /* does x > 2 answer a gold that is the set (2, oo)? */
     bool based_values;           /* does 204_5 equal 54? */
 };
 
 /* The defaults: zero for every convention. */
 struct math_options math_defaults(void);
-/* What Math-Verify would accept, as far as it can be told: decimals to six places, and no relation
- * where the gold is a set. */
+/* What Math-Verify would accept, as far as it can be told: decimals to six places. */
 struct math_options math_verify_compatible(void);
 
 /* ---- golds ---- */

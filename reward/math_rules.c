@@ -14,7 +14,7 @@ struct math_options math_rules_options(const struct reward_config *c) {
     if (is(c->math_decimals, "places")) o.decimals = MATH_DECIMALS_SIX_PLACES;
     o.ordered_lists |= is(c->math_lists, "ordered");
     o.strict_brackets |= is(c->math_brackets, "strict");
-    o.strict_relations |= is(c->math_relations, "strict");
+    o.lenient_relations |= is(c->math_relations, "lenient");
     o.based_values |= is(c->math_bases, "value");
     return o;
 }

@@ -31,15 +31,16 @@ const struct config_key reward_keys[] = {
                 "start from the conventions of another judge; the keys below still count"),
     CONFIG_ENUM(T, math_percent, "reward.math.percent", "either", "either|hundredth", SEMANTIC,
                 "what 28% equals: 0.28 and, where one side has no percent sign, 28; or 0.28 only"),
-    CONFIG_ENUM(T, math_decimals, "reward.math.decimals", "rounded", "rounded|exact|gold|places", SEMANTIC,
-                "when a decimal stands for what it is not equal to: with six places or more; never; "
-                "when the gold is one; rounded to six places"),
+    CONFIG_ENUM(
+        T, math_decimals, "reward.math.decimals", "rounded", "rounded|exact|gold|places", SEMANTIC,
+        "when a decimal stands for what it is not equal to: with six places or more; never; "
+        "when the gold is one; rounded to six places"),
     CONFIG_ENUM(T, math_lists, "reward.math.lists", "unordered", "unordered|ordered", SEMANTIC,
                 "whether bare lists and sets have an order"),
     CONFIG_ENUM(T, math_brackets, "reward.math.brackets", "lenient", "lenient|strict", SEMANTIC,
                 "whether (1, 2) may be written {1, 2}, \"1, 2\" or as a vector"),
-    CONFIG_ENUM(T, math_relations, "reward.math.relations", "lenient", "lenient|strict", SEMANTIC,
-                "whether x > 2 answers a gold that is the set (2, oo)"),
+    CONFIG_ENUM(T, math_relations, "reward.math.relations", "strict", "strict|lenient", SEMANTIC,
+                "whether x > 2 answers a gold that is the set (2, oo): only when lenient"),
     CONFIG_ENUM(T, math_bases, "reward.math.bases", "literal", "literal|value", SEMANTIC,
                 "whether a numeral with a base, 204_5, equals only itself or its value too"),
     CONFIG_ENUM(T, gsm8k_method, "reward.gsm8k.method", "strict", "strict|flexible", SEMANTIC,
@@ -82,8 +83,9 @@ const struct config_key reward_keys[] = {
     CONFIG_STRING(
         T, on_error, "reward.on_error", "0", SEMANTIC,
         "what a failed plug-in or Python reward counts as: a number, or skip to leave it out"),
-    CONFIG_STRING(T, plugin_path, "reward.plugin.path", "", EXECUTION,
-                  "a shared object with a reward (reward/include/grpo_reward_plugin.h); empty: none"),
+    CONFIG_STRING(
+        T, plugin_path, "reward.plugin.path", "", EXECUTION,
+        "a shared object with a reward (reward/include/grpo_reward_plugin.h); empty: none"),
     CONFIG_STRING(T, plugin_arguments, "reward.plugin.arguments", "", SEMANTIC,
                   "text the plug-in sets itself up from"),
     CONFIG_FLOAT(T, plugin_weight, "reward.plugin.weight", "1", -1000, 1000, SEMANTIC,

@@ -21,7 +21,7 @@ static bool set_option(struct math_options *o, struct span option) {
     else if (span_eq(option, SPAN("percent=hundredth"))) o->percent = MATH_PERCENT_HUNDREDTH;
     else if (span_eq(option, SPAN("lists=ordered"))) o->ordered_lists = true;
     else if (span_eq(option, SPAN("brackets=strict"))) o->strict_brackets = true;
-    else if (span_eq(option, SPAN("relations=strict"))) o->strict_relations = true;
+    else if (span_eq(option, SPAN("relations=lenient"))) o->lenient_relations = true;
     else if (span_eq(option, SPAN("bases=value"))) o->based_values = true;
     else if (span_eq(option, SPAN("require=boxed"))) o->require = MATH_REQUIRE_BOXED;
     else if (span_eq(option, SPAN("require=answer"))) o->require = MATH_REQUIRE_ANSWER;

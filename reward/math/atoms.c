@@ -387,11 +387,22 @@ static const struct tree *accent(struct grammar *g) {
 
 static int digit_value(char c) { return c <= '9' ? c - '0' : c - 'A' + 10; }
 
+/* 204_{\text{five}}; 0 for a word that is no base. */
+static int base_in_words(struct span word) {
+    static const char *const names[] = {"two",    "three",    "four",     "five",    "six",
+                                        "seven",  "eight",    "nine",     "ten",     "eleven",
+                                        "twelve", "thirteen", "fourteen", "fifteen", "sixteen"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (span_eq(word, span_of(names[i]))) return i + 2;
+    return 0;
+}
+
 /* 204_5: kept as a numeral with its base; a digit the base does not have is not understood. */
 static const struct tree *based(struct grammar *g, struct span digits) {
     grammar_advance(g);
     const struct tree *base = wide_argument(g);
     slong b;
+    if (base->kind == TREE_TEXT) base = tree_integer(g->work, base_in_words(base->name));
     if (!tree_small(base, &b) || b < 2 || b > 36 || digits.n > 256) return grammar_fail(g);
     fmpq_t value;
     fmpq_init(value);
@@ -429,8 +440,15 @@ static const struct tree *text(struct grammar *g) {
     struct lexer sub = {.work = g->work, .text = inside, .commas = g->lexer.commas};
     struct token t = {0};
     grammar_advance(g);
-    if (inside.p[0] >= '0' && inside.p[0] <= '9' && lexer_number(&sub, &t) && sub.at == inside.n)
-        return t.number;
+    if (inside.p[0] >= '0' && inside.p[0] <= '9' && lexer_number(&sub, &t)) {
+        if (sub.at == inside.n) return t.number;
+        bool words = inside.p[sub.at] == ' '; /* \text{13 students} */
+        for (size_t i = sub.at; i < inside.n; i++)
+            words &= is_letter(inside.p[i]) || inside.p[i] == ' ';
+        const struct tree *value =
+            words ? grammar_words(g, t.number, span_slice(inside, sub.at, inside.n)) : NULL;
+        if (value) return value;
+    }
     int power;
     if (words_role(inside, &power) == ROLE_ABOUT) return grammar_power(g);
     g->notes.words++;

@@ -29,9 +29,28 @@ static bool has_tight_comma(struct span text) {
     return false;
 }
 
+/* Words that say a set; NULL for all others. */
+static const struct tree *set_in_words(struct math_work *w, struct span text) {
+    static const struct {
+        const char *folded;
+        enum tree_kind kind;
+    } phrases[] = {
+        {"allrealnumbers", TREE_REALS}, {"allreals", TREE_REALS},  {"nosolution", TREE_SET},
+        {"nosolutions", TREE_SET},      {"theemptyset", TREE_SET}, {"emptyset", TREE_SET},
+    };
+    enum { LONGEST = 40 };
+    if (text.n < 8 || text.n > LONGEST || memchr(text.p, '=', text.n)) return NULL;
+    struct span folded = text_fold(text, w->arena);
+    for (size_t i = 0; i < sizeof phrases / sizeof *phrases; i++)
+        if (span_eq(folded, span_of(phrases[i].folded)))
+            return tree_seal(tree_node(w, phrases[i].kind, NULL, 0));
+    return NULL;
+}
+
 struct reading reading_of(struct math_work *w, struct span text) {
     struct reading r = {.text = reading_trim(text)};
     struct span ascii = words_ascii(r.text, w->arena);
+    if ((r.tree = set_in_words(w, ascii))) return r;
     r.tree = parser_read(w, ascii, COMMAS_GROUP, &r.notes);
     if (has_tight_comma(ascii)) {
         struct parser_notes notes;

@@ -59,5 +59,7 @@ const struct tree *grammar_environment(struct grammar *g);
 /* units.c */
 /* Drops the units behind a value and carries out multipliers (5 million). */
 const struct tree *grammar_units(struct grammar *g, const struct tree *value);
+/* The value with words behind it; NULL where they change what was said. */
+const struct tree *grammar_words(struct grammar *g, const struct tree *value, struct span text);
 /* Whether the next token begins units rather than a factor. */
 bool grammar_at_units(const struct grammar *g);

@@ -29,7 +29,7 @@ struct math_options math_defaults(void) {
 }
 
 struct math_options math_verify_compatible(void) {
-    return (struct math_options){.decimals = MATH_DECIMALS_SIX_PLACES, .strict_relations = true};
+    return (struct math_options){.decimals = MATH_DECIMALS_SIX_PLACES};
 }
 
 void math_thread_end(void) { flint_cleanup(); }
@@ -44,6 +44,10 @@ static enum truth match_pair(struct judge *j, const struct tree *gold, const str
  * side, and in the answer as a decimal point. */
 static bool equal_by_commas(struct judge *j, const struct reading *answer) {
     const struct reading *gold = &j->gold->reading;
+    /* 1,000,000 and 1,000 are two numbers, however their groups would compare as lists. */
+    if (gold->tree && gold->tree->kind == TREE_NUMBER && answer->tree &&
+        answer->tree->kind == TREE_NUMBER)
+        return false;
     if (match_pair(j, gold->tree, answer->split) == TRUTH_EQUAL) return true;
     if (match_pair(j, gold->split, answer->tree) == TRUTH_EQUAL) return true;
     if (match_pair(j, gold->split, answer->split) == TRUTH_EQUAL) return true;
@@ -222,7 +226,8 @@ static struct math_verdict judge_anywhere(struct judge *j, struct span text) {
     struct math_verdict out;
     if (locate_boxed(text, &box))
         return judge_final_anchor(j, text, &box, &out) ? out : judge_parts(j, &box, LOCATE_BOXED);
-    if (text.n <= WHOLE_MAX && judge_prose(j, text, LOCATE_WHOLE, &out)) return out;
+    bool announced = j->gold->choice && !text_choice(text, false); /* "Answer: (A) 12" */
+    if (text.n <= WHOLE_MAX && !announced && judge_prose(j, text, LOCATE_WHOLE, &out)) return out;
     if (judge_anchor(j, text, &out)) return out;
     if (j->gold->choice) {
         char letter = text_choice_line(text);

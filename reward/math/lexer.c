@@ -254,7 +254,8 @@ static void take_text(struct lexer *l, struct token *t, bool words) {
     int power;
     enum word_role role = words_role(inside, &power);
     const struct word *word = words ? words_plain(inside) : NULL;
-    if (inside.n == 0) t->kind = TOKEN_SKIP;
+    if (inside.n == 0 || span_eq(inside, SPAN("\\$"))) t->kind = TOKEN_SKIP;
+    else if (span_eq(inside, SPAN("-"))) t->kind = TOKEN_MINUS;
     else if (span_eq(inside, SPAN(","))) t->kind = TOKEN_COMMA;
     else if (role == ROLE_AND) t->kind = TOKEN_AND;
     else if (role == ROLE_OR) t->kind = TOKEN_OR;

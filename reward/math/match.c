@@ -195,7 +195,7 @@ static const struct tree *pieces(struct matcher *m, const struct tree *t) {
 
 static enum truth regions(struct matcher *m, const struct tree *gold, const struct tree *answer) {
     struct region a, b;
-    if (m->options->strict_relations && is_relational(answer) && !is_relational(gold))
+    if (!m->options->lenient_relations && is_relational(answer) && !is_relational(gold))
         return TRUTH_DIFFERENT;
     if (region_of(m->work, &a, gold) && region_of(m->work, &b, answer))
         return region_compare(m->work, &a, &b);

@@ -129,6 +129,14 @@ static enum truth percents(struct matcher *m, const struct tree *gold, const str
     return either(exact, plain_values(m, a ? gold->child[0] : gold, b ? answer->child[0] : answer));
 }
 
+/* 12:30 as a gold is a time of day: a ratio would be in lowest terms. */
+static bool is_clock(const struct tree *gold) {
+    slong hours, minutes;
+    return gold->n == 2 && tree_small(gold->child[0], &hours) &&
+           tree_small(gold->child[1], &minutes) && hours >= 0 && hours <= 24 && minutes >= 10 &&
+           minutes < 60 && n_gcd((ulong)hours, (ulong)minutes) > 1;
+}
+
 /* a : b : c is what its quotients are. */
 static enum truth ratios(struct matcher *m, const struct tree *gold, const struct tree *answer) {
     if (gold->n != answer->n) return TRUTH_DIFFERENT;
@@ -186,6 +194,7 @@ enum truth match_values(struct matcher *m, const struct tree *gold, const struct
     if (a == TREE_RESIDUE || b == TREE_RESIDUE) return residues(m, gold, answer);
     if (a == TREE_BASED || b == TREE_BASED) return numerals(m, gold, answer);
     if (a == TREE_TEXT || b == TREE_TEXT) return TRUTH_DIFFERENT;
+    if (a == TREE_RATIO && is_clock(gold)) return TRUTH_DIFFERENT;
     if (a == TREE_RATIO && b == TREE_RATIO) return ratios(m, gold, answer);
     if (a == TREE_RATIO) return ratio_and_value(m, gold, answer);
     if (b == TREE_RATIO) return ratio_and_value(m, answer, gold);

@@ -136,6 +136,10 @@ static const struct tree *factor(struct grammar *g, bool *literal) {
     return t;
 }
 
+static const struct tree *percent_of(struct grammar *g, const struct tree *t) {
+    return tree_seal(tree_node(g->work, TREE_PERCENT, &t, 1));
+}
+
 /* 3 1/2: after a whole number, a number by juxtaposition must begin a proper fraction. */
 static const struct tree *plain_mixed(struct grammar *g, const struct tree *whole) {
     const struct tree *top = g->token.number;
@@ -146,7 +150,10 @@ static const struct tree *plain_mixed(struct grammar *g, const struct tree *whol
     if (g->token.kind != TOKEN_NUMBER || fmpq_cmp(top->value, bottom->value) >= 0)
         return grammar_fail(g);
     grammar_advance(g);
-    return tree_add(g->work, whole, tree_divide(g->work, top, bottom));
+    const struct tree *sum = tree_add(g->work, whole, tree_divide(g->work, top, bottom));
+    if (g->token.kind != TOKEN_PERCENT) return sum;
+    grammar_advance(g);
+    return percent_of(g, sum);
 }
 
 /* One more factor by juxtaposition. A whole number in front of a proper fraction makes a mixed number, also
@@ -169,7 +176,15 @@ static void beside(struct grammar *g, struct product *p) {
         return;
     }
     const struct tree *sum = tree_add(g->work, *last, right);
-    *last = percent ? tree_seal(tree_node(g->work, TREE_PERCENT, &sum, 1)) : sum;
+    *last = percent ? percent_of(g, sum) : sum;
+}
+
+/* 1/2% is half a percent. */
+static const struct tree *quotient(struct grammar *g, const struct tree *left,
+                                   const struct tree *right) {
+    bool percent = right->kind == TREE_PERCENT && left->kind != TREE_PERCENT;
+    const struct tree *t = tree_divide(g->work, left, percent ? right->child[0] : right);
+    return percent ? percent_of(g, t) : t;
 }
 
 const struct tree *grammar_term(struct grammar *g) {
@@ -188,7 +203,7 @@ const struct tree *grammar_term(struct grammar *g) {
             const struct tree *right = factor(g, &p.literal);
             p.literal = false;
             if (is_shape(left) || is_shape(right)) return grammar_fail(g);
-            t = operation == TOKEN_DIVIDE ? tree_divide(g->work, left, right)
+            t = operation == TOKEN_DIVIDE ? quotient(g, left, right)
                                           : tree_call2(g->work, CALL_MOD, left, right);
             trees_push(g, &p.factors, t);
         } else if (grammar_starts_factor(g) && !grammar_at_units(g) &&

@@ -79,8 +79,20 @@ static bool another_choice(struct span text, size_t at) {
     return false;
 }
 
+/* "option A", "Choice (A)" */
+static size_t skip_noun(struct span text, size_t at) {
+    static const char *const nouns[] = {"option ", "choice "};
+    for (size_t i = 0; i < sizeof nouns / sizeof *nouns; i++) {
+        size_t n = strlen(nouns[i]);
+        if (text.n - at > n && (text.p[at] | 32) == nouns[i][0] &&
+            memcmp(text.p + at + 1, nouns[i] + 1, n - 1) == 0)
+            return skip_marks(text, at + n);
+    }
+    return at;
+}
+
 char text_choice(struct span answer, bool strict) {
-    size_t at = skip_marks(answer, 0);
+    size_t at = skip_noun(answer, skip_marks(answer, 0));
     if (at >= answer.n) return '\0';
     char letter = answer.p[at];
     bool bracketed = at > 0 && memchr(answer.p, '(', at) != NULL;

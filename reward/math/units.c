@@ -24,7 +24,7 @@ static const struct tree *word(struct grammar *g, const struct tree *value, stru
 }
 
 /* Words, with digits only as exponents of units: "square feet", "m^2", "km/h". */
-static const struct tree *words(struct grammar *g, const struct tree *value, struct span text) {
+const struct tree *grammar_words(struct grammar *g, const struct tree *value, struct span text) {
     for (size_t i = 0; i < text.n && value;) {
         size_t from = i;
         while (i < text.n && is_letter(text.p[i])) i++;
@@ -71,7 +71,7 @@ const struct tree *grammar_units(struct grammar *g, const struct tree *value) {
     while (grammar_at_units(g)) {
         struct span text = g->token.text;
         enum token_kind joining = joining_word(&text);
-        const struct tree *rest = words(g, value, text);
+        const struct tree *rest = grammar_words(g, value, text);
         if (!rest) return grammar_fail(g);
         value = rest;
         if (joining != TOKEN_END) {

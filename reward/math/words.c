@@ -172,6 +172,7 @@ const struct word words_commands[] = {
     {"ne", TOKEN_RELATION, REL_NOT_EQUAL, NULL},
     {"negthinspace", TOKEN_SKIP, 0, NULL},
     {"neq", TOKEN_RELATION, REL_NOT_EQUAL, NULL},
+    {"nicefrac", TOKEN_FRACTION, 0, NULL},
     {"nobreak", TOKEN_SKIP, 0, NULL},
     {"nolimits", TOKEN_SKIP, 0, NULL},
     {"nonumber", TOKEN_SKIP, 0, NULL},
@@ -210,6 +211,7 @@ const struct word words_commands[] = {
     {"scriptstyle", TOKEN_SKIP, 0, NULL},
     {"sec", TOKEN_FUNCTION, CALL_SEC, NULL},
     {"setminus", TOKEN_REGION, TREE_DIFFERENCE, NULL},
+    {"sfrac", TOKEN_FRACTION, 0, NULL},
     {"sigma", TOKEN_SYMBOL, 0, NULL},
     {"simeq", TOKEN_RELATION, REL_APPROX, NULL},
     {"sin", TOKEN_FUNCTION, CALL_SIN, NULL},
@@ -298,7 +300,6 @@ const struct word words_plains[] = {
     {"cot", TOKEN_FUNCTION, CALL_COT, NULL},
     {"coth", TOKEN_FUNCTION, CALL_COTH, NULL},
     {"csc", TOKEN_FUNCTION, CALL_CSC, NULL},
-    {"cup", TOKEN_REGION, TREE_UNION, NULL},
     {"deg", TOKEN_DEGREE, 0, NULL},
     {"degree", TOKEN_DEGREE, 0, NULL},
     {"degrees", TOKEN_DEGREE, 0, NULL},
@@ -432,7 +433,8 @@ enum word_role words_role(struct span word, int *power) {
     if (span_eq(low, SPAN("or"))) return ROLE_OR;
     if (span_eq(low, SPAN("percent")) || span_eq(low, SPAN("pct"))) return ROLE_PERCENT;
     if (span_eq(low, SPAN("approximately")) || span_eq(low, SPAN("about")) ||
-        span_eq(low, SPAN("roughly")) || span_eq(low, SPAN("exactly")))
+        span_eq(low, SPAN("roughly")) || span_eq(low, SPAN("exactly")) ||
+        span_eq(low, SPAN("usd")) || span_eq(low, SPAN("rs")) || span_eq(low, SPAN("rs.")))
         return ROLE_ABOUT;
     if (listed(low, refused, sizeof refused / sizeof *refused)) return ROLE_REFUSED;
     /* A single letter is a unit in its own case only: m is metres, M is none. */
@@ -473,13 +475,14 @@ static const struct character characters[] = {
     {0x2124, "mathbb Z"}, {0x2205, "emptyset"}, {0x2208, "in"},       {0x2209, "notin"},
     {0x2211, "sum"},      {0x220F, "prod"},     {0x2212, "-"},        {0x2213, "mp"},
     {0x2215, "/"},        {0x2216, "setminus"}, {0x2217, "*"},        {0x2219, "cdot"},
-    {0x221A, "sqrt"},     {0x221E, "infty"},    {0x2220, "angle"},    {0x2227, "land"},
-    {0x2228, "lor"},      {0x2229, "cap"},      {0x222A, "cup"},      {0x2236, ":"},
-    {0x2248, "approx"},   {0x2260, "ne"},       {0x2261, "equiv"},    {0x2264, "le"},
-    {0x2265, "ge"},       {0x22C5, "cdot"},     {0x2308, "lceil"},    {0x2309, "rceil"},
-    {0x230A, "lfloor"},   {0x230B, "rfloor"},   {0x2329, "langle"},   {0x232A, "rangle"},
-    {0x25B3, "triangle"}, {0x27E8, "langle"},   {0x27E9, "rangle"},   {0x2A7D, "le"},
-    {0x2A7E, "ge"},       {0x3000, " "},        {0x3001, ","},        {0xFEFF, ""},
+    {0x221A, "sqrt"},     {0x221B, "sqrt[3]"},  {0x221C, "sqrt[4]"},  {0x221E, "infty"},
+    {0x2220, "angle"},    {0x2227, "land"},     {0x2228, "lor"},      {0x2229, "cap"},
+    {0x222A, "cup"},      {0x2236, ":"},        {0x2248, "approx"},   {0x2260, "ne"},
+    {0x2261, "equiv"},    {0x2264, "le"},       {0x2265, "ge"},       {0x22C5, "cdot"},
+    {0x2308, "lceil"},    {0x2309, "rceil"},    {0x230A, "lfloor"},   {0x230B, "rfloor"},
+    {0x2329, "langle"},   {0x232A, "rangle"},   {0x25B3, "triangle"}, {0x27E8, "langle"},
+    {0x27E9, "rangle"},   {0x2A7D, "le"},       {0x2A7E, "ge"},       {0x3000, " "},
+    {0x3001, ","},        {0xFEFF, ""},
 };
 
 /* The spelling of one character; NULL when it means nothing here. */
