@@ -1,5 +1,7 @@
 #include "policy/gguf_config.h"
 
+#include "policy/gguf_rope.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -89,10 +91,11 @@ static const char *key_of(const struct policy_config *c, const char *name,
 static status check_rope(const struct policy_config *c, const char *where) {
     const struct rotary_scaling *r = &c->rope;
     if (r->type == ROTARY_DEFAULT || (r->type == ROTARY_LINEAR && in_family(c, GQA))) return NULL;
+    if (r->type == ROTARY_LLAMA3 && c->family == POLICY_LLAMA) return NULL;
     if (r->type != ROTARY_YARN || !in_family(c, DEEPSEEK))
         return fail(EXIT_BAD_DATA,
                     "%s: these scaled rotary positions cannot be written as GGUF: only linear ones "
-                    "can, and DeepSeek's yarn",
+                    "can, Llama's llama3 and DeepSeek's yarn",
                     where);
     bool standard = (!r->beta_fast || r->beta_fast == 32) && (!r->beta_slow || r->beta_slow == 1);
     if (!standard || r->attention_factor != 0 || r->mscale != r->mscale_all_dim || !(r->mscale > 0))
@@ -156,7 +159,7 @@ status gguf_config_check(const struct policy_config *c, const char *where) {
 static void put_rope(const struct policy_config *c, struct gguf_writer *w) {
     char key[KEY_BYTES];
     gguf_put_real(w, key_of(c, "rope.freq_base", key), c->rope_theta);
-    if (c->rope.type == ROTARY_DEFAULT) return;
+    if (c->rope.type == ROTARY_DEFAULT || c->rope.type == ROTARY_LLAMA3) return;
     bool yarn = c->rope.type == ROTARY_YARN;
     gguf_put_text(w, key_of(c, "rope.scaling.type", key), yarn ? SPAN("yarn") : SPAN("linear"));
     gguf_put_real(w, key_of(c, "rope.scaling.factor", key), c->rope.factor);
@@ -351,6 +354,7 @@ status gguf_config_read(struct policy_config *out, const struct gguf *g) {
     TRY(read_ints(c, g));
     TRY(get_decimal(g, key_of(c, "attention.layer_norm_rms_epsilon", key), &c->rms_eps));
     TRY(read_rope(c, g));
+    if (c->family == POLICY_LLAMA) TRY(gguf_rope_read(c, g));
     if (in_family(c, MOE)) {
         c->sparse_step = 1;
         c->norm_topk = c->family != POLICY_OLMOE;

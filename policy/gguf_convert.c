@@ -3,6 +3,7 @@
 #include "policy/gguf_config.h"
 #include "policy/gguf_map.h"
 #include "policy/gguf_tokenizer.h"
+#include "policy/policy.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,19 +218,66 @@ static status export_to(struct gguf_writer *w, const char *dir, const char *path
     return status_context(weights_export(w, &m, entries, format, path, arena), "%s", dir);
 }
 
+static status export_plain(const char *from, const char *to, const struct gguf_format *format,
+                           const struct policy_config *c, const struct safetensors *st,
+                           struct arena *arena) {
+    struct gguf_writer w = {.file.fd = -1};
+    const char *temporary = arena_print(arena, "%s.tmp", to);
+    status s = export_to(&w, from, temporary, format, st, c, arena);
+    if (!s) s = file_rename(temporary, to);
+    gguf_writer_abandon(&w);
+    return s;
+}
+
+/* Whether weights are spelt in ways that reading a policy undoes: in 8 bits, or experts fused. */
+static bool is_packed(const struct safetensors *st) {
+    for (int i = 0; i < st->n; i++)
+        if (st->entries[i].dtype == DTYPE_F8_E4M3 ||
+            span_ends(span_of(st->entries[i].name), SPAN(".experts.gate_up_proj")))
+            return true;
+    return false;
+}
+
+/* Writes the policy at `from` anew, in the plain spelling. */
+static status unpack(const char *from, const char *to) {
+    const struct stream_config config = {"ref", "auto", 1};
+    struct stream *stream;
+    struct policy *p = NULL;
+    TRY(stream_open(&stream, &config));
+    status s = file_remove_tree(to);
+    if (!s) s = file_make_dirs(to);
+    if (!s) s = policy_open(&p, stream, from, (struct policy_form){.max_positions = 1});
+    if (!s) s = policy_save(p, to);
+    if (!s) s = policy_copy_files(from, to);
+    policy_close(p);
+    op_close(stream);
+    return s;
+}
+
+static status export_unpacked(const char *from, const char *to, const struct gguf_format *format,
+                              const struct policy_config *c, struct arena *arena) {
+    const char *plain = arena_print(arena, "%s.unpacked", to);
+    struct safetensors st = {0};
+    status s = unpack(from, plain);
+    if (!s) s = safetensors_open(&st, plain, arena);
+    if (!s) s = export_plain(plain, to, format, c, &st, arena);
+    safetensors_close(&st);
+    status left = file_remove_tree(plain);
+    if (!s) return left;
+    status_free(left); /* the first failure is the one to tell */
+    return s;
+}
+
 status gguf_export(const char *from, const char *to, const struct gguf_format *format) {
     struct arena arena = {0};
     struct policy_config c;
     struct safetensors st = {0};
-    struct gguf_writer w = {.file.fd = -1};
-    const char *temporary = arena_print(&arena, "%s.tmp", to);
     status s = check_free(to);
     if (!s) s = policy_config_read(&c, from);
     if (!s) s = gguf_config_check(&c, from);
     if (!s) s = safetensors_open(&st, from, &arena);
-    if (!s) s = export_to(&w, from, temporary, format, &st, &c, &arena);
-    if (!s) s = file_rename(temporary, to);
-    gguf_writer_abandon(&w);
+    if (!s && is_packed(&st)) s = export_unpacked(from, to, format, &c, &arena);
+    else if (!s) s = export_plain(from, to, format, &c, &st, &arena);
     safetensors_close(&st);
     arena_free(&arena);
     return s;

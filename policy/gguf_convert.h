@@ -13,5 +13,6 @@ status gguf_import(const char *from, const char *to);
  * needs to run it. Matrices are of type `format`, vectors and routers F32; where rows do not fill the
  * format's blocks, F16. The same input gives the same bytes, and exporting what was imported from such a
  * file gives that file again. Refuses what llama.cpp would compute otherwise (gguf_config_check).
- * Drafting layers (multi-token prediction) are left out. EXIT_NO_INPUT, EXIT_BAD_DATA, EXIT_IO. */
+ * Drafting layers (multi-token prediction) are left out; fp8 and fused experts are read into memory and
+ * written beside TO first. EXIT_NO_INPUT, EXIT_BAD_DATA, EXIT_IO. */
 status gguf_export(const char *from, const char *to, const struct gguf_format *format);

@@ -1,5 +1,7 @@
 #include "policy/gguf_map.h"
 
+#include "policy/gguf_rope.h"
+
 enum { LINKS_A_LAYER = 24, WEIGHTS_A_LAYER = 24 };
 
 struct builder {
@@ -143,13 +145,27 @@ static void mlp_add(struct builder *b, const struct policy_config *c, int i) {
     layer_add(b, i, "ffn_down.weight", "mlp.down_proj.weight", D, I);
 }
 
+/* Written where there are any; config.json says it on the other side. */
+static void factors_add(struct builder *b, const struct policy_config *c) {
+    if (c->rope.type != ROTARY_LLAMA3) return;
+    struct gguf_link *l = link_add(b, GGUF_ROPE_FACTORS, 0);
+    l->move = GGUF_FACTORS;
+    l->n = 0;
+    l->plain = true;
+    l->n_dims = 1;
+    l->dims[0] = c->head_dim / 2;
+    b->map.factors = ARENA_ARRAY(b->arena, (size_t)l->dims[0], float);
+    gguf_rope_factors(c, b->map.factors);
+}
+
 struct gguf_map gguf_map(const struct policy_config *c, struct arena *arena) {
     struct builder b = {.arena = arena};
     size_t layers = (size_t)c->layers;
-    b.map.links = ARENA_ARRAY(arena, layers * LINKS_A_LAYER + 3, struct gguf_link);
+    b.map.links = ARENA_ARRAY(arena, layers * LINKS_A_LAYER + 4, struct gguf_link);
     b.map.weights = ARENA_ARRAY(arena, layers * (WEIGHTS_A_LAYER + 3 * (size_t)c->experts) + 3,
                                 struct gguf_weight);
     same_add(&b, "token_embd.weight", "model.embed_tokens.weight", c->vocab, c->hidden);
+    factors_add(&b, c);
     for (int i = 0; i < c->layers; i++) {
         layer_add(&b, i, "attn_norm.weight", "input_layernorm.weight", c->hidden, 0);
         if (c->kv_lora) mla_add(&b, c, i);
@@ -188,6 +204,7 @@ static float *row_place(const struct gguf_link *l, const struct gguf_map *m, int
     case GGUF_VALUE_UP:
         return w->data + (row / rows * l->head + l->begin + row % rows) * width;
     case GGUF_SAME:
+    case GGUF_FACTORS:
         break;
     }
     return w->data + row * width;
@@ -195,6 +212,8 @@ static float *row_place(const struct gguf_link *l, const struct gguf_map *m, int
 
 void gguf_link_gather(const struct gguf_link *l, const struct gguf_map *m, float *tensor) {
     int64_t width = l->dims[l->n_dims - 1], n = gguf_link_elements(l), stride;
+    if (l->move == GGUF_FACTORS) memcpy(tensor, m->factors, (size_t)n * sizeof *tensor);
+    if (l->n == 0) return;
     for (int64_t at = 0; at < n; at += width) {
         const float *ours = row_place(l, m, at / width, &stride);
         for (int64_t k = 0; k < width; k++) tensor[at + k] = ours[k * stride];
@@ -203,6 +222,7 @@ void gguf_link_gather(const struct gguf_link *l, const struct gguf_map *m, float
 
 void gguf_link_scatter(const struct gguf_link *l, const struct gguf_map *m, const float *tensor) {
     int64_t width = l->dims[l->n_dims - 1], n = gguf_link_elements(l), stride;
+    if (l->n == 0) return;
     for (int64_t at = 0; at < n; at += width) {
         float *ours = row_place(l, m, at / width, &stride);
         for (int64_t k = 0; k < width; k++) ours[k * stride] = tensor[at + k];

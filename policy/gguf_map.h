@@ -11,6 +11,7 @@ enum gguf_move {
     GGUF_STACKED,  /* [E, rows, columns]: one of ours for each expert */
     GGUF_KEY_UP,   /* [heads, kv_lora, nope]: kv_b_proj's key rows, each head's transposed */
     GGUF_VALUE_UP, /* [heads, v, kv_lora]: kv_b_proj's value rows */
+    GGUF_FACTORS,  /* of no weight: the map's factors */
 };
 
 struct gguf_link {
@@ -36,6 +37,7 @@ struct gguf_map {
     struct gguf_link *links;     /* [n_links], in the order of the file */
     struct gguf_weight *weights; /* [n_weights], each in at least one link */
     int n_links, n_weights;
+    float *factors; /* [head_dim / 2] of llama3's rotary scaling; NULL without */
 };
 
 /* The tensors of a policy of this config, in the arena. */

@@ -117,6 +117,18 @@ static void every_family_comes_back(void **unused) {
     struct policy_config c = shape(POLICY_LLAMA);
     c.rope = (struct rotary_scaling){.type = ROTARY_LINEAR, .factor = 2.5};
     expect_round_trip(&c, "F16");
+    /* Contexts with pairs that are scaled in part, and one without. */
+    static const int originals[] = {20, 500, 8192, 32};
+    c.rope_theta = 5e5;
+    for (size_t i = 0; i < sizeof originals / sizeof *originals; i++) {
+        c.rope = (struct rotary_scaling){.type = ROTARY_LLAMA3,
+                                         .original = originals[i],
+                                         .factor = 8,
+                                         .low_factor = 1,
+                                         .high_factor = 4};
+        expect_round_trip(&c, "F32");
+    }
+    c.rope = (struct rotary_scaling){0};
     c.bos = -1;
     c.pad = 3;
     c.eos[2] = 5;
@@ -172,6 +184,142 @@ static void tokenizers_give_the_same_ids(void **unused) {
     static const char *const names[] = {"mini_qwen",     "mini_llama3", "mini_smollm2",
                                         "mini_deepseek", "mini_gpt2",   "mini_olmoe"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) expect_ids(names[i]);
+}
+
+/* ---- spellings that reading undoes ---- */
+
+/* The entries of a directory's weights, to be written again with others. */
+struct weights {
+    struct safetensors from;
+    struct tensor_source *tensors; /* [n] */
+    int n;
+    struct arena arena;
+};
+
+static void weights_open(struct weights *w, const char *dir) {
+    *w = (struct weights){0};
+    expect_ok(safetensors_open(&w->from, dir, &w->arena));
+    w->tensors = ARENA_ARRAY(&w->arena, 2 * (size_t)w->from.n, struct tensor_source);
+}
+
+static struct tensor_source *weights_add(struct weights *w, const struct tensor_entry *e) {
+    struct tensor_source *t = &w->tensors[w->n++];
+    *t = (struct tensor_source){
+        .name = e->name, .dtype = e->dtype, .n_dims = e->n_dims, .data = e->data};
+    memcpy(t->dims, e->dims, sizeof t->dims);
+    return t;
+}
+
+static void weights_write(struct weights *w, const char *dir) {
+    const char *path = arena_print(&w->arena, "%s/model.safetensors", dir);
+    const char *other = arena_print(&w->arena, "%s.new", path);
+    expect_ok(safetensors_write(other, w->tensors, w->n, NULL));
+    safetensors_close(&w->from);
+    expect_ok(file_rename(other, path));
+    arena_free(&w->arena);
+}
+
+/* One matrix of every expert of a layer, behind one another: [E, rows, columns] at `to`, `stride` apart. */
+static void experts_copy(struct weights *w, int layer, const char *what, float *to, int64_t E,
+                         int64_t stride) {
+    for (int64_t i = 0; i < E; i++, to += stride) {
+        const struct tensor_entry *e = safetensors_find(
+            &w->from, arena_print(&w->arena, "model.layers.%d.mlp.experts.%d.%s.weight", layer,
+                                  (int)i, what));
+        assert_non_null(e);
+        memcpy(to, e->data, e->bytes);
+    }
+}
+
+/* Fuses the experts of a qwen3_moe as transformers 5 does. */
+static void fuse(const char *dir, const struct policy_config *c) {
+    struct weights w;
+    int64_t E = c->experts, I = c->expert_ffn, D = c->hidden;
+    weights_open(&w, dir);
+    for (int i = 0; i < w.from.n; i++)
+        if (!strstr(w.from.entries[i].name, ".experts.")) weights_add(&w, &w.from.entries[i]);
+    for (int i = 0; i < c->layers; i++) {
+        float *up = ARENA_ARRAY(&w.arena, E * 2 * I * D, float);
+        float *down = ARENA_ARRAY(&w.arena, E * D * I, float);
+        experts_copy(&w, i, "gate_proj", up, E, 2 * I * D);
+        experts_copy(&w, i, "up_proj", up + I * D, E, 2 * I * D);
+        experts_copy(&w, i, "down_proj", down, E, D * I);
+        w.tensors[w.n++] = (struct tensor_source){
+            .name = arena_print(&w.arena, "model.layers.%d.mlp.experts.gate_up_proj", i),
+            .n_dims = 3,
+            .dims = {E, 2 * I, D},
+            .data = up};
+        w.tensors[w.n++] = (struct tensor_source){
+            .name = arena_print(&w.arena, "model.layers.%d.mlp.experts.down_proj", i),
+            .n_dims = 3,
+            .dims = {E, D, I},
+            .data = down};
+    }
+    weights_write(&w, dir);
+}
+
+/* Puts bytes with scales in the place of every projection. */
+static void quantize(const char *dir) {
+    struct weights w;
+    const float scale = 0.01f;
+    weights_open(&w, dir);
+    for (int i = 0; i < w.from.n; i++) {
+        struct tensor_source *t = weights_add(&w, &w.from.entries[i]);
+        if (!strstr(t->name, "_proj.weight")) continue;
+        uint8_t *codes = ARENA_ARRAY(&w.arena, w.from.entries[i].elements, uint8_t);
+        for (int64_t k = 0; k < w.from.entries[i].elements; k++) codes[k] = (uint8_t)(k % 127);
+        t->dtype = DTYPE_F8_E4M3;
+        t->data = codes;
+        w.tensors[w.n++] =
+            (struct tensor_source){.name = arena_print(&w.arena, "%s_scale_inv", t->name),
+                                   .n_dims = 2,
+                                   .dims = {1, 1},
+                                   .data = &scale};
+    }
+    weights_write(&w, dir);
+    const char *path = arena_print(&w.arena, "%s/config.json", dir);
+    struct span json = bytes_of(path, &w.arena);
+    const char *more =
+        arena_print(&w.arena,
+                    "{\"quantization_config\": {\"quant_method\": \"fp8\", \"fmt\": \"e4m3\", "
+                    "\"weight_block_size\": [128, 128]},%.*s",
+                    (int)json.n - 1, json.p + 1);
+    expect_ok(file_write(path, more, strlen(more)));
+    arena_free(&w.arena);
+}
+
+static uint64_t digest_of(const char *dir) {
+    struct stream *s = fixture_stream("ref", "auto", 1);
+    struct policy *p = fixture_policy(dir, s);
+    uint64_t digest = policy_digest(p);
+    policy_close(p);
+    op_close(s);
+    return digest;
+}
+
+/* What comes out of the GGUF file is what the directory holds. */
+static void expect_same_policy(const char *dir) {
+    const char *file = expect_path("one.gguf"), *back = expect_path("back");
+    expect_ok(gguf_export(dir, file, gguf_format_named("F32")));
+    expect_ok(gguf_import(file, back));
+    assert_true(digest_of(dir) == digest_of(back));
+    assert_false(file_exists(expect_path("one.gguf.unpacked")));
+    expect_ok(file_remove_tree(back));
+    expect_ok(file_remove_tree(file));
+}
+
+static void packed_directories_are_unpacked(void **unused) {
+    (void)unused;
+    struct policy_config c = shape(POLICY_QWEN3_MOE);
+    const char *dir = directory("model", &c, "mini_qwen");
+    uint64_t before = digest_of(dir);
+    fuse(dir, &c);
+    assert_true(digest_of(dir) == before);
+    expect_same_policy(dir);
+    dir = directory("model", &c, "mini_qwen");
+    quantize(dir);
+    assert_true(digest_of(dir) != before);
+    expect_same_policy(dir);
 }
 
 static void expect_unwritable(const struct policy_config *c, const char *tokenizer,
@@ -259,6 +407,18 @@ static void foreign_files_are_refused(void **unused) {
 #undef REFUSED
 }
 
+/* A tensor of factors that scales nothing: there is no context to read from it. */
+static void foreign_factors_are_refused(void **unused) {
+    (void)unused;
+    struct policy_config c = shape(POLICY_LLAMA);
+    const char *file = expect_path("one.gguf"), *back = expect_path("back");
+    c.rope = (struct rotary_scaling){
+        .type = ROTARY_LLAMA3, .original = 20, .factor = 1, .low_factor = 1, .high_factor = 4};
+    expect_ok(gguf_export(directory("model", &c, "mini_qwen"), file, gguf_format_named("F16")));
+    expect_failure(gguf_import(file, back), EXIT_BAD_DATA, "rope_freqs.weight is not what llama3");
+    expect_ok(file_remove_tree(file));
+}
+
 static void nothing_is_overwritten(void **unused) {
     (void)unused;
     struct policy_config c = shape(POLICY_QWEN3);
@@ -271,8 +431,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_family_comes_back),
         cmocka_unit_test(tokenizers_give_the_same_ids),
+        cmocka_unit_test(packed_directories_are_unpacked),
         cmocka_unit_test(what_llama_cpp_would_compute_otherwise_is_refused),
         cmocka_unit_test(foreign_files_are_refused),
+        cmocka_unit_test(foreign_factors_are_refused),
         cmocka_unit_test(nothing_is_overwritten),
     };
     return cmocka_run_group_tests(tests, expect_directory, expect_no_directory);
