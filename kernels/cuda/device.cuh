@@ -56,6 +56,14 @@ static __device__ __forceinline__ float device_log(float x) {
     return x == x ? y : x;
 }
 
+/* bf16_of of kernels/bf16.h: to nearest, ties to even; denormals become zeros and keep their sign; a NaN stays one. */
+static __device__ __forceinline__ unsigned half_of(float x) {
+    unsigned bits = __float_as_uint(x), magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) return bits >> 16 | 0x40u;
+    if (magnitude < 0x00800000u) return bits >> 16 & 0x8000u;
+    return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}
+
 /* Which lane of its lane tree a thread is, and which of the block's lane trees. */
 static __device__ __forceinline__ int lane_of_tree(void) { return threadIdx.x % LANES; }
 static __device__ __forceinline__ int tree_of_block(void) { return threadIdx.x / LANES; }
