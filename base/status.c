@@ -66,10 +66,6 @@ void status_free(status s) {
     if (s != &out_of_memory) free(s);
 }
 
-void status_silence(status s) {
-    if (s != &out_of_memory) s->text[0] = 0;
-}
-
 void require_failed(const char *condition, const char *file, int line) {
     fprintf(stderr, "grpo: a bug of ours: %s does not hold (%s:%d)\n", condition, file, line);
     fflush(NULL);

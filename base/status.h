@@ -37,9 +37,6 @@ enum exit_code status_code(const struct failure *s); /* EXIT_OK for NULL */
 const char *status_text(const struct failure *s);    /* "" for NULL; valid until status_free */
 void status_free(status s);                          /* NULL is fine */
 
-/* Drops the sentence and keeps the code: for a failure that another process tells about. */
-void status_silence(status s);
-
 /* Returns the failure of `expression` to the caller, if it has one. */
 #define TRY(expression)                                                                            \
     do {                                                                                           \

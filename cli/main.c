@@ -133,9 +133,7 @@ int main(int argc, char **argv) {
     if (s) status_free(closed);
     else s = closed;
     if (!s) return EXIT_OK;
-    if (*status_text(s)) /* otherwise another process tells */
-        fprintf(stderr, "grpo%s%s: %s\n", context ? " " : "", context ? context : "",
-                status_text(s));
+    fprintf(stderr, "grpo%s%s: %s\n", context ? " " : "", context ? context : "", status_text(s));
     int code = (int)status_code(s);
     status_free(s);
     return code;

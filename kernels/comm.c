@@ -72,12 +72,13 @@ status comm_open(struct comm **out) {
 
 status comm_close(struct comm *c, status ended) {
     if (!c) return ended;
-    bool orderly = !ended || c->agreed;
+    bool orderly = !ended || c->agreed, told = ended && orderly && c->rank > 0;
     if (c->host) c->host->close(c->host, orderly);
-    if (ended && orderly && c->rank > 0) status_silence(ended);
     free(c->messages);
     free(c);
-    return ended;
+    if (!told) return ended;
+    status_free(ended);
+    return NULL;
 }
 
 /* ---- messages ---------------------------------------------------------------------------------------- */

@@ -19,9 +19,10 @@ struct comm;
  * the launcher's variables make no sense, or what they ask for was not built. EXIT_IO: no connection. */
 status comm_open(struct comm **out);
 
-/* Leaves. `ended` is what ended the run (NULL: nothing did), and what is to be printed is returned: a
- * failure that all agreed on keeps its sentence on rank 0 alone, the code everywhere. One that was not
- * agreed on makes the launcher, or the lost connection, end the other ranks. */
+/* Leaves. `ended` is what ended the run (NULL: nothing did). It is returned, to be told, but for a failure
+ * that all agreed on: that is rank 0's to tell, and the others end as if all were well, because a launcher
+ * that sees one rank fail ends the rest before they have spoken. A failure that was not agreed on makes the
+ * launcher, or the lost connection, end the other ranks. */
 status comm_close(struct comm *c, status ended);
 
 int comm_rank(const struct comm *c);         /* 0 alone */
