@@ -37,6 +37,7 @@ struct async_copy {
     const void *global;
     size_t bytes, zeros;
     unsigned group;
+    const void *code; /* who asked */
 };
 
 enum state { FRESH, RUNNABLE, AT_BARRIER, AT_COLLECTIVE, RETURNED };
@@ -84,10 +85,38 @@ static int index_of(const struct thread *t) { return (int)(t - grid.threads); }
 bool emu_describe_position(char *out, size_t bytes) {
     const struct thread *t = grid.running;
     if (!t) return false;
-    snprintf(out, bytes, "kernel %s launched at %s, block (%u,%u,%u), thread (%u,%u,%u)",
-             grid.call->name, grid.call->site, blockIdx.x, blockIdx.y, blockIdx.z, t->index.x,
-             t->index.y, t->index.z);
+    char kernel[256];
+    emu_describe_code(grid.call->kernel, kernel, sizeof kernel);
+    snprintf(out, bytes, "kernel %s, block (%u,%u,%u), thread (%u,%u,%u)", kernel, blockIdx.x,
+             blockIdx.y, blockIdx.z, t->index.x, t->index.y, t->index.z);
     return true;
+}
+
+/* The object that the emulator is linked into, kernels included. */
+static int find_module(struct dl_phdr_info *info, size_t size, void *range) {
+    (void)size;
+    uintptr_t self = (uintptr_t)&grid, low = UINTPTR_MAX, high = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + part->p_vaddr, end = start + part->p_memsz;
+        if (part->p_type != PT_LOAD) continue;
+        if (start < low) low = start;
+        if (end > high) high = end;
+    }
+    if (self < low || self >= high) return 0;
+    memcpy(range, (uintptr_t[2]){low, high}, 2 * sizeof low);
+    return 1;
+}
+
+bool emu_private_memory(const void *address) {
+    static uintptr_t module[2];
+    const char *at = address;
+    const struct fiber *fiber = grid.current;
+    if (at >= fiber->stack && at < fiber->stack + fiber->stack_bytes) return true;
+    if (at >= (const char *)grid.call && at < (const char *)grid.call + grid.call->bytes)
+        return true;
+    if (!module[1]) dl_iterate_phdr(find_module, module);
+    return (uintptr_t)at >= module[0] && (uintptr_t)at < module[1];
 }
 
 static struct thread *running(const char *what, const char *site) {
@@ -322,7 +351,7 @@ void emu_collective(const char *kind, const char *site, unsigned mask, void *lan
 /* ---- asynchronous copies ---- */
 
 static void copy_now(const struct async_copy *c) {
-    checker_write_range(c->shared, c->bytes);
+    checker_write_range(c->shared, c->bytes, c->code);
     checker_quiet(true);
     memcpy(c->shared, c->global, c->bytes - c->zeros);
     memset((char *)c->shared + c->bytes - c->zeros, 0, c->zeros);
@@ -337,9 +366,10 @@ void emu_async_copy(void *shared, const void *global, size_t bytes, size_t zero_
         emu_report("undefined", "cp.async of %zu bytes with %zu zeros", bytes, zero_fill);
     if (((uintptr_t)shared | (uintptr_t)global) % bytes)
         emu_report("undefined", "cp.async of %zu bytes with a misaligned address", bytes);
-    struct async_copy copy = {self->copies, shared, global, bytes, zero_fill, self->groups};
-    checker_read_range(global, bytes - zero_fill);
-    checker_write_range(shared, bytes);
+    struct async_copy copy = {
+        self->copies, shared, global, bytes, zero_fill, self->groups, __builtin_return_address(0)};
+    checker_read_range(global, bytes - zero_fill, copy.code);
+    checker_write_range(shared, bytes, copy.code);
     if (emu_random(2)) {
         copy_now(&copy);
         return;
@@ -369,6 +399,7 @@ void emu_async_wait(unsigned groups_left) {
 
 /* ---- shared memory ---- */
 
+#ifndef __SANITIZE_ADDRESS__
 /* The thread-local segment that holds smem_raw, and with it all of this library's shared memory. */
 struct segment {
     char *start;
@@ -388,6 +419,7 @@ static int find_segment(struct dl_phdr_info *info, size_t size, void *found) {
     }
     return 0;
 }
+#endif
 
 static void shared_begin(void) {
 #ifdef __SANITIZE_ADDRESS__
@@ -406,7 +438,7 @@ static void shared_begin(void) {
     memset(segment.start, POISON, (size_t)(dynamic - segment.start));
     memset(after, POISON, (size_t)(segment.start + segment.bytes - after));
     memset(dynamic, POISON, grid.shared_bytes + DYNAMIC_SLACK);
-    checker_block(segment.start, segment.bytes, dynamic, grid.shared_bytes);
+    checker_block(segment.start, segment.bytes, dynamic, sizeof smem_raw, grid.shared_bytes);
 #endif
 }
 
@@ -476,6 +508,7 @@ cudaError_t emu_run_grid(const struct emu_call *call, dim3 size, dim3 block, siz
                            (unsigned)(rest / size.y)};
         run_block();
     }
+    checker_idle();
     free(order);
     return grid.lost;
 }

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 enum { PAGE = 4096, ALIGNMENT = 256, POISON = 0xff, CANARY = 0xa5 };
-static const size_t ARENA_BYTES = (size_t)1 << 38;
+static const size_t ARENA_BYTES = (size_t)1 << 36;
 
 struct allocation {
     char *start;
@@ -64,12 +64,15 @@ static void on_fault(int signal, siginfo_t *info, void *context) {
         emu_report("out-of-bounds", "%p is %td bytes into an allocation of %zu bytes",
                    (const void *)address, near ? address - near->start : 0, near ? near->bytes : 0);
     }
+    if (on_device && signal == SIGILL) {
+        char code[400];
+        emu_describe_code(address, code, sizeof code);
+        emu_report("undefined", "an array index beyond its bound or a misaligned address in %s",
+                   code);
+    }
     if (on_device)
-        emu_report(signal == SIGILL ? "undefined" : "fault",
-                   signal == SIGILL
-                       ? "an array index beyond its bound, or a misaligned address (code at %p)"
-                       : "a touch of %p, a null or misaligned address, or a stack overflow",
-                   info->si_addr);
+        emu_report("fault", "a touch of %p: a null or misaligned address, or a stack overflow",
+                   (const void *)address);
     /* Not about the device: as it would have been without us. */
     sigaction(signal, &former[signal], NULL);
     if (former[signal].sa_flags & SA_SIGINFO && former[signal].sa_sigaction)

@@ -41,7 +41,7 @@ unsigned emu_lane(void);        /* 0..31 */
 unsigned emu_active_mask(void); /* lanes of this warp that have not returned */
 
 /* cp.async: copies happen only when the thread waits for them, so that a missing wait shows. */
-void emu_async_copy(void *shared, const void *global, size_t bytes, size_t zero_fill);
+void emu_async_copy(void *shared, const void *global, size_t bytes, size_t zero_fill EMU_ZERO);
 void emu_async_commit(void);
 void emu_async_wait(unsigned groups_left);
 

@@ -3,7 +3,7 @@
 
 #include "tests/cuda_emulator/emulator.h"
 
-/* ---- settings.c: the environment, chance, and reports ---- */
+/* ---- settings.c: the environment, and chance ---- */
 
 enum emu_order { ORDER_RANDOM, ORDER_FORWARD, ORDER_BACKWARD };
 
@@ -22,10 +22,15 @@ const struct emu_settings *emu_settings(void); /* read at the first call */
 
 uint32_t emu_random(uint32_t below);
 
+/* ---- report.c ---- */
+
 /* Prints "cuda-emulator: KIND: sentence" and where the device is, and ends the process with exit code
  * 70. For what can only be a bug of the code under test. */
 _Noreturn void emu_report(const char *kind, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Writes the function and line that a code address lies in, as far as addr2line knows them. */
+void emu_describe_code(const void *address, char *out, size_t bytes);
 
 /* ---- block.c: runs kernels ---- */
 
@@ -35,6 +40,9 @@ cudaError_t emu_run_grid(const struct emu_call *call, dim3 grid, dim3 block, siz
 /* Writes what runs now ("kernel k launched at f.cu:3, block (0,0,0), thread (1,0,0)"); false when
  * nothing does. */
 bool emu_describe_position(char *out, size_t bytes);
+
+/* Memory that is a running thread's own, or constant: its stack, its parameters, the library's data. */
+bool emu_private_memory(const void *address);
 
 /* ---- device_memory.c ---- */
 

@@ -1,11 +1,8 @@
-/* What the environment says, seeded chance, and how a bug is reported. */
+/* What the environment says, and seeded chance. */
 #include "tests/cuda_emulator/internals.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static uint64_t number(const char *name, uint64_t otherwise) {
     const char *text = getenv(name);
@@ -53,17 +50,4 @@ uint32_t emu_random(uint32_t below) {
     z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
     z = (z ^ z >> 27) * 0x94d049bb133111ebu;
     return (uint32_t)(((z >> 32) * below) >> 32);
-}
-
-void emu_report(const char *kind, const char *format, ...) {
-    char text[2048], where[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    bool running = emu_describe_position(where, sizeof where);
-    /* The report may come from a signal handler: no stdio streams. */
-    dprintf(STDERR_FILENO, "cuda-emulator: %s: %s\n%s%s%s", kind, text, running ? "    in " : "",
-            running ? where : "", running ? "\n" : "");
-    _exit(70);
 }

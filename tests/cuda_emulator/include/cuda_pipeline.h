@@ -4,11 +4,6 @@
 
 #include <cuda_runtime.h>
 
-#define __pipeline_memcpy_async(shared, ...) emu_pipeline_copy(shared, __VA_ARGS__)
+#define __pipeline_memcpy_async(shared, ...) emu_async_copy(shared, __VA_ARGS__)
 #define __pipeline_commit() emu_async_commit()
 #define __pipeline_wait_prior(groups) emu_async_wait(groups)
-
-static inline void emu_pipeline_copy(void *shared, const void *global, size_t bytes,
-                                     size_t zero_fill = 0) {
-    emu_async_copy(shared, global, bytes, zero_fill);
-}

@@ -9,10 +9,12 @@
 #ifdef __cplusplus
 #define EMU_BRACES = {}
 #define EMU_ONE = 1
+#define EMU_ZERO = 0
 extern "C" {
 #else
 #define EMU_BRACES
 #define EMU_ONE
+#define EMU_ZERO
 #endif
 
 #define CUDART_VERSION 13000
