@@ -22,7 +22,7 @@ void measure(const struct contender *contenders, int n, double *seconds);
  * vectors the stream uses (context: struct stream *); and n floats copied (context: struct copy *). */
 enum { FMA_FLOP = 12 * 32 * 4096, BF16_FLOP = 3 * 65536 * 64 };
 void run_fma(const void *stream);
-void run_bf16(const void *stream); /* BF16_FLOP; FMA_FLOP where multiply-adds compute bf16 */
+void run_bf16(const void *stream); /* in bf16, BF16_FLOP a run, as the stream multiplies */
 struct copy {
     float *to;
     const float *from;
