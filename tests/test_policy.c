@@ -12,60 +12,71 @@
 
 #include <cmocka.h>
 
-static void logits_equal_transformers(const char *device) {
+static void logits_equal_transformers(struct golden *g, const char *dir, bool bf16,
+                                      const char *device) {
     struct stream *s = fixture_stream(device, "auto", 2);
-    for (int f = 0; FIXTURES[f]; f++) {
-        struct golden g;
-        golden_open(&g, FIXTURES[f]);
-        struct policy *p = fixture_policy(FIXTURES[f], s);
-        double worst = golden_compare_logits(&g, p);
-        print_message("%s on %s: largest difference of logits %.1e\n", FIXTURES[f], s->ops->name,
-                      worst);
-        policy_close(p);
-        golden_close(&g);
-    }
+    struct policy *p = fixture_policy_form(dir, s, (struct policy_form){.bf16 = bf16});
+    double worst = golden_compare_logits(g, p);
+    print_message("%s on %s%s: largest difference of logits %.1e\n", dir, s->ops->name,
+                  bf16 ? " in bf16" : "", worst);
+    policy_close(p);
     op_close(s);
 }
 
-static void test_logits_ref(void **state) {
+static void test_logits(void **state) {
     (void)state;
-    logits_equal_transformers("ref");
+    struct golden g;
+    for (int device = 0; device < 2; device++) {
+        for (int f = 0; FIXTURES[f]; f++) {
+            golden_open(&g, FIXTURES[f]);
+            logits_equal_transformers(&g, FIXTURES[f], false, device ? "cpu" : "ref");
+            golden_close(&g);
+        }
+        for (int f = 0; GOLDEN_BF16[f]; f++) {
+            golden_open_bf16(&g, GOLDEN_BF16[f]);
+            logits_equal_transformers(&g, GOLDEN_BF16[f], true, device ? "cpu" : "ref");
+            golden_close(&g);
+        }
+    }
 }
 
-static void test_logits_cpu(void **state) {
-    (void)state;
-    logits_equal_transformers("cpu");
+static void gradients_equal_transformers(struct golden *g, const char *dir, bool bf16) {
+    struct stream *s = fixture_stream("cpu", "auto", 2);
+    struct policy *p = fixture_policy_form(dir, s, (struct policy_form){.bf16 = bf16});
+    struct learner *l;
+    fixture_ok(learner_open(
+        &l, p,
+        &(struct learner_config){
+            .micro_tokens = 60, .max_positions = 100, .grad_shards = 2, .moments = true}));
+    golden_gradient(l, g);
+    float *gradient = calloc((size_t)p->n_params, sizeof *gradient);
+    learner_read_gradient(l, gradient);
+    double worst = 0;
+    for (int i = 0; i < p->n_parameters; i++) {
+        const struct parameter *t = &p->parameters[i];
+        worst = fmax(worst, golden_compare_gradient(g, t->name, gradient + t->offset, t->size));
+    }
+    print_message("%s%s: %d gradients, largest relative difference %.1e\n", dir,
+                  bf16 ? " in bf16" : "", p->n_parameters, worst);
+    free(gradient);
+    learner_close(l);
+    policy_close(p);
+    op_close(s);
 }
 
 static void test_gradients(void **state) {
     (void)state;
-    struct stream *s = fixture_stream("cpu", "auto", 2);
+    struct golden g;
     for (int f = 0; FIXTURES[f]; f++) {
-        struct golden g;
         golden_open(&g, FIXTURES[f]);
-        struct policy *p = fixture_policy(FIXTURES[f], s);
-        struct learner *l;
-        fixture_ok(learner_open(
-            &l, p,
-            &(struct learner_config){
-                .micro_tokens = 60, .max_positions = 100, .grad_shards = 2, .moments = true}));
-        golden_gradient(l, &g);
-        float *gradient = calloc((size_t)p->n_params, sizeof *gradient);
-        learner_read_gradient(l, gradient);
-        double worst = 0;
-        for (int i = 0; i < p->n_parameters; i++) {
-            const struct parameter *t = &p->parameters[i];
-            worst =
-                fmax(worst, golden_compare_gradient(&g, t->name, gradient + t->offset, t->size));
-        }
-        print_message("%s: %d gradients, largest relative difference %.1e\n", FIXTURES[f],
-                      p->n_parameters, worst);
-        free(gradient);
-        learner_close(l);
-        policy_close(p);
+        gradients_equal_transformers(&g, FIXTURES[f], false);
         golden_close(&g);
     }
-    op_close(s);
+    for (int f = 0; GOLDEN_BF16[f]; f++) {
+        golden_open_bf16(&g, GOLDEN_BF16[f]);
+        gradients_equal_transformers(&g, GOLDEN_BF16[f], true);
+        golden_close(&g);
+    }
 }
 
 static void test_greedy(void **state) {
@@ -125,8 +136,9 @@ static void test_save_and_load(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logits_ref),    cmocka_unit_test(test_logits_cpu),
-        cmocka_unit_test(test_gradients),     cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_logits),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_greedy),
         cmocka_unit_test(test_save_and_load),
     };
     return cmocka_run_group_tests_name("policy", tests, NULL, NULL);

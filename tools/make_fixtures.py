@@ -318,6 +318,9 @@ predicted from position t - 1); `loss` [1], the mean cross entropy over all targ
 `grad.NAME`, its gradient for every parameter under its name in the checkpoint;
 `greedy.prompt` and `greedy.ids`, the {GREEDY_NEW} likeliest next tokens one after another (end tokens
 do not stop it). Seeds are chosen so that no choice of an expert or of a greedy token is a near tie.
+
+`golden_bf16.safetensors` (`tools/make_bf16_golden.py`) holds the same but the greedy ids, with the operands
+of linear layers rounded to bf16.
 """
 
 
