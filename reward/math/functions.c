@@ -214,7 +214,8 @@ static const struct tree *factorial(struct math_work *w, enum tree_function func
                                     const struct tree *a) {
     slong n;
     if (is_integer(a) && fmpz_sgn(&a->value->num) < 0) return undefined(w);
-    if (!tree_small(a, &n) || n > FACTORIAL_MAX) return keep1(w, function, a);
+    if (!tree_small(a, &n) || n > FACTORIAL_MAX || !work_spend(w, 2 * n))
+        return keep1(w, function, a);
     fmpz_t z;
     fmpz_init(z);
     if (function == CALL_FACTORIAL) fmpz_fac_ui(z, (ulong)n);
@@ -242,7 +243,8 @@ static const struct tree *binomial(struct math_work *w, const struct tree *n,
     bool small = tree_small(k, &b);
     if (small && b < 0) return tree_integer(w, 0);
     if (small && b <= 12 && tree_count(n, 8) < 8) return binomial_polynomial(w, n, b);
-    if (!small || !tree_small(n, &a) || a < 0 || a > 20000)
+    if (!small || !tree_small(n, &a) || a < 0 || a > 20000 ||
+        !work_spend(w, 4 * (b < a - b ? b : a - b)))
         return keep(w, CALL_BINOMIAL, (const struct tree *[]){n, k}, 2);
     fmpz_t z;
     fmpz_init(z);
@@ -395,10 +397,13 @@ const struct tree *tree_series(struct math_work *w, bool product, const struct t
         return keep(w, product ? CALL_SERIES_PRODUCT : CALL_SERIES_SUM,
                     (const struct tree *[]){body, name, low, high}, 4);
     }
-    const struct tree *total = tree_integer(w, product);
-    for (slong k = from; k <= to && !(total->flags & TREE_BROKEN); k++) {
-        const struct tree *term = tree_replace(w, body, variable, tree_integer(w, k));
-        total = product ? tree_multiply(w, total, term) : tree_add(w, total, term);
+    /* Put together in one go: a total that grows term by term would be copied for each of them. */
+    size_t room = from <= to ? (size_t)(to - from) + 1 : 0;
+    const struct tree **terms = ARENA_ARRAY(w->arena, room, const struct tree *);
+    int n = 0;
+    for (slong k = from; k <= to; k++) {
+        terms[n] = tree_replace(w, body, variable, tree_integer(w, k));
+        if (terms[n++]->flags & TREE_BROKEN) return terms[n - 1];
     }
-    return total;
+    return product ? tree_product(w, terms, n) : tree_sum(w, terms, n);
 }
