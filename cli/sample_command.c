@@ -41,17 +41,60 @@ static status prompt_read(const struct settings *settings, const struct tokenize
     return *n ? NULL : fail(EXIT_USAGE_ERROR, "--prompt is empty");
 }
 
-static void completion_print(const struct session *s, const struct completion *c, bool logps,
-                             struct arena *arena) {
-    struct span text = tokenizer_decode(s->tokenizer, c->ids, (size_t)c->n, true, arena);
-    printf("[%d] %d tokens, %s\n", c->sample, c->n,
-           c->finish == FINISH_STOP ? "stopped" : "cut at the length cap");
+/* A completion that is shown while it is drawn. */
+struct shown {
+    const struct completion *completion;
+    struct tokenizer_stream *text;
+    int n; /* tokens shown */
+};
+
+static void show(struct span text) {
     fwrite(text.p, 1, text.n, stdout);
-    putchar('\n');
-    for (int i = 0; logps && i < c->n; i++) {
+    fflush(stdout);
+}
+
+static bool show_more(void *ctx, double done) {
+    struct shown *s = ctx;
+    (void)done;
+    while (s->n < s->completion->n) show(tokenizer_stream_add(s->text, s->completion->ids[s->n++]));
+    return true;
+}
+
+static void logps_print(const struct session *s, const struct completion *c, struct arena *arena) {
+    for (int i = 0; i < c->n; i++) {
         struct span token = tokenizer_decode(s->tokenizer, &c->ids[i], 1, false, arena);
         printf("  %9.5f  %.*s\n", (double)c->logp[i], SPAN_FMT(token));
     }
+}
+
+static void completion_print(const struct session *s, const struct completion *c,
+                             struct arena *arena) {
+    printf("[%d] %d tokens, %s\n", c->sample, c->n,
+           c->finish == FINISH_STOP ? "stopped" : "cut at the length cap");
+    show(tokenizer_decode(s->tokenizer, c->ids, (size_t)c->n, true, arena));
+    putchar('\n');
+}
+
+/* One completion appears as it is drawn; several, when all are there. */
+static status complete(const struct session *s, const struct request *request, bool logps,
+                       struct arena *arena) {
+    int n = request->n_samples;
+    struct completion *all = ARENA_ARRAY(arena, n, struct completion);
+    struct shown shown = {.completion = all};
+    if (n == 1) shown.text = tokenizer_stream_open(s->tokenizer, true);
+    status failed =
+        engine_run(s->engine, request, 1, arena, all, n == 1 ? show_more : NULL, &shown, NULL);
+    if (!failed && n == 1) {
+        show_more(&shown, 1);
+        show(tokenizer_stream_end(shown.text));
+        puts(all->finish == FINISH_STOP ? "" : " [cut at the length cap]");
+    }
+    for (int i = 0; !failed && i < n; i++) {
+        if (n > 1) completion_print(s, &all[i], arena);
+        if (logps) logps_print(s, &all[i], arena);
+    }
+    tokenizer_stream_close(shown.text);
+    return failed;
 }
 
 static status sample(const struct settings *settings, const char **given, struct arena *arena) {
@@ -71,7 +114,6 @@ static status sample(const struct settings *settings, const char **given, struct
     if (!failed && n_ids >= (size_t)s.positions)
         failed = fail(EXIT_BAD_DATA, "the prompt has %zu tokens, %s is made for %d positions",
                       n_ids, settings->general.model, s.positions);
-    struct completion *completions = ARENA_ARRAY(arena, n, struct completion);
     if (!failed) {
         struct request request = {
             .prompt = ids,
@@ -81,10 +123,8 @@ static status sample(const struct settings *settings, const char **given, struct
             .key = {.seed = (uint64_t)settings->general.seed, .stage = RNG_SAMPLE}};
         int room = s.positions - (int)n_ids; /* at most to where the policy ends */
         if (request.sampling.max_new > room) request.sampling.max_new = room;
-        failed = engine_run(s.engine, &request, 1, arena, completions, NULL, NULL, NULL);
+        failed = complete(&s, &request, given[LOGPS] != NULL, arena);
     }
-    for (int i = 0; !failed && i < n; i++)
-        completion_print(&s, &completions[i], given[LOGPS] != NULL, arena);
     session_close(&s);
     return failed;
 }

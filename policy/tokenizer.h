@@ -35,6 +35,14 @@ bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 status tokenizer_encode(const struct tokenizer *t, struct span text, bool parse_special,
                         struct arena *arena, int32_t **ids, size_t *n);
 
+/* Ids to text one by one, for showing a completion while it is drawn: what `add` and, at the end, `end` give
+ * is together what tokenizer_decode gives, in whole characters. A text lives until the next call. */
+struct tokenizer_stream;
+struct tokenizer_stream *tokenizer_stream_open(const struct tokenizer *t, bool skip_special);
+struct span tokenizer_stream_add(struct tokenizer_stream *s, int32_t id);
+struct span tokenizer_stream_end(struct tokenizer_stream *s);
+void tokenizer_stream_close(struct tokenizer_stream *s); /* NULL is fine */
+
 /* Ids to text, in the arena: always valid UTF-8, because bytes that form no character become U+FFFD.
  * Special tokens are left out when skip_special. Unknown ids give nothing. */
 struct span tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n,

@@ -75,27 +75,102 @@ static struct span strip(const struct decoder *d, struct span text) {
     return text;
 }
 
+/* A text while its tokens come in. */
+struct tokenizer_stream {
+    const struct tokenizer *t;
+    bool skip_special;
+    struct text text;
+    size_t run;   /* where the run of byte tokens began; text.n outside of one */
+    size_t given; /* what was handed out, stripped bytes included */
+    struct arena given_arena;
+};
+
+static void stream_add(struct tokenizer_stream *s, int32_t id) {
+    if (id < 0 || id >= s->t->size) return;
+    const struct token *token = &s->t->tokens[id];
+    if (!token->text.p || (s->skip_special && token->special)) return;
+    if (token->byte >= 0) {
+        char byte = (char)token->byte;
+        text_add(&s->text, (struct span){&byte, 1});
+        return;
+    }
+    bytes_end(&s->text, s->run);
+    text_add(&s->text, token->bytes);
+    s->run = s->text.n;
+}
+
+/* How many bytes at the end of s begin a character that is not complete. */
+static size_t incomplete_end(struct span s) {
+    for (size_t n = 1; n <= 3 && n <= s.n; n++) {
+        uint8_t lead = (uint8_t)s.p[s.n - n];
+        if ((lead & 0xC0) == 0x80) continue; /* within a character */
+        size_t length = lead < 0xC2 || lead > 0xF4 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+        int32_t code;
+        return length > n && utf8_next(s, s.n - n, &code) == n ? n : 0;
+    }
+    return 0;
+}
+
+/* Up to where no later token can change the text: not within a run of byte tokens, which is text as a whole
+ * or not at all; not within a character; nowhere while the decoder's strips could still take more. */
+static size_t settled(const struct tokenizer_stream *s) {
+    const struct decoder *d = &s->t->decoder;
+    size_t n = s->run < s->text.n ? s->run : s->text.n, leading = 0;
+    for (int i = 0; i < d->n_strip; i++) {
+        if (d->strip[i].stop) return 0;
+        leading += d->strip[i].start * d->strip[i].content.n;
+    }
+    n -= incomplete_end((struct span){s->text.p, n});
+    return n < leading ? 0 : n;
+}
+
+/* What stands before `end` and was not given. */
+static struct span stream_take(struct tokenizer_stream *s, size_t end, bool last,
+                               struct arena *arena) {
+    struct span text = {s->text.p, end};
+    if (last || s->given == 0) text = strip(&s->t->decoder, text);
+    size_t begin = (size_t)(text.p - s->text.p), stop = begin + text.n;
+    if (begin < s->given) begin = s->given;
+    s->given = end;
+    if (stop <= begin) return SPAN("");
+    text = (struct span){s->text.p + begin, stop - begin};
+    return utf8_invalid(text) == text.n ? arena_copy(arena, text) : utf8_lossy(text, arena);
+}
+
+struct tokenizer_stream *tokenizer_stream_open(const struct tokenizer *t, bool skip_special) {
+    struct tokenizer_stream *s = memory_new(1, sizeof *s);
+    s->t = t;
+    s->skip_special = skip_special;
+    return s;
+}
+
+void tokenizer_stream_close(struct tokenizer_stream *s) {
+    if (!s) return;
+    free(s->text.p);
+    arena_free(&s->given_arena);
+    free(s);
+}
+
+struct span tokenizer_stream_add(struct tokenizer_stream *s, int32_t id) {
+    stream_add(s, id);
+    size_t end = settled(s);
+    arena_reset(&s->given_arena);
+    return end > s->given ? stream_take(s, end, false, &s->given_arena) : SPAN("");
+}
+
+struct span tokenizer_stream_end(struct tokenizer_stream *s) {
+    bytes_end(&s->text, s->run);
+    arena_reset(&s->given_arena);
+    return s->text.n > s->given ? stream_take(s, s->text.n, true, &s->given_arena) : SPAN("");
+}
+
 struct span tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n,
                              bool skip_special, struct arena *arena) {
-    struct text out = {0};
-    size_t run = 0; /* where the run of byte tokens began; out.n outside of one */
-    for (size_t i = 0; i < n; i++) {
-        if (ids[i] < 0 || ids[i] >= t->size) continue;
-        const struct token *token = &t->tokens[ids[i]];
-        if (!token->text.p || (skip_special && token->special)) continue;
-        if (token->byte >= 0) {
-            char byte = (char)token->byte;
-            text_add(&out, (struct span){&byte, 1});
-            continue;
-        }
-        bytes_end(&out, run);
-        text_add(&out, token->bytes);
-        run = out.n;
-    }
-    bytes_end(&out, run);
-    struct span text = strip(&t->decoder, (struct span){out.p, out.n});
-    text = utf8_invalid(text) == text.n ? arena_copy(arena, text) : utf8_lossy(text, arena);
-    free(out.p);
+    struct tokenizer_stream s = {.t = t, .skip_special = skip_special};
+    for (size_t i = 0; i < n; i++) stream_add(&s, ids[i]);
+    bytes_end(&s.text, s.run);
+    struct span text = stream_take(&s, s.text.n, true, arena);
+    free(s.text.p);
     return text;
 }
 

@@ -23,7 +23,8 @@ struct engine_stats {
     int64_t idle_rows; /* batch places that stood empty in decode passes */
 };
 
-/* Called between passes with the share of samples finished; false abandons the rollout. */
+/* Called between passes with the share of samples finished; false abandons the rollout. It may read what was
+ * drawn so far in engine_run's `out`. */
 typedef bool engine_poll(void *ctx, double done);
 
 /* The policy is borrowed and may change its weights between runs; it is made for max_positions at least.

@@ -6,6 +6,8 @@
  * {"text": ..., "ids": [...]}. */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/rng.h"
+#include "base/utf8.h"
 #include "kernels/pool.h"
 #include "policy/tokenizer.h"
 #include "tests/expect.h"
@@ -50,6 +52,36 @@ static int check_text(const struct tokenizer *t, const json_t *list, bool skip_s
     return !same;
 }
 
+/* The ids one by one give the text in whole characters. */
+static int check_stream(const struct tokenizer *t, const int32_t *ids, size_t n,
+                        bool skip_special) {
+    struct arena arena = {0};
+    struct span whole = tokenizer_decode(t, ids, n, skip_special, &arena);
+    struct tokenizer_stream *s = tokenizer_stream_open(t, skip_special);
+    size_t at = 0;
+    bool same = true;
+    for (size_t i = 0; i <= n; i++) {
+        struct span part = i < n ? tokenizer_stream_add(s, ids[i]) : tokenizer_stream_end(s);
+        same &= utf8_invalid(part) == part.n && part.n <= whole.n - at &&
+                memcmp(whole.p + at, part.p, part.n) == 0;
+        at += same ? part.n : 0;
+    }
+    same &= at == whole.n;
+    if (!same) print_error("streamed text differs for \"%.*s\"\n", SPAN_FMT(whole));
+    tokenizer_stream_close(s);
+    arena_free(&arena);
+    return !same;
+}
+
+static int check_streams(const struct tokenizer *t, const json_t *list) {
+    struct arena arena = {0};
+    size_t n;
+    int32_t *ids = ids_of(list, &n, &arena);
+    int different = check_stream(t, ids, n, false) + check_stream(t, ids, n, true);
+    arena_free(&arena);
+    return different;
+}
+
 /* One line of a vectors.jsonl. What is equal to something before is left out of it. */
 static int check_row(const struct tokenizer *t, const json_t *row, struct span text,
                      const char *where, size_t line) {
@@ -60,7 +92,8 @@ static int check_row(const struct tokenizer *t, const json_t *row, struct span t
     return check_ids(t, text, true, ids, where, line) +
            check_ids(t, text, false, plain ? plain : ids, where, line) +
            check_text(t, ids, false, after, where, line) +
-           check_text(t, ids, true, skipped ? json_span(skipped) : after, where, line);
+           check_text(t, ids, true, skipped ? json_span(skipped) : after, where, line) +
+           check_streams(t, ids);
 }
 
 /* Checks every line of DIR/vectors.jsonl. Texts stand in its lines, or in `texts`. Returns the number
@@ -374,6 +407,29 @@ static void test_refused(void **state) {
     expect_failure(tokenizer_open(&t, "tests"), EXIT_NO_INPUT, "tests/tokenizer.json");
 }
 
+/* Ids that no text has, as a policy draws them. */
+static void test_streams_of_anything(void **state) {
+    (void)state;
+    static const char *const names[] = {"mini_qwen", "byte_fallback", "unknown", "mini_strip"};
+    struct rng rng = rng_open((struct rng_key){.seed = 5, .stage = RNG_TASK});
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        struct arena arena = {0};
+        struct tokenizer *t;
+        expect_ok(tokenizer_open(&t, arena_print(&arena, GOLDEN "/%s", names[k])));
+        for (int round = 0; round < 2000; round++) {
+            int32_t ids[24];
+            size_t n = 1 + rng_below(&rng, 24);
+            /* Half of them among the first ids, which are bytes. */
+            for (size_t i = 0; i < n; i++)
+                ids[i] =
+                    (int32_t)rng_below(&rng, round % 2 ? 300 : (uint32_t)tokenizer_size(t) + 2);
+            assert_int_equal(check_stream(t, ids, n, round % 3 == 0), 0);
+        }
+        tokenizer_close(t);
+        arena_free(&arena);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
@@ -383,6 +439,7 @@ int main(void) {
         cmocka_unit_test(test_long_runs),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_text_without_token),
+        cmocka_unit_test(test_streams_of_anything),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
