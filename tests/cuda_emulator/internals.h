@@ -22,7 +22,7 @@ const struct emu_settings *emu_settings(void); /* read at the first call */
 
 uint32_t emu_random(uint32_t below);
 
-/* ---- report.c ---- */
+/* ---- bug_report.c ---- */
 
 /* Prints "cuda-emulator: KIND: sentence" and where the device is, and ends the process with exit code
  * 70. For what can only be a bug of the code under test. */
