@@ -101,9 +101,10 @@ static __device__ void sort_ranks(const struct row *r, struct row_memory *memory
         for (int gap = size / 2; gap > 0; gap /= 2) {
             for (int i = threadIdx.x; i < RANKED; i += ROW_THREADS) {
                 int other = i ^ gap;
+                if (other < i) continue; /* that thread's pair */
                 uint64_t a = memory->rank[i], b = memory->rank[other];
                 bool descending = (i & size) == 0;
-                if (other > i && (descending ? a < b : a > b)) {
+                if (descending ? a < b : a > b) {
                     memory->rank[i] = b;
                     memory->rank[other] = a;
                 }

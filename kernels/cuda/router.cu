@@ -36,6 +36,7 @@ static __device__ void score_row(const struct router *r, const float *logits, fl
     __syncwarp(FULL_WARP);
     for (int e = lane_of_tree(); e < r->E; e += LANES) sum = sum + score[e];
     sum = lanes_fold(sum); /* both halves of the warp did the same */
+    __syncwarp(FULL_WARP); /* every lane has read what is overwritten now: shuffles order no memory */
     for (int e = lane; e < r->E; e += 32) score[e] = score[e] / sum;
     __syncwarp(FULL_WARP);
 }
