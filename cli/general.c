@@ -26,6 +26,8 @@ const struct config_key general_keys[] = {
         "norms, attention and the weights that train stay fp32)"),
     CONFIG_STRING(struct general_config, model, "model.path", "", EXECUTION,
                   "a Hugging Face directory to start from; empty: random weights as model.* says"),
+    CONFIG_STRING(struct general_config, adapter, "model.adapter", "", EXECUTION,
+                  "a directory of adapters for that model, as PEFT writes them"),
     CONFIG_END,
 };
 

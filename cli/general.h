@@ -4,7 +4,7 @@
 #include "base/config.h"
 
 struct general_config {
-    const char *model;
+    const char *model, *adapter;
     int64_t seed;
     int64_t steps;
     const char *device, *isa, *dtype;

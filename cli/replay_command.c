@@ -9,13 +9,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The weights that step K sampled from: checkpoint K-1, or the model the run began with. */
-static status weights_dir(const struct settings *s, const char *run, int64_t step,
-                          struct arena *arena, const char **dir) {
-    if (step > 1)
-        *dir = arena_print(arena, "%s/checkpoints/global_step_%lld/hf", run, (long long)step - 1);
-    else if (s->general.model[0]) *dir = s->general.model;
-    else *dir = arena_print(arena, "%s/init", run);
+/* The directories of the weights that step K sampled from: checkpoint K-1, or what the run began with. With
+ * adapters these alone are of the checkpoint. */
+struct weights {
+    const char *model, *adapter; /* "": none of theirs were loaded */
+};
+
+static status weights_find(const struct settings *s, const char *run, int64_t step,
+                           struct arena *arena, struct weights *out) {
+    const char *before =
+        arena_print(arena, "%s/checkpoints/global_step_%lld", run, (long long)step - 1);
+    const char **dir = &out->model;
+    *out = (struct weights){s->general.model, s->general.adapter};
+    if (!out->model[0]) out->model = arena_print(arena, "%s/init", run);
+    if (step > 1 && s->lora.rank) *(dir = &out->adapter) = arena_print(arena, "%s/adapter", before);
+    if (step > 1 && !s->lora.rank) out->model = arena_print(arena, "%s/hf", before);
     if (file_is_dir(*dir)) return NULL;
     return fail(EXIT_NO_INPUT,
                 "%s: not there; step %lld can be replayed only from the weights it began with "
@@ -58,7 +66,7 @@ static status compare(const struct experience_batch *batch, const struct learner
     return NULL;
 }
 
-static status replay_episodes(const struct settings *s, const char *dir, int64_t step,
+static status replay_episodes(const struct settings *s, const struct weights *weights, int64_t step,
                               const struct experience_batch *batch, struct arena *arena) {
     struct stream *stream;
     struct policy *p = NULL;
@@ -69,7 +77,9 @@ static status replay_episodes(const struct settings *s, const char *dir, int64_t
     int positions = (int)(s->rollout.max_prompt_tokens + s->rollout.max_new_tokens);
     struct learner_config shape = {(int)s->rl.micro_tokens, positions, 1, false, NULL};
     TRY(stream_open(&stream, &stream_config));
-    status failed = trainer_load_model(dir, stream, session_form(s, positions), &tokenizer, &p);
+    status failed =
+        trainer_load_model(weights->model, stream, session_form(s, positions), &tokenizer, &p);
+    if (!failed) failed = trainer_adapt(p, &s->lora, (uint64_t)s->general.seed, weights->adapter);
     if (!failed) failed = learner_open(&learner, p, &shape);
     if (!failed) {
         bool routes = p->moe_layers && strcmp(s->rl.routing_replay, "rollout") == 0;
@@ -88,7 +98,7 @@ static status replay(const char *run, int64_t step, struct arena *arena) {
     struct settings settings;
     struct store *store = NULL;
     struct experience_batch batch = {0};
-    const char *dir;
+    struct weights weights;
     schema_open(&settings);
     status failed = config_load_yaml(&settings.config, arena_print(arena, "%s/config.yaml", run));
     if (!failed) failed = store_open_reader(&store, arena_print(arena, "%s/run.sqlite", run));
@@ -96,8 +106,8 @@ static status replay(const char *run, int64_t step, struct arena *arena) {
     if (!failed && batch.n == 0)
         failed =
             fail(EXIT_NO_INPUT, "%s: no episodes of step %lld are stored", run, (long long)step);
-    if (!failed) failed = weights_dir(&settings, run, step, arena, &dir);
-    if (!failed) failed = replay_episodes(&settings, dir, step, &batch, arena);
+    if (!failed) failed = weights_find(&settings, run, step, arena, &weights);
+    if (!failed) failed = replay_episodes(&settings, &weights, step, &batch, arena);
     store_close(store);
     schema_close(&settings);
     return failed;

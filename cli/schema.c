@@ -14,6 +14,7 @@ static const struct {
     {rollout_keys, offsetof(struct settings, rollout)},
     {rl_keys, offsetof(struct settings, rl)},
     {train_keys, offsetof(struct settings, train)},
+    {lora_keys, offsetof(struct settings, lora)},
     {optim_keys, offsetof(struct settings, optim)},
     {sft_keys, offsetof(struct settings, sft)},
     {eval_keys, offsetof(struct settings, eval)},

@@ -28,6 +28,7 @@ struct settings {
     struct rollout_config rollout;
     struct rl_config rl;
     struct train_config train;
+    struct lora_config lora;
     struct optim_config optim;
     struct sft_config sft;
     struct eval_config eval;

@@ -2,6 +2,7 @@
 
 #include "base/version.h"
 #include "cli/arguments.h"
+#include "policy/adapter.h"
 
 status session_arguments(struct settings *settings, const struct command_option *options,
                          const char **values, const char **operands, size_t operands_max, int argc,
@@ -42,6 +43,8 @@ struct trainer_config session_trainer(const struct settings *s, enum trainer_kin
         .reward = &s->reward,
         .rl = &s->rl,
         .train = &s->train,
+        .lora = &s->lora,
+        .adapter = s->general.adapter,
         .optim = &s->optim,
         .sft = &s->sft,
         .eval = &s->eval,
@@ -66,10 +69,11 @@ status session_open(struct session *out, const struct settings *s, int max_new) 
             trainer_load_model(s->general.model, out->stream, session_form(s, engine.max_positions),
                                &out->tokenizer, &out->policy);
     if (!failed) {
+        if (s->general.adapter[0]) failed = adapter_open(out->policy, s->general.adapter);
         if (engine.max_positions > out->policy->max_positions)
             engine.max_positions = out->policy->max_positions;
         out->positions = engine.max_positions;
-        failed = engine_open(&out->engine, out->policy, &engine);
+        if (!failed) failed = engine_open(&out->engine, out->policy, &engine);
     }
     if (failed) session_close(out);
     return failed;

@@ -26,9 +26,11 @@ static const char *config_text(const struct policy *p, struct arena *arena) {
     for (int i = 0; i < a->n_parameters; i++)
         if (strstr(a->parameters[i].name, name_end_a))
             json_array_append_new(targets, json_text(module_of(a->parameters[i].name)));
+    bool whole = a->alpha == (double)(int64_t)a->alpha; /* as most tools write it */
+    json_t *alpha = whole ? json_integer((json_int_t)a->alpha) : json_float(a->alpha);
     json_t *config = json_pack(
-        "{s:s, s:s, s:i, s:f, s:f, s:s, s:b, s:b, s:b, s:b, s:b, s:n, s:n, s:{}, s:{}, s:o}",
-        "peft_type", "LORA", "task_type", "CAUSAL_LM", "r", a->rank, "lora_alpha", a->alpha,
+        "{s:s, s:s, s:i, s:o, s:f, s:s, s:b, s:b, s:b, s:b, s:b, s:n, s:n, s:{}, s:{}, s:o}",
+        "peft_type", "LORA", "task_type", "CAUSAL_LM", "r", a->rank, "lora_alpha", alpha,
         "lora_dropout", 0.0, "bias", "none", "fan_in_fan_out", 0, "inference_mode", 1,
         "init_lora_weights", 1, "use_rslora", 0, "use_dora", 0, "base_model_name_or_path",
         "modules_to_save", "rank_pattern", "alpha_pattern", "target_modules", targets);

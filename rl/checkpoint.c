@@ -65,8 +65,13 @@ static status write_state(const char *dir, const struct checkpoint *c, struct ar
 /* Fills the temporary directory with a whole, synced checkpoint. */
 static status fill(const char *dir, const struct checkpoint *c, struct arena *arena) {
     const char *policy = arena_print(arena, "%s/hf", dir);
-    TRY(file_make_dirs(policy));
-    TRY(c->save_policy(c->ctx, policy));
+    const char *adapter = arena_print(arena, "%s/adapter", dir);
+    REQUIRE(c->save_policy || c->save_adapter);
+    TRY(file_make_dirs(dir));
+    if (c->save_policy) TRY(file_make_dirs(policy));
+    if (c->save_policy) TRY(c->save_policy(c->ctx, policy));
+    if (c->save_adapter) TRY(file_make_dirs(adapter));
+    if (c->save_adapter) TRY(c->save_adapter(c->ctx, adapter));
     TRY(safetensors_write(arena_print(arena, "%s/optimizer.safetensors", dir), c->tensors,
                           c->n_tensors, NULL));
     TRY(write_state(dir, c, arena));
@@ -98,7 +103,10 @@ status checkpoint_save(const char *root, const struct checkpoint *c, int64_t kee
 }
 
 status checkpoint_verify(const char *dir) {
-    static const char *const required[] = {"hf/config.json", "optimizer.safetensors",
-                                           "trainer_state.json", NULL};
+    struct arena arena = {0};
+    bool adapted = file_is_dir(arena_print(&arena, "%s/adapter", dir));
+    const char *const required[] = {adapted ? "adapter/adapter_config.json" : "hf/config.json",
+                                    "optimizer.safetensors", "trainer_state.json", NULL};
+    arena_free(&arena);
     return checkpoint_sums_verify(dir, required);
 }

@@ -1,6 +1,7 @@
 /* Checkpoints: directories ROOT/global_step_N that appear whole or not at all.
  *
- *     hf/                     the policy, loadable as a model directory
+ *     hf/                     the policy, loadable as a model directory; of an adapted policy only if asked
+ *     adapter/                its adapters, as PEFT writes them
  *     optimizer.safetensors   moments and whatever tensors else the learner needs
  *     trainer_state.json      step, last recorded step, semantic config, named numbers
  *     SHA256SUMS              of every file, as sha256sum(1) writes and checks it
@@ -38,8 +39,9 @@ struct checkpoint {
     int n_tensors;
     const struct checkpoint_value *values;
     int n_values;
-    status (*save_policy)(void *ctx,
-                          const char *dir); /* writes a model into the existing, empty dir */
+    /* Each writes into the existing, empty dir, hf/ and adapter/; NULL: there is none. Not both NULL. */
+    status (*save_policy)(void *ctx, const char *dir);
+    status (*save_adapter)(void *ctx, const char *dir);
     void *ctx;
 };
 
@@ -54,8 +56,9 @@ struct checkpoint_found {
     int64_t step; /* -1: there is none */
     int64_t recorded;
     const char *dir;
-    const char *policy_dir; /* dir/hf */
-    const char *optimizer;  /* dir/optimizer.safetensors */
+    const char *policy_dir;  /* dir/hf */
+    const char *adapter_dir; /* dir/adapter */
+    const char *optimizer;   /* dir/optimizer.safetensors */
     const char *semantic;
     struct checkpoint_value *values;
     int n_values;

@@ -60,6 +60,7 @@ status checkpoint_read(struct checkpoint_found *out, const char *root, int64_t s
     *out = (struct checkpoint_found){
         .dir = dir,
         .policy_dir = arena_print(arena, "%s/hf", dir),
+        .adapter_dir = arena_print(arena, "%s/adapter", dir),
         .optimizer = arena_print(arena, "%s/optimizer.safetensors", dir),
     };
     json_t *state;

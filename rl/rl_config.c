@@ -53,6 +53,19 @@ const struct config_key train_keys[] = {
     CONFIG_END,
 };
 
+const struct config_key lora_keys[] = {
+    CONFIG_INT(struct lora_config, rank, "lora.rank", "0", 0, 1 << 12, SEMANTIC,
+               "rank of low-rank adapters, which then train alone; 0: no adapters"),
+    CONFIG_FLOAT(struct lora_config, alpha, "lora.alpha", "16", 1e-6, 1e6, SEMANTIC,
+                 "adapters are scaled by alpha / rank"),
+    CONFIG_STRING(struct lora_config, targets, "lora.targets", "", SEMANTIC,
+                  "PCRE2 patterns, separated by commas, of the matrices that get adapters; empty: "
+                  "attention's projections and, without routed experts, the MLP's"),
+    CONFIG_BOOL(struct lora_config, merge_on_save, "lora.merge_on_save", "false", EXECUTION,
+                "checkpoints also hold hf/, the whole policy with its adapters merged"),
+    CONFIG_END,
+};
+
 const struct config_key optim_keys[] = {
     CONFIG_FLOAT(OPTIM, lr, "optim.lr", "1e-6", 0, 10, SEMANTIC, "peak learning rate"),
     CONFIG_FLOAT(OPTIM, embed_lr_scale, "optim.embed_lr_scale", "1", 0, 1e3, SEMANTIC,

@@ -1,4 +1,4 @@
-/* The keys rl.*, train.*, optim.*, sft.* and eval.*. */
+/* The keys rl.*, train.*, lora.*, optim.*, sft.* and eval.*. */
 #pragma once
 
 #include "base/config.h"
@@ -28,6 +28,14 @@ struct train_config {
     const char *params;
 };
 extern const struct config_key train_keys[];
+
+struct lora_config {
+    int64_t rank; /* 0: no adapters */
+    double alpha;
+    const char *targets;
+    bool merge_on_save;
+};
+extern const struct config_key lora_keys[];
 
 struct optim_config {
     double lr, embed_lr_scale, beta1, beta2, eps, weight_decay, clip_grad;

@@ -88,7 +88,8 @@ static bool record_due(const struct trainer *t, int64_t step) {
 
 /* What share of the parameters trains. */
 static double trained_share(const struct trainer *t) {
-    return (double)t->policy->n_trained / (double)t->policy->n_params;
+    const struct policy *p = t->policy;
+    return (double)p->n_trained / (double)(p->n_params + p->adapters.n_params);
 }
 
 static status step_run(struct trainer *t, int64_t step) {
@@ -163,9 +164,10 @@ static void banner(struct trainer *t, size_t bytes) {
                 : "";
     int64_t total = policy_count_params(p), active = policy_count_active(p);
     struct console_row rows[] = {
-        {"policy", arena_print(a, "%s: %d layers, %lld parameters, %lld active%s, %.4g %% train",
+        {"policy", arena_print(a, "%s: %d layers, %lld parameters, %lld active%s; %.4g %% train%s",
                                t->model, p->layers, (long long)total, (long long)active,
-                               p->experts ? " (mixture of experts)" : "", 100 * trained_share(t))},
+                               p->experts ? " (mixture of experts)" : "", 100 * trained_share(t),
+                               c->lora->rank ? ", in adapters" : "")},
         {"task",
          arena_print(a, "%s: %zu training, %zu held-out problems", c->tasks->source,
                      task_set(t->task, SPLIT_TRAIN)->n, task_set(t->task, SPLIT_HELDOUT)->n)},

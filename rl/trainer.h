@@ -22,6 +22,7 @@ struct trainer_config {
     enum trainer_kind kind;
     const char *version; /* of the program */
     const char *model;   /* HF directory; "": random weights from `shape` */
+    const char *adapter; /* adapters to start from, as PEFT writes them; "": new ones, or none */
     bool bf16;           /* see struct policy_form */
     int64_t seed, steps;
     struct comm *comm; /* the ranks of the run; NULL: one process */
@@ -34,6 +35,7 @@ struct trainer_config {
     const struct reward_config *reward;
     const struct rl_config *rl;
     const struct train_config *train;
+    const struct lora_config *lora;
     const struct optim_config *optim;
     const struct sft_config *sft;
     const struct eval_config *eval;
@@ -63,6 +65,7 @@ struct trainer {
     struct tokenizer *tokenizer;
     struct policy *policy;
     struct policy *reference; /* NULL without a KL term */
+    struct policy base; /* the reference of an adapted policy: a view of it without adapters */
     struct learner *learner;
     struct engine *engine; /* NULL when nothing is sampled */
     struct task *task;
@@ -105,6 +108,11 @@ status trainer_prompts_check(struct trainer *t);
 /* Opens tokenizer and policy of a directory and checks that they belong together. */
 status trainer_load_model(const char *dir, struct stream *s, struct policy_form form,
                           struct tokenizer **tokenizer, struct policy **policy);
+
+/* Gives a policy the adapters of lora.*, if there are any: as they begin, or, unless `dir` is "", as they are
+ * there. Others of its parameters do not train then. EXIT_BAD_CONFIG, EXIT_BAD_DATA, EXIT_NO_INPUT. */
+status trainer_adapt(struct policy *p, const struct lora_config *lora, uint64_t seed,
+                     const char *dir);
 
 /* Writes a random policy of `shape` and the demo's vocabulary as a new HF directory, which appears whole or
  * not at all. EXIT_IO. */

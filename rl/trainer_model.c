@@ -2,6 +2,7 @@
 #include "rl/trainer.h"
 
 #include "base/file.h"
+#include "policy/adapter.h"
 #include "tasks/demo_vocabulary.h"
 
 status trainer_load_model(const char *dir, struct stream *s, struct policy_form form,
@@ -25,6 +26,13 @@ status trainer_load_model(const char *dir, struct stream *s, struct policy_form 
     }
     (*policy)->valid_vocab = tokenizer_size(*tokenizer); /* the other rows are padding */
     return NULL;
+}
+
+status trainer_adapt(struct policy *p, const struct lora_config *lora, uint64_t seed,
+                     const char *dir) {
+    if (lora->rank == 0) return NULL;
+    TRY(adapter_add(p, &(struct adapter_shape){(int)lora->rank, lora->alpha, lora->targets}, seed));
+    return dir[0] ? adapter_load(p, dir) : NULL;
 }
 
 static status model_write(const char *dir, struct stream *s, const struct model_config *shape,

@@ -2,6 +2,7 @@
 #include "rl/trainer_open.h"
 
 #include "base/file.h"
+#include "policy/adapter.h"
 #include "rl/judging.h"
 #include "rl/sft.h"
 #include "rl/trainer_state.h"
@@ -62,10 +63,32 @@ static status ranks_check(const struct trainer_config *c) {
     return NULL;
 }
 
+/* What goes together with adapters: the base stays as it is, its router's bias too. */
+static status lora_check(const struct trainer_config *c) {
+    bool sft = c->kind == TRAINER_SFT;
+    if (c->lora->rank == 0 && c->adapter[0])
+        return fail(EXIT_BAD_CONFIG, "model.adapter=%s needs lora.rank, the rank of its adapters",
+                    c->adapter);
+    if (c->lora->rank == 0) return NULL;
+    if (c->train->params[0])
+        return fail(EXIT_BAD_CONFIG, "train.params with lora.rank: adapters train alone; "
+                                     "lora.targets says which matrices get them");
+    if ((sft ? c->sft->balance_speed : c->rl->balance_speed) != 0)
+        return fail(EXIT_BAD_CONFIG,
+                    "%s.balance_speed with lora.rank: the router's bias is part of the base, which "
+                    "stays as it is; expected 0",
+                    sft ? "sft" : "rl");
+    if (!sft && c->rl->kl_coef > 0 && c->rl->ref_refresh > 0)
+        return fail(EXIT_BAD_CONFIG, "rl.ref_refresh with lora.rank: the reference is the policy "
+                                     "without its adapters; expected 0");
+    return NULL;
+}
+
 static status config_check(const struct trainer_config *c) {
     const struct rollout_config *r = c->rollout;
     TRY(rl_config_check(c->rl));
     TRY(ranks_check(c));
+    TRY(lora_check(c));
     TRY(store_config_check(c->store));
     if (!c->run->out[0]) return fail(EXIT_BAD_CONFIG, "out is empty, expected the run directory");
     if (samples_wanted(c)) TRY(temperature_check("eval.temperature", c->eval->temperature));
@@ -116,7 +139,8 @@ static status memory_check(struct trainer *t, size_t *bytes) {
     size_t policies = policy_bytes(t->stream, &t->policy->config, t->policy->form);
     *bytes = learner_bytes(t->policy, &learner) + step_bytes(t);
     if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
-    if (reference_wanted(c)) *bytes += policies;
+    if (reference_wanted(c) && c->lora->rank == 0) *bytes += policies;
+    policies += adapter_bytes(t->policy);
     double machine =
         (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / comm_local_size(c->comm);
     if ((double)(*bytes + policies) > machine)
@@ -201,17 +225,38 @@ static status positions_check(const struct trainer_config *c, const char *policy
                 evaluation ? "eval" : "rollout", (long long)wanted, policy, positions);
 }
 
+/* What trains: the adapters, or what train.params names. */
+static status trained_choose(struct trainer *t) {
+    const struct trainer_config *c = t->config;
+    if (c->lora->rank == 0) return policy_train(t->policy, c->train->params, "train.params");
+    return trainer_adapt(t->policy, c->lora, (uint64_t)c->seed, c->adapter);
+}
+
+/* The same for a policy that is yet to be made. */
+static status trained_check(struct trainer *t, const struct policy_config *shape) {
+    const struct trainer_config *c = t->config;
+    const struct lora_config *lora = c->lora;
+    if (lora->rank == 0)
+        return policy_train_check(t->stream, shape, c->train->params, "train.params");
+    return adapter_check(t->stream, shape,
+                         &(struct adapter_shape){(int)lora->rank, lora->alpha, lora->targets});
+}
+
 /* Opens t->model, and notes what the run begins from: weights, and what gives them and texts a meaning. */
 static status model_load(struct trainer *t) {
     struct policy_form form = {(int)longest_sampled(t->config), t->config->bf16};
     TRY(trainer_load_model(t->model, t->stream, form, &t->tokenizer, &t->policy));
-    TRY(policy_train(t->policy, t->config->train->params, "train.params"));
+    TRY(trained_choose(t));
     struct arena *a = &t->arena;
-    char hex[SHA256_TEXT];
+    char hex[SHA256_TEXT], adapter[SHA256_TEXT] = "";
+    if (t->config->adapter[0])
+        TRY(file_sha256(arena_print(a, "%s/adapter_model.safetensors", t->config->adapter),
+                        adapter));
     TRY(file_sha256(arena_print(a, "%s/tokenizer.json", t->model), hex));
     unsigned long long weights = policy_digest(t->policy);
     const char *shape = policy_config_json(&t->policy->config, a);
-    file_sha256_bytes(span_of(arena_print(a, "%016llx %s %s", weights, hex, shape)), hex);
+    file_sha256_bytes(span_of(arena_print(a, "%016llx %s %s%s", weights, hex, shape, adapter)),
+                      hex);
     t->state.model = file_sha256_head(hex);
     return NULL;
 }
@@ -222,7 +267,7 @@ static status model_open(struct trainer *t) {
     struct policy_config shape;
     if (!c->model[0]) {
         TRY(model_config_shape(c->shape, DEMO_VOCABULARY_SIZE, 0, &shape));
-        TRY(policy_train_check(t->stream, &shape, c->train->params, "train.params"));
+        TRY(trained_check(t, &shape));
         return positions_check(c, "the policy of model.positions", shape.max_positions);
     }
     t->model = c->model;
@@ -274,6 +319,13 @@ static status parts_open(struct trainer *t) {
     return model_open(t);
 }
 
+static status reference_open(struct trainer *t) {
+    if (!t->policy->adapters.rank) return policy_clone(&t->reference, t->policy);
+    adapter_base(&t->base, t->policy);
+    t->reference = &t->base;
+    return NULL;
+}
+
 /* And after it. */
 static status workers_open(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
@@ -282,7 +334,7 @@ static status workers_open(struct trainer *t, size_t *bytes) {
     if (t->run.start == RUN_FRESH) TRY(trainer_prompts_check(t));
     TRY(memory_check(t, bytes));
     TRY(learner_open(&t->learner, t->policy, &learner));
-    if (reference_wanted(c)) TRY(policy_clone(&t->reference, t->policy));
+    if (reference_wanted(c)) TRY(reference_open(t));
     if (samples_wanted(c)) TRY(engine_open(&t->engine, t->policy, &engine));
     return NULL;
 }
@@ -310,7 +362,7 @@ void trainer_close(struct trainer *t) {
     run_close(&t->run);
     engine_close(t->engine);
     learner_close(t->learner);
-    policy_close(t->reference);
+    if (t->reference != &t->base) policy_close(t->reference);
     policy_close(t->policy);
     tokenizer_close(t->tokenizer);
     trace_close(t->traces);

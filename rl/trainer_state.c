@@ -1,13 +1,24 @@
 #include "rl/trainer_state.h"
 
 #include "base/clock.h"
+#include "policy/adapter.h"
 
 #include <stdlib.h>
+
+static status save_adapter(void *ctx, const char *dir) {
+    struct trainer *t = ctx;
+    return adapter_save(t->policy, dir);
+}
 
 static status save_policy(void *ctx, const char *dir) {
     struct trainer *t = ctx;
     TRY(policy_save(t->policy, dir));
     return policy_copy_files(t->model, dir);
+}
+
+/* The reference as a policy of its own; NULL also where it is the policy without adapters. */
+static struct policy *reference_held(const struct trainer *t) {
+    return t->reference == &t->base ? NULL : t->reference;
 }
 
 /* Floats of one policy as checkpoints hold a reference: parameters, then the router bias. */
@@ -16,7 +27,8 @@ static size_t bias_floats(const struct policy *p) {
 }
 
 static int64_t reference_floats(const struct trainer *t) {
-    return t->reference ? t->reference->n_params + (int64_t)bias_floats(t->reference) : 0;
+    const struct policy *r = reference_held(t);
+    return r ? r->n_params + (int64_t)bias_floats(r) : 0;
 }
 
 static void reference_read(const struct policy *p, float *out) {
@@ -41,7 +53,7 @@ status trainer_save(struct trainer *t) {
     status failed = learner_read_moments(t->learner, m, v);
     struct tensor_source tensors[3] = {vector("exp_avg", n, m), vector("exp_avg_sq", n, v),
                                        vector("reference", reference, r)};
-    if (t->reference) reference_read(t->reference, r);
+    if (reference > 0) reference_read(t->reference, r);
     struct checkpoint_value values[] = {
         {"updates", CHECKPOINT_INT, {.i = t->state.updates}},
         {"cursor", CHECKPOINT_INT, {.i = t->state.cursor}},
@@ -49,12 +61,14 @@ status trainer_save(struct trainer *t) {
         {"initial_model", CHECKPOINT_UINT, {.u = t->state.model}},
         {"data", CHECKPOINT_UINT, {.u = t->state.data}},
     };
+    bool adapted = t->policy->adapters.rank > 0, whole = !adapted || t->config->lora->merge_on_save;
     struct checkpoint checkpoint = {.step = t->state.step,
                                     .tensors = tensors,
-                                    .n_tensors = t->reference ? 3 : 2,
+                                    .n_tensors = reference > 0 ? 3 : 2,
                                     .values = values,
                                     .n_values = sizeof values / sizeof *values,
-                                    .save_policy = save_policy,
+                                    .save_policy = whole ? save_policy : NULL,
+                                    .save_adapter = adapted ? save_adapter : NULL,
                                     .ctx = t};
     if (!failed) failed = run_save(&t->run, &checkpoint);
     free(m);
@@ -83,9 +97,9 @@ static status moments_restore(struct trainer *t, const char *path) {
     float *m = memory_new(2 * n + reference, sizeof *m), *v = m + n, *r = v + n;
     failed = vector_read(&st, path, "exp_avg", n, m);
     if (!failed) failed = vector_read(&st, path, "exp_avg_sq", n, v);
-    if (!failed && t->reference) failed = vector_read(&st, path, "reference", reference, r);
+    if (!failed && reference > 0) failed = vector_read(&st, path, "reference", reference, r);
     if (!failed) learner_write_moments(t->learner, m, v);
-    if (!failed && t->reference) reference_write(t->reference, r);
+    if (!failed && reference > 0) reference_write(t->reference, r);
     free(m);
     safetensors_close(&st);
     arena_free(&arena);
@@ -115,6 +129,7 @@ status trainer_restore(struct trainer *t) {
     TRY(checkpoint_get_int(c, "cursor", &t->state.cursor));
     TRY(checkpoint_get_int(c, "tokens", &t->state.tokens));
     t->state.step = c->step;
-    TRY(policy_load_weights(t->policy, c->policy_dir));
+    if (t->policy->adapters.rank) TRY(adapter_load(t->policy, c->adapter_dir));
+    else TRY(policy_load_weights(t->policy, c->policy_dir));
     return moments_restore(t, c->optimizer);
 }

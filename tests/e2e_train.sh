@@ -79,8 +79,11 @@ low-rank_queries           train model.q_lora=12 model.n_group=2 model.topk_grou
 the_experts_alone          train train.params=experts
 the_last_layer_and_norms   train train.params=layers\.1\.,norm rl.grad_shards=4
 the_head_alone             train train.params=^lm_head
+low-rank_adapters          train lora.rank=4 rl.balance_speed=0
+adapters_on_some           train lora.rank=3 lora.targets=q_proj,shared_exp rl.balance_speed=0
 additions                  train tasks.source=addition tasks.digits=3
 a_warm_start               sft
+adapters_of_a_warm_start   sft lora.rank=5 lora.alpha=3 sft.balance_speed=0
 a_part_of_a_warm_start     sft train.params=self_attn,embed_tokens
 a_dense_warm_start         sft model.type=qwen3 sft.balance_speed=0
 RUNS

@@ -1,6 +1,6 @@
 /* Laws 1 to 4, bit for bit, over all golden policies and adapters: what rollout stored is what packed
  * training computes; a row stands alone; gradients do not depend on micro-batches, threads or the instruction
- * set. And the test can fail: one flipped weight bit is seen. All of it in fp32, then with products in bf16. */
+ * set. And the test can fail: one flipped weight bit is seen. All of it in fp32, then with bf16 products. */
 #include "tests/fixtures.h"
 
 #include "rollout/engine.h"
