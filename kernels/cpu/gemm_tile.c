@@ -36,7 +36,17 @@ enum {
 
 struct tile {
     struct product p;
-    vmask last; /* columns of the last vector that exist */
+    vmask last;         /* columns of the last vector that exist */
+    const float *later; /* fetched into L2 meanwhile: a line in two steps of k */
+};
+
+/* The panels of b that are used after the present block. They come from memory slower than a tile of few
+ * rows uses them up, so each tile fetches its share: half a panel, for a core has too few places for lines
+ * under way to take more of them from memory beside its own loads. */
+struct later {
+    const float *next;
+    ptrdiff_t panel; /* floats from one panel to the next */
+    int halves;      /* that are still to be fetched; then the last address serves again */
 };
 
 /* The constants are known where it is inlined. A kernel for a `part` reads of b's last vector only the
@@ -62,7 +72,7 @@ INLINE void multiply(const struct tile *t, const int rows, const int vectors, co
             UNROLL for (int v = 0; v < vectors; v++) { sum[i][v] = vf_zero(); }
         }
     }
-    const float *a = t->p.a, *b = t->p.b;
+    const float *a = t->p.a, *b = t->p.b, *later = t->later;
     for (int k = t->p.depth; k > 0; k--) {
         vf column[VECTORS_MAX];
         UNROLL for (int v = 0; v < vectors; v++) {
@@ -77,6 +87,10 @@ INLINE void multiply(const struct tile *t, const int rows, const int vectors, co
         }
         UNROLL for (int v = 0; v < vectors && rows > 2; v++) {
             _mm_prefetch((const char *)(b + v * b_panel + AHEAD * b_k), _MM_HINT_T0);
+        }
+        if (rows > 2) {
+            _mm_prefetch((const char *)later, _MM_HINT_T1);
+            later += LANES / 2;
         }
         a += a_k;
         b += b_k;
@@ -100,14 +114,23 @@ typedef void kernel(const struct tile *t);
 static kernel *const whole[ROWS_MAX][4] = {SHAPES(WHOLE)}, *const part[ROWS_MAX][4] = {
                                                                SHAPES(PART)};
 
+/* What a tile of `depth` steps fetches. */
+static const float *later_half(struct later *later, int depth) {
+    const float *here = later->next;
+    ptrdiff_t half = (ptrdiff_t)(depth / 2) * LANES;
+    if (later->halves > 0) later->next += later->halves-- % 2 ? later->panel - half : half;
+    return here;
+}
+
 /* All columns of at most ROWS_MAX rows, the widest kernels first. */
-static void row_tile(const struct product *p) {
+static void row_tile(const struct product *p, struct later *later) {
     struct tile t = {.p = *p};
     int left = p->columns, rows = p->rows - 1;
     for (int log = 3; log >= 0; log--) {
         int width = LANES << log;
         for (; whole[rows][log] && left > width - LANES; left -= width) {
             t.last = vmask_first(left - (width - LANES));
+            t.later = later_half(later, p->depth);
             (left < width ? part : whole)[rows][log](&t);
             t.p.c += width;
             t.p.b += p->b_panel << log;
@@ -118,11 +141,11 @@ static void row_tile(const struct product *p) {
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /* One stretch of the depth and block of columns, rows in tiles of nearly equal height. */
-static void row_tiles(const struct product *p) {
+static void row_tiles(const struct product *p, struct later *later) {
     struct product t = *p;
     for (int tiles = ceil_div(p->rows, ROWS_MAX), left = p->rows; tiles > 0; tiles--) {
         t.rows = ceil_div(left, tiles);
-        row_tile(&t);
+        row_tile(&t, later);
         t.c += t.rows * p->c_row;
         t.a += t.rows * p->a_row;
         left -= t.rows;
@@ -130,7 +153,8 @@ static void row_tiles(const struct product *p) {
 }
 
 /* The same for an a whose rows are neighbours, from a copy with each tile's steps side by side. */
-static __attribute__((noinline)) void row_tiles_copied(const struct product *p) {
+static __attribute__((noinline)) void row_tiles_copied(const struct product *p,
+                                                       struct later *later) {
     _Alignas(64) float copy[COPY_TILES][DEPTH_BLOCK * A_STEP + LANES];
     struct product t = *p;
     t.a_k = A_STEP;
@@ -150,20 +174,21 @@ static __attribute__((noinline)) void row_tiles_copied(const struct product *p) 
         for (int i = 0; i < n; i++) {
             t.a = copy[i];
             t.rows = from[i + 1] - from[i];
-            row_tile(&t);
+            row_tile(&t, later);
             t.c += t.rows * p->c_row;
         }
         a += from[n];
     }
 }
 
-static void depth_block(const struct product *p) {
-    if (p->a_row == 1 && p->a_k >= FAR_A && p->columns > COLUMN_UNIT) row_tiles_copied(p);
-    else row_tiles(p);
+static void depth_block(const struct product *p, struct later *later) {
+    if (p->a_row == 1 && p->a_k >= FAR_A && p->columns > COLUMN_UNIT) row_tiles_copied(p, later);
+    else row_tiles(p, later);
 }
 
 /* The same with b copied into panels first. */
-static __attribute__((noinline)) void depth_block_copied(const struct product *p) {
+static __attribute__((noinline)) void depth_block_copied(const struct product *p,
+                                                         struct later *later) {
     _Alignas(64) float copy[DEPTH_BLOCK * COLUMN_BLOCK];
     int panels = p->columns / LANES, left = p->columns % LANES;
     ptrdiff_t panel = (ptrdiff_t)LANES * p->depth;
@@ -178,7 +203,18 @@ static __attribute__((noinline)) void depth_block_copied(const struct product *p
     t.b = copy;
     t.b_panel = panel;
     t.b_k = LANES;
-    depth_block(&t);
+    depth_block(&t, later);
+}
+
+/* Packed panels after the block `now` of column block p: further down, or the top of the next columns, or of
+ * the matrix behind this one, which is the next in use (policy_layout.c); past the end of all matrices
+ * nothing is read. Other layouts are left to the processor. */
+static struct later later_block(const struct product *p, const struct product *now) {
+    int panels = ceil_div(p->columns, LANES);
+    const float *below = now->b + (ptrdiff_t)now->depth * LANES;
+    if (now->b_k != LANES) return (struct later){.next = now->b};
+    if (below >= p->b + (ptrdiff_t)p->depth * LANES) below = p->b + panels * p->b_panel;
+    return (struct later){below, p->b_panel, 2 * panels};
 }
 
 /* One block of columns, the depth in stretches of nearly equal length. */
@@ -187,8 +223,9 @@ static void column_block(const struct product *p) {
     int blocks = ceil_div(p->depth, DEPTH_BLOCK), left = p->depth;
     do { /* a depth of 0 still stores its zeros */
         t.depth = blocks ? ceil_div(left, blocks--) : 0;
-        if (t.b_k >= FAR_B && t.rows >= COPY_B_ROWS) depth_block_copied(&t);
-        else depth_block(&t);
+        struct later later = later_block(p, &t);
+        if (t.b_k >= FAR_B && t.rows >= COPY_B_ROWS) depth_block_copied(&t, &later);
+        else depth_block(&t, &later);
         t.a += t.depth * p->a_k;
         t.b += t.depth * p->b_k;
         t.add = true;
