@@ -71,7 +71,10 @@ lose() { # lose RANK DIR STEP: kills the rank when DIR has a checkpoint of STEP;
     code=$?
     echo "exit code $code"
     cat "$work/.log"
-    for pid in $ranks; do ! works "$pid" || return 1; done
+    for pid in $ranks; do
+        while works "$pid" && [ $((SECONDS - killed)) -lt 10 ]; do sleep 0.1; done
+    done
+    echo "all ended $((SECONDS - killed)) s after the kill"
     [ $code -ne 0 ] && [ $((SECONDS - killed)) -lt 10 ] && grep -qE "rank $1 .*on signal 9" "$work/.log"
 }
 dir=$work/moved
