@@ -27,6 +27,17 @@ struct prompt_template {
         PART_TEXT, "."                                                                             \
     }
 
+#define BOXED_REQUEST "Please reason step by step, and put your final answer within \\boxed{}."
+
+/* ChatML's system message, what stands before the user's message, and what follows it. */
+#define CHATML_BEGIN(system)                                                                       \
+    {PART_CONTROL, "<|im_start|>"}, {PART_TEXT, "system\n" system}, {PART_CONTROL, "<|im_end|>"},  \
+        {PART_TEXT, "\n"}, {                                                                       \
+        PART_CONTROL, "<|im_start|>"                                                               \
+    }
+#define CHATML_END                                                                                 \
+    {PART_CONTROL, "<|im_end|>"}, {PART_TEXT, "\n"}, { PART_CONTROL, "<|im_start|>" }
+
 static const struct prompt_template templates[] = {
     {"tinyzero",
      {{PART_TEXT,
@@ -36,18 +47,11 @@ static const struct prompt_template templates[] = {
       TINYZERO_TASK,
       {PART_TEXT, "\nAssistant: Let me solve this step by step.\n<think>"}}},
     {"tinyzero_instruct",
-     {{PART_CONTROL, "<|im_start|>"},
-      {PART_TEXT,
-       "system\nYou are a helpful assistant. You first thinks about the reasoning process in "
-       "the mind and then provides the user with the answer."},
-      {PART_CONTROL, "<|im_end|>"},
-      {PART_TEXT, "\n"},
-      {PART_CONTROL, "<|im_start|>"},
+     {CHATML_BEGIN("You are a helpful assistant. You first thinks about the reasoning process in "
+                   "the mind and then provides the user with the answer."),
       {PART_TEXT, "user\n "},
       TINYZERO_TASK,
-      {PART_CONTROL, "<|im_end|>"},
-      {PART_TEXT, "\n"},
-      {PART_CONTROL, "<|im_start|>"},
+      CHATML_END,
       {PART_TEXT, "assistant\nLet me solve this step by step.\n<think>"}}},
     {"r1",
      {{PART_TEXT, "A conversation between User and Assistant. The user asks a question, and the "
@@ -61,6 +65,19 @@ static const struct prompt_template templates[] = {
                   "answer here </answer>. User: "},
       {PART_SENTENCE, NULL},
       {PART_TEXT, " Assistant:"}}},
+    {"qwen_math",
+     {CHATML_BEGIN(BOXED_REQUEST),
+      {PART_TEXT, "user\n"},
+      {PART_QUESTION, NULL},
+      CHATML_END,
+      {PART_TEXT, "assistant\n"}}},
+    {"qwen_boxed",
+     {CHATML_BEGIN("You are a helpful assistant."),
+      {PART_TEXT, "user\n"},
+      {PART_QUESTION, NULL},
+      {PART_TEXT, "\n" BOXED_REQUEST},
+      CHATML_END,
+      {PART_TEXT, "assistant\n"}}},
     {"compact", {{PART_BRIEF, NULL}, {PART_TEXT, "<think>"}}},
     {"none", {{PART_QUESTION, NULL}}},
 };

@@ -13,9 +13,11 @@ struct prompt_template;
  *   tinyzero           TinyZero's prompt for base models, ends in "<think>"
  *   tinyzero_instruct  the same in ChatML, for instruct models
  *   r1                 Table 1 of the DeepSeek-R1 paper (arXiv 2501.12948), ends in "Assistant:"
+ *   qwen_math          Qwen2.5-Math's: ChatML whose system message asks for \boxed{}
+ *   qwen_boxed         Qwen's evaluation of other models: the request for \boxed{} follows the question
  *   compact            " 3 9 10 : 93<think>", for tiny models
  *   none               the question as it stands */
-#define PROMPT_TEMPLATES "tinyzero|tinyzero_instruct|r1|compact|none"
+#define PROMPT_TEMPLATES "tinyzero|tinyzero_instruct|r1|qwen_math|qwen_boxed|compact|none"
 
 /* NULL when there is no such template. */
 const struct prompt_template *prompt_template_find(const char *name);

@@ -86,6 +86,17 @@ static void test_prompts(void **state) {
         "once. "
         "Assistant:",
         0);
+    struct problem sum = {.id = "s", .source = "s", .question = SPAN("What is $1+1$?")};
+    expect_prompt("qwen_math", &sum,
+                  "<|im_start|>system\nPlease reason step by step, and put your final answer within "
+                  "\\boxed{}.<|im_end|>\n<|im_start|>user\nWhat is $1+1$?<|im_end|>\n<|im_start|>"
+                  "assistant\n",
+                  5);
+    expect_prompt("qwen_boxed", &sum,
+                  "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
+                  "What is $1+1$?\nPlease reason step by step, and put your final answer within "
+                  "\\boxed{}.<|im_end|>\n<|im_start|>assistant\n",
+                  5);
     expect_prompt("compact", &p, " 44 19 35 : 98<think>", 0);
     expect_prompt(
         "none", &p,
