@@ -19,9 +19,10 @@ const char *merit_name(enum merit merit); /* "nothing", "either", "right" */
 /* The problem as the completions see it. */
 struct subject {
     const struct problem *problem;
-    struct span prompt;       /* as the policy reads it */
-    struct span right, wrong; /* answers; right is empty when none is known (Countdown without a witness) */
-    bool opened;              /* the prompt ends in <think> */
+    struct span prompt; /* as the policy reads it */
+    struct span right,
+        wrong;   /* answers; right is empty when none is known (Countdown without a witness) */
+    bool opened; /* the prompt ends in <think> */
 };
 
 /* Texts live in the arena or are the problem's. */

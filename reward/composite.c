@@ -37,6 +37,11 @@ static status config_check(const struct reward_config *c) {
                     (long long)c->overlong_buffer, (long long)c->length_max);
     if (strcmp(c->rule, "regex") == 0 && !c->regex_pattern[0])
         return fail(EXIT_BAD_CONFIG, "reward.rule=regex needs a pattern in reward.regex.pattern");
+    if (c->math_pattern[0] && strcmp(c->math_require, "any") != 0)
+        return fail(EXIT_BAD_CONFIG,
+                    "reward.math.pattern says where the answer stands, expected "
+                    "reward.math.require=any with it, not %s",
+                    c->math_require);
     return NULL;
 }
 
@@ -108,11 +113,18 @@ status composite_open(struct composite *c, const struct reward_config *config) {
                     config->rule);
     TRY(config_check(config));
     TRY(parts_open(c));
-    if (!config->regex_pattern[0]) return NULL;
-    return regex_open(&c->regex, config->regex_pattern, (int)config->regex_capture);
+    if (config->regex_pattern[0])
+        TRY(regex_open(&c->regex, "reward.regex.pattern", config->regex_pattern,
+                       (int)config->regex_capture));
+    if (config->math_pattern[0])
+        TRY(regex_open(&c->finder, "reward.math.pattern", config->math_pattern, 1));
+    return NULL;
 }
 
-void composite_close(struct composite *c) { regex_close(c->regex); }
+void composite_close(struct composite *c) {
+    regex_close(c->regex);
+    regex_close(c->finder);
+}
 
 /* ---- golds ---- */
 
@@ -152,13 +164,9 @@ bool composite_can_judge(const struct composite *c, const struct problem *proble
 /* ---- judging ---- */
 
 struct verdict composite_judge(const struct composite *c, const struct reward_item *item) {
-    const struct attempt attempt = {item->problem,
-                                    item->prompt,
-                                    item->completion,
-                                    item->n_tokens,
-                                    item->finish,
-                                    c->regex,
-                                    item->gold ? item->gold->read : NULL};
+    const struct attempt attempt = {
+        item->problem, item->prompt, item->completion, item->n_tokens,
+        item->finish,  c->regex,     c->finder,        item->gold ? item->gold->read : NULL};
     const struct answer_rule *rule = rule_of(c, item->problem);
     struct judgement j = {.verdict = "no_gold"};
     if (rule) j = rule->judge(&c->config, &attempt);

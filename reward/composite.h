@@ -18,7 +18,7 @@ struct part {
 struct composite {
     struct reward_config config;         /* its strings live as long as the caller's config */
     const struct answer_rule *rule;      /* NULL: the first that applies to the problem */
-    struct regex *regex;                 /* owned; NULL when there is no pattern */
+    struct regex *regex, *finder;        /* owned; NULL when there is no pattern */
     struct part parts[REWARD_PARTS_MAX]; /* the answer rule's first */
     int n_parts;
 };

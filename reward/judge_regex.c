@@ -21,30 +21,32 @@ const char *regex_verdict_name(enum regex_verdict verdict) {
     return names[verdict];
 }
 
-static status pattern_wrong(int code, size_t at) {
+static status pattern_wrong(const char *key, int code, size_t at) {
     PCRE2_UCHAR message[128] = "";
     pcre2_get_error_message(code, message, sizeof message);
-    return fail(EXIT_BAD_CONFIG, "reward.regex.pattern: %s at byte %zu", message, at);
+    return fail(EXIT_BAD_CONFIG, "%s: %s at byte %zu", key, message, at);
 }
 
-status regex_open(struct regex **out, const char *pattern, int capture) {
+status regex_open(struct regex **out, const char *key, const char *pattern, int capture) {
     int error;
     size_t at;
     uint32_t groups = 0;
     pcre2_code *code =
         pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
                       PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF, &error, &at, NULL);
-    if (!code) return pattern_wrong(error, at);
+    if (!code) return pattern_wrong(key, error, at);
     status s = NULL;
     pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &groups);
     if ((uint32_t)capture > groups)
-        s = fail(EXIT_BAD_CONFIG, "reward.regex.capture=%d: the pattern has %u groups", capture,
-                 groups);
+        s = fail(EXIT_BAD_CONFIG, "%s has %u groups, expected group %d to hold the answer", key,
+                 groups, capture);
     size_t compiled = 0;
     if (!s && (pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) != 0 ||
                pcre2_pattern_info(code, PCRE2_INFO_JITSIZE, &compiled) != 0 || compiled == 0))
-        s = fail(EXIT_BAD_CONFIG, "reward.regex.pattern: PCRE2 cannot compile it to machine code, "
-                                  "expected a pattern without (*NO_JIT) and the like");
+        s = fail(EXIT_BAD_CONFIG,
+                 "%s: PCRE2 cannot compile it to machine code, expected a pattern without "
+                 "(*NO_JIT) and the like",
+                 key);
     if (s) {
         pcre2_code_free(code);
         return s;
@@ -117,14 +119,19 @@ static enum regex_verdict find_last(const struct regex *r, struct search *s, str
     return from <= text.n ? REGEX_OVER_LIMIT : verdict;
 }
 
-enum regex_verdict judge_regex(const struct regex *r, struct span completion, struct span gold,
-                               struct span *answer) {
+enum regex_verdict regex_find(const struct regex *r, struct span completion, struct span *answer) {
     struct span text = tail_of(completion);
     struct search search;
     if (!text.p) text = SPAN("");
     search_open(&search, r);
     enum regex_verdict verdict = find_last(r, &search, text, answer);
     search_close(&search);
+    return verdict;
+}
+
+enum regex_verdict judge_regex(const struct regex *r, struct span completion, struct span gold,
+                               struct span *answer) {
+    enum regex_verdict verdict = regex_find(r, completion, answer);
     if (verdict == REGEX_EQUAL && !span_eq(utf8_trim(*answer), utf8_trim(gold)))
         verdict = REGEX_DIFFERENT;
     return verdict;

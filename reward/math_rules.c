@@ -1,5 +1,8 @@
 #include "reward/math_rules.h"
 
+#include "reward/judge_regex.h"
+#include "reward/math/locate.h"
+
 static bool is(const char *value, const char *name) { return strcmp(value, name) == 0; }
 
 struct math_options math_rules_options(const struct reward_config *c) {
@@ -48,8 +51,16 @@ void math_rules_gold_close(void *gold) { math_gold_close(gold); }
 
 struct judgement math_rules_math(const struct reward_config *config, const struct attempt *a) {
     struct arena scratch = {0};
+    struct span text = a->completion;
+    enum regex_verdict found = REGEX_NO_ANSWER;
+    if (a->finder) found = regex_find(a->finder, locate_visible(a->completion), &text);
+    if (found == REGEX_OVER_LIMIT)
+        return (struct judgement){.verdict = regex_verdict_name(found), .tier = "pattern"};
     struct math_gold *own = a->gold ? NULL : math_rules_gold_open(config, a->problem);
-    struct math_verdict v = math_judge(a->gold ? a->gold : own, a->completion, &scratch);
+    const struct math_gold *gold = a->gold ? a->gold : own;
+    struct math_verdict v = found == REGEX_EQUAL ? math_compare(gold, text, &scratch)
+                                                 : math_judge(gold, text, &scratch);
+    if (found == REGEX_EQUAL) v.tier = "pattern";
     math_gold_close(own);
     arena_free(&scratch);
     return judgement_of(a, v);

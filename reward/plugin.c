@@ -23,9 +23,10 @@ static status table_of(void *object, const char *path, const struct grpo_reward_
     memcpy(&get, &symbol, sizeof get); /* ISO C does not turn one pointer into the other */
     const struct grpo_reward_plugin *table = get();
     if (!table || table->abi_version != GRPO_REWARD_ABI || table->struct_size < sizeof *table)
-        return fail(EXIT_BAD_CONFIG,
-                    "reward.plugin.path=%s: made for another version of grpo_reward_plugin.h, expected %d",
-                    path, GRPO_REWARD_ABI);
+        return fail(
+            EXIT_BAD_CONFIG,
+            "reward.plugin.path=%s: made for another version of grpo_reward_plugin.h, expected %d",
+            path, GRPO_REWARD_ABI);
     if (!table->score)
         return fail(EXIT_BAD_CONFIG, "reward.plugin.path=%s: its table has no score", path);
     *out = table;

@@ -27,6 +27,9 @@ const struct config_key reward_keys[] = {
                 "Countdown's scale: strict 1 or 0; tinyzero 1, 0.1 for a wrong answer, 0 for none"),
     CONFIG_ENUM(T, math_require, "reward.math.require", "any", "any|answer|boxed", SEMANTIC,
                 "where the math rule wants the answer: anywhere, in <answer>, in a box"),
+    CONFIG_STRING(T, math_pattern, "reward.math.pattern", "", SEMANTIC,
+                  "PCRE2 pattern whose group 1 holds the math rule's answer where it matches; the "
+                  "last match counts"),
     CONFIG_ENUM(T, math_compat, "reward.math.compat", "none", "none|math_verify", SEMANTIC,
                 "start from the conventions of another judge; the keys below still count"),
     CONFIG_ENUM(T, math_percent, "reward.math.percent", "either", "either|hundredth", SEMANTIC,

@@ -28,8 +28,9 @@ struct attempt {
     struct span prompt, completion;
     int n_tokens;
     enum finish_reason finish;
-    const struct regex *regex; /* reward.regex.pattern, compiled; NULL when it is empty */
-    const void *gold;          /* what the rule's gold_open gave; NULL: not read yet */
+    const struct regex *regex;  /* reward.regex.pattern, compiled; NULL when it is empty */
+    const struct regex *finder; /* reward.math.pattern likewise */
+    const void *gold;           /* what the rule's gold_open gave; NULL: not read yet */
 };
 
 struct judgement {

@@ -229,7 +229,7 @@ static void test_regex(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct regex *r;
         struct span answer = SPAN("");
-        expect_ok(regex_open(&r, cases[i].pattern, cases[i].capture));
+        expect_ok(regex_open(&r, "key", cases[i].pattern, cases[i].capture));
         enum regex_verdict got =
             judge_regex(r, span_of(cases[i].completion), span_of(cases[i].gold), &answer);
         if (got != cases[i].verdict) print_error("case %zu: %s\n", i, regex_verdict_name(got));
@@ -237,9 +237,9 @@ static void test_regex(void **state) {
         regex_close(r);
     }
     struct regex *r;
-    expect_failure(regex_open(&r, "(a", 1), EXIT_BAD_CONFIG, "reward.regex.pattern: missing");
-    expect_failure(regex_open(&r, "a", 1), EXIT_BAD_CONFIG, "the pattern has 0 groups");
-    expect_failure(regex_open(&r, "(*NO_JIT)(a)", 1), EXIT_BAD_CONFIG, "machine code");
+    expect_failure(regex_open(&r, "key", "(a", 1), EXIT_BAD_CONFIG, "key: missing");
+    expect_failure(regex_open(&r, "key", "a", 1), EXIT_BAD_CONFIG, "key has 0 groups");
+    expect_failure(regex_open(&r, "key", "(*NO_JIT)(a)", 1), EXIT_BAD_CONFIG, "machine code");
 }
 
 /* ---- hostile text ---- */
@@ -255,7 +255,7 @@ static void test_hostile(void **state) {
     static const char *const units[] = {"a",           " a",       "的", "\xCC\x81", "<think>",
                                         "\n</answer>", "\xE4\xB8", "\\", "1 "};
     struct regex *r;
-    expect_ok(regex_open(&r, "(?:(a+)+\\d|<think>(.*?)</think>)x", 1));
+    expect_ok(regex_open(&r, "key", "(?:(a+)+\\d|<think>(.*?)</think>)x", 1));
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
         char *text = repeated(units[i], 200000);
         struct span all = span_of(text), answer = SPAN("");

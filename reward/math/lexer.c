@@ -179,8 +179,11 @@ bool lexer_number(struct lexer *l, struct token *t) {
     if (!take_groups(l, &at, &d)) return false;
     bool comma =
         l->commas == COMMAS_DECIMAL && !l->split && peek(l, at) == ',' && !three_digits(l, at + 1);
-    if (peek(l, at) == '.' || comma) {
-        size_t next = at + 1;
+    /* 2{,}5: TeX's decimal comma, where no group of thousands can be meant. */
+    bool braced =
+        d.n > 0 && follows(l, at, "{,}") && is_digit(peek(l, at + 3)) && !three_digits(l, at + 3);
+    if (peek(l, at) == '.' || comma || braced) {
+        size_t next = at + (braced ? 3 : 1);
         if (follows(l, next, "..") || follows(l, skip_space(l, next), "\\ldots")) return false;
         d.point = true;
         if (is_digit(peek(l, next)) || (peek(l, next) == '\\' && d.n) ||
