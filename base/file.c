@@ -283,6 +283,14 @@ void file_sha256_bytes(struct span bytes, char hex[static SHA256_TEXT]) {
     sha256_text(&context, hex);
 }
 
+void file_sha256_pieces(file_pieces *next, void *ctx, char hex[static SHA256_TEXT]) {
+    SHA2_CTX context;
+    struct span piece;
+    SHA256Init(&context);
+    while (next(ctx, &piece)) SHA256Update(&context, (const uint8_t *)piece.p, piece.n);
+    sha256_text(&context, hex);
+}
+
 uint64_t file_sha256_head(const char hex[static SHA256_TEXT]) {
     uint64_t head = 0;
     for (int i = 0; i < 16; i++)

@@ -61,5 +61,8 @@ bool file_is_dir(const char *path);
 
 enum { SHA256_TEXT = 65 }; /* 64 hexadecimal digits and a NUL */
 void file_sha256_bytes(struct span bytes, char hex[static SHA256_TEXT]);
+/* Of bytes that come in pieces; `next` sets the next one, and returns false when there is none. */
+typedef bool file_pieces(void *ctx, struct span *piece);
+void file_sha256_pieces(file_pieces *next, void *ctx, char hex[static SHA256_TEXT]);
 uint64_t file_sha256_head(const char hex[static SHA256_TEXT]);      /* its first 64 bits */
 status file_sha256(const char *path, char hex[static SHA256_TEXT]); /* EXIT_NO_INPUT */

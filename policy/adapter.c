@@ -200,7 +200,8 @@ void adapter_base(struct policy *view, const struct policy *p) {
     view->adapters = (struct adapters){0};
 }
 
-void adapter_merge(const struct policy *p, const struct parameter *t, float *w) {
+void adapter_merge(const struct policy *p, const struct parameter *t, int64_t first, int64_t n,
+                   float *w) {
     const struct adapters *a = &p->adapters;
     const struct adapter *adapter = NULL;
     const struct adapter_part *part = NULL;
@@ -220,11 +221,16 @@ void adapter_merge(const struct policy *p, const struct parameter *t, float *w) 
     op_read(p->stream, low, buf_f32(a->params, adapter->a.offset + (index - 1) * rank * K),
             (size_t)(rank * K) * 4);
     op_read(p->stream, high, buf_f32(a->params, part->b.offset), (size_t)(rank * N) * 4);
-    for (int64_t n = 0; n < N; n++)
+    for (int64_t at = first; at < first + n;) {
+        int64_t row = at / K, column = at % K;
+        int64_t count = first + n - at < K - column ? first + n - at : K - column;
         for (int64_t r = 0; r < rank; r++) {
-            float factor = a->scale * high[n * rank + r];
-            for (int64_t k = 0; k < K; k++) w[n * K + k] += factor * low[r * K + k];
+            float factor = a->scale * high[row * rank + r];
+            for (int64_t k = 0; k < count; k++)
+                w[at - first + k] += factor * low[r * K + column + k];
         }
+        at += count;
+    }
     free(low);
 }
 

@@ -41,8 +41,10 @@ status adapter_load(struct policy *p, const char *dir);
 /* Gives a policy that has none the adapters of DIR. EXIT_NO_INPUT, EXIT_BAD_DATA. */
 status adapter_open(struct policy *p, const char *dir);
 
-/* W += scale B A, with W = w [t->size] on the host, where base parameter t has an adapter. */
-void adapter_merge(const struct policy *p, const struct parameter *t, float *w);
+/* w += what scale B A has at the n elements from `first` on of base parameter t; nothing where t has no
+ * adapter. */
+void adapter_merge(const struct policy *p, const struct parameter *t, int64_t first, int64_t n,
+                   float *w);
 
 /* What linear maps of forward.c and backward.c do for a weight w with an adapter. low, dlow: scratch [T,
  * adapter's rows]. Forward: y [T, N] += scale (x A^T) B^T. Backward, from dy: dA and dB += into grads, and

@@ -52,7 +52,7 @@ static void buffers_place(struct policy *p, struct layout *l) {
     p->rope_sin = layout_f32(l, (size_t)p->max_positions * half);
 }
 
-/* A policy with its layout and zeroed buffers, no weights yet. */
+/* A policy with its layout and buffers, no weights yet. */
 static status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
                          struct policy_form form) {
     struct policy *p = memory_new(1, sizeof *p);
@@ -73,9 +73,9 @@ static status policy_new(struct policy **out, struct stream *s, const struct pol
         free(p);
         return failed;
     }
-    op_zero(s, base, l.used);
     l = (struct layout){.base = base};
     buffers_place(p, &l);
+    op_zero(s, p->router_bias, (size_t)p->moe_layers * config->experts * sizeof(float));
     rope_tables(p);
     *out = p;
     return NULL;
@@ -146,16 +146,16 @@ status policy_init(struct policy **out, struct stream *s, const struct policy_co
                    uint64_t seed, double embed_std, struct policy_form form) {
     struct policy *p;
     TRY(policy_new(&p, s, config, form));
-    float *host = memory_new(p->n_params, sizeof *host);
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
         double std = t->kind == PARAMETER_EMBED ? embed_std : config->init_std;
+        float *host = memory_new((size_t)t->size, sizeof *host);
         if (t->kind == PARAMETER_NORM || t->kind == PARAMETER_BIAS)
-            for (int64_t j = 0; j < t->size; j++) host[t->offset + j] = t->kind == PARAMETER_NORM;
-        else fill_normal(host + t->offset, t->size, seed, i, std);
+            for (int64_t j = 0; j < t->size; j++) host[j] = t->kind == PARAMETER_NORM;
+        else fill_normal(host, t->size, seed, i, std);
+        op_write(s, buf_f32(p->params, t->offset), host, (size_t)t->size * 4);
+        free(host);
     }
-    op_write(s, p->params, host, p->n_params * 4);
-    free(host);
     policy_pack(p);
     *out = p;
     return NULL;

@@ -22,23 +22,36 @@ static const char *generation_json(const struct policy_config *c, struct arena *
     return arena_print(arena, "%s\n}\n", text);
 }
 
+/* A parameter of the policy as a tensor to be written, its adapter merged. */
+struct parameter_source {
+    const struct policy *policy;
+    const struct parameter *parameter;
+};
+
+static void parameter_fetch(const void *ctx, int64_t first, int64_t n, void *out) {
+    const struct parameter_source *s = ctx;
+    const struct policy *p = s->policy;
+    op_read(p->stream, out, buf_f32(p->params, s->parameter->offset + first), (size_t)n * 4);
+    adapter_merge(p, s->parameter, first, n, out);
+}
+
 static status weights_write(const struct policy *p, const char *path, struct arena *arena) {
     const struct policy_config *c = &p->config;
     int n = 0;
     struct tensor_source *tensors =
         ARENA_ARRAY(arena, p->n_parameters + p->moe_layers + p->n_carried, struct tensor_source);
-    float *host = memory_new(p->n_params, sizeof *host);
+    struct parameter_source *sources = ARENA_ARRAY(arena, p->n_parameters, struct parameter_source);
     float *bias = memory_new((size_t)p->moe_layers * c->experts, sizeof *bias);
-    op_read(p->stream, host, p->params, p->n_params * 4);
     op_read(p->stream, bias, p->router_bias, (size_t)p->moe_layers * c->experts * 4);
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
-        adapter_merge(p, t, host + t->offset);
+        sources[i] = (struct parameter_source){p, t};
         tensors[n++] = (struct tensor_source){.name = t->name,
                                               .dtype = DTYPE_F32,
                                               .n_dims = t->n_dims,
                                               .dims = {t->dims[0], t->dims[1]},
-                                              .data = host + t->offset};
+                                              .fetch = parameter_fetch,
+                                              .ctx = &sources[i]};
     }
     for (int i = 0; c->router_sigmoid && i < c->layers; i++)
         if (p->layers[i].moe)
@@ -50,7 +63,6 @@ static status weights_write(const struct policy *p, const char *path, struct are
                                        .data = bias + (size_t)p->layers[i].moe_index * c->experts};
     for (int i = 0; i < p->n_carried; i++) tensors[n++] = p->carried[i];
     status failed = safetensors_write(path, tensors, n, NULL);
-    free(host);
     free(bias);
     return failed;
 }
@@ -95,13 +107,34 @@ status policy_copy_files(const char *from, const char *to) {
     return failed;
 }
 
+/* The floats of a policy as they are hashed: parameters, then the router bias. */
+enum { DIGEST_PIECE = 1 << 16 };
+struct digest {
+    const struct policy *policy;
+    int64_t at;
+    float piece[DIGEST_PIECE];
+};
+
+static bool digest_next(void *ctx, struct span *piece) {
+    struct digest *d = ctx;
+    const struct policy *p = d->policy;
+    bool params = d->at < p->n_params;
+    int64_t first = params ? 0 : p->n_params, bias = (int64_t)p->moe_layers * p->config.experts;
+    int64_t n = (params ? p->n_params : p->n_params + bias) - d->at;
+    if (n <= 0) return false;
+    if (n > DIGEST_PIECE) n = DIGEST_PIECE;
+    op_read(p->stream, d->piece, buf_f32(params ? p->params : p->router_bias, d->at - first),
+            (size_t)n * sizeof(float));
+    d->at += n;
+    *piece = (struct span){(const char *)d->piece, (size_t)n * sizeof(float)};
+    return true;
+}
+
 uint64_t policy_digest(const struct policy *p) {
-    size_t bias = (size_t)p->moe_layers * p->config.experts, n = (size_t)p->n_params + bias;
-    float *host = memory_new(n, sizeof *host);
-    op_read(p->stream, host, p->params, (size_t)p->n_params * 4);
-    if (bias) op_read(p->stream, host + p->n_params, p->router_bias, bias * 4);
+    struct digest *d = memory_new(1, sizeof *d);
     char hex[SHA256_TEXT];
-    file_sha256_bytes((struct span){(const char *)host, n * sizeof *host}, hex);
-    free(host);
+    d->policy = p;
+    file_sha256_pieces(digest_next, d, hex);
+    free(d);
     return file_sha256_head(hex);
 }

@@ -10,8 +10,7 @@ struct reader {
     struct policy *p;
     const struct safetensors *st;
     const char *dir;
-    bool *used;  /* [st->n] */
-    float *host; /* [n_params], or [experts] if that is more */
+    bool *used; /* [st->n] */
 };
 
 const char *policy_bias_name(struct arena *arena, int layer) {
@@ -75,14 +74,6 @@ static status entry_read(struct reader *r, const struct tensor_entry *e, float *
     return NULL;
 }
 
-static status tensor_take(struct reader *r, const char *name, int n_dims, const int64_t *dims,
-                          float *out) {
-    const struct tensor_entry *e = safetensors_find(r->st, name);
-    if (!e) return fail(EXIT_BAD_DATA, "%s: tensor %s is missing", r->dir, name);
-    TRY(shape_check(r, e, n_dims, dims));
-    return entry_read(r, e, out);
-}
-
 /* E matrices [columns, rows] in place of E matrices [rows, columns]. */
 static void transpose(float *w, int64_t E, int64_t rows, int64_t columns) {
     float *copy = memory_new((size_t)(rows * columns), sizeof *copy);
@@ -92,6 +83,25 @@ static void transpose(float *w, int64_t E, int64_t rows, int64_t columns) {
             for (int64_t j = 0; j < columns; j++) w[i * columns + j] = copy[j * rows + i];
     }
     free(copy);
+}
+
+/* Reads a tensor to the device, one at a time on the host: no second copy of the policy is made. `turned`
+ * tensors [E, columns, rows] become [E, rows, columns]. */
+static status entry_load(struct reader *r, const struct tensor_entry *e, buf to, bool turned) {
+    float *host = memory_new((size_t)e->elements, sizeof *host);
+    status failed = entry_read(r, e, host);
+    if (!failed && turned) transpose(host, e->dims[0], e->dims[2], e->dims[1]);
+    if (!failed) op_write(r->p->stream, to, host, (size_t)e->elements * sizeof *host);
+    free(host);
+    return failed;
+}
+
+static status tensor_take(struct reader *r, const char *name, int n_dims, const int64_t *dims,
+                          buf to) {
+    const struct tensor_entry *e = safetensors_find(r->st, name);
+    if (!e) return fail(EXIT_BAD_DATA, "%s: tensor %s is missing", r->dir, name);
+    TRY(shape_check(r, e, n_dims, dims));
+    return entry_load(r, e, to, false);
 }
 
 /* All experts of a layer in two tensors, where the file has them so: transformers 5 in memory as
@@ -116,14 +126,9 @@ static status fused_take(struct reader *r, int layer, bool *taken) {
         TRY(shape_check(r, up, 3, up_dims));
         TRY(shape_check(r, down, 3, down_dims));
     }
-    float *to_up = r->host + p->layers[layer].expert_gate_up.offset;
-    float *to_down = r->host + p->layers[layer].expert_down.offset;
-    TRY(entry_read(r, up, to_up));
-    TRY(entry_read(r, down, to_down));
-    if (!turned) return NULL;
-    transpose(to_up, E, 2 * I, D);
-    transpose(to_down, E, D, I);
-    return NULL;
+    const struct policy_layer *to = &p->layers[layer];
+    TRY(entry_load(r, up, buf_f32(p->params, to->expert_gate_up.offset), turned));
+    return entry_load(r, down, buf_f32(p->params, to->expert_down.offset), turned);
 }
 
 /* Whether the parameter at `offset` is one of `w`'s matrices. */
@@ -146,7 +151,7 @@ static status parameters_read(struct reader *r) {
             fused[1] = &p->layers[next].expert_down;
         }
         if (lies_in(fused[0], t->offset) || lies_in(fused[1], t->offset)) continue;
-        TRY(tensor_take(r, t->name, t->n_dims, t->dims, r->host + t->offset));
+        TRY(tensor_take(r, t->name, t->n_dims, t->dims, buf_f32(p->params, t->offset)));
     }
     return NULL;
 }
@@ -206,12 +211,11 @@ static status weights_read(struct reader *r) {
     struct policy *p = r->p;
     const struct policy_config *c = &p->config;
     TRY(parameters_read(r));
-    op_write(p->stream, p->params, r->host, p->n_params * 4);
     for (int i = 0; c->router_sigmoid && i < c->layers; i++) {
         if (!p->layers[i].moe) continue;
         int64_t E = c->experts;
-        TRY(tensor_take(r, policy_bias_name(&p->arena, i), 1, &E, r->host));
-        op_write(p->stream, buf_f32(p->router_bias, p->layers[i].moe_index * E), r->host, E * 4);
+        buf to = buf_f32(p->router_bias, p->layers[i].moe_index * E);
+        TRY(tensor_take(r, policy_bias_name(&p->arena, i), 1, &E, to));
     }
     TRY(drafting_carry(r));
     for (int i = 0; i < r->st->n; i++) {
@@ -232,15 +236,9 @@ status policy_load_weights(struct policy *p, const char *dir) {
         arena_free(&arena);
         return failed;
     }
-    int64_t floats = p->n_params > p->config.experts ? p->n_params : p->config.experts;
-    struct reader r = {.p = p,
-                       .st = &st,
-                       .dir = dir,
-                       .used = memory_new(st.n, sizeof *r.used),
-                       .host = memory_new(floats, sizeof *r.host)};
+    struct reader r = {.p = p, .st = &st, .dir = dir, .used = memory_new(st.n, sizeof *r.used)};
     failed = weights_read(&r);
     free(r.used);
-    free(r.host);
     safetensors_close(&st);
     arena_free(&arena);
     if (!failed) policy_pack(p);

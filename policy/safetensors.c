@@ -431,6 +431,20 @@ static struct span header_text(const struct tensor_source *const *order, int n,
     return (struct span){out, LENGTH_BYTES + padded};
 }
 
+/* Writes what a source fetches, through `piece` [PIECE_ELEMENTS * 8 bytes]. */
+enum { PIECE_ELEMENTS = 1 << 18 };
+static status source_put(struct file_writer *w, const struct tensor_source *t, void *piece) {
+    size_t bytes = source_bytes(t), width = (size_t)dtypes[dtype_rank(t->dtype)].bits / 8;
+    if (!t->fetch) return file_writer_put(w, t->data, bytes);
+    int64_t elements = (int64_t)(bytes / width);
+    for (int64_t first = 0; first < elements; first += PIECE_ELEMENTS) {
+        int64_t n = elements - first < PIECE_ELEMENTS ? elements - first : PIECE_ELEMENTS;
+        t->fetch(t->ctx, first, n, piece);
+        TRY(file_writer_put(w, piece, (size_t)n * width));
+    }
+    return NULL;
+}
+
 status safetensors_write(const char *path, const struct tensor_source *tensors, int n,
                          const char *const *metadata) {
     struct arena arena = {0};
@@ -443,8 +457,9 @@ status safetensors_write(const char *path, const struct tensor_source *tensors, 
     struct file_writer w = {.fd = -1};
     status s = file_writer_open(&w, path);
     if (!s) s = file_writer_put(&w, header.p, header.n);
-    for (int i = 0; !s && i < n; i++)
-        s = file_writer_put(&w, order[i]->data, source_bytes(order[i]));
+    void *piece = memory_new(PIECE_ELEMENTS, 8);
+    for (int i = 0; !s && i < n; i++) s = source_put(&w, order[i], piece);
+    free(piece);
     if (!s) s = file_writer_close(&w);
     file_writer_abandon(&w);
     arena_free(&arena);

@@ -58,7 +58,10 @@ struct tensor_source {
     enum tensor_dtype dtype; /* of the file and of data */
     int n_dims;
     int64_t dims[TENSOR_DIMS_MAX];
-    const void *data; /* [product of dims], contiguous */
+    const void *data; /* [product of dims], contiguous; NULL: `fetch` gives it */
+    /* Elements first..first+n-1, asked for piece by piece: for what lies on the device. */
+    void (*fetch)(const void *ctx, int64_t first, int64_t n, void *out);
+    const void *ctx;
 };
 
 /* Writes one file: header padded so that data start 8-aligned, tensors by dtype (the widest first) then

@@ -83,4 +83,6 @@ status learner_balance(struct learner *l, double speed, double *excess);
  * for all of them; read fills in rank 0's, and the gradient is that of a process alone. */
 status learner_read_moments(struct learner *l, float *m, float *v);
 void learner_write_moments(struct learner *l, const float *m, const float *v);
+/* Where the moments of a process alone lie, [n_trained] each. */
+void learner_moments(struct learner *l, buf *m, buf *v);
 void learner_read_gradient(struct learner *l, float *g);

@@ -156,6 +156,12 @@ status learner_read_moments(struct learner *l, float *m, float *v) {
     return comm_collect(l->config.comm, v, sizeof *v, l->cut);
 }
 
+void learner_moments(struct learner *l, buf *m, buf *v) {
+    REQUIRE(comm_size(l->config.comm) == 1);
+    *m = l->m;
+    *v = l->v;
+}
+
 void learner_write_moments(struct learner *l, const float *m, const float *v) {
     size_t bytes = (size_t)(l->end - l->begin) * sizeof(float);
     if (bytes) op_write(l->policy->stream, l->m, m + l->begin, bytes);

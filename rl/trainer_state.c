@@ -31,9 +31,15 @@ static int64_t reference_floats(const struct trainer *t) {
     return r ? r->n_params + (int64_t)bias_floats(r) : 0;
 }
 
-static void reference_read(const struct policy *p, float *out) {
-    op_read(p->stream, out, p->params, (size_t)p->n_params * 4);
-    if (bias_floats(p)) op_read(p->stream, out + p->n_params, p->router_bias, bias_floats(p) * 4);
+/* The reference's elements, piece by piece. */
+static void reference_fetch(const void *ctx, int64_t first, int64_t n, void *out) {
+    const struct policy *p = ctx;
+    int64_t split = first + n < p->n_params ? n : p->n_params - first; /* of them parameters */
+    if (split < 0) split = 0;
+    if (split) op_read(p->stream, out, buf_f32(p->params, first), (size_t)split * 4);
+    if (n > split)
+        op_read(p->stream, (float *)out + split,
+                buf_f32(p->router_bias, first + split - p->n_params), (size_t)(n - split) * 4);
 }
 
 static void reference_write(struct policy *p, const float *in) {
@@ -47,13 +53,43 @@ static struct tensor_source vector(const char *name, int64_t n, const float *dat
         .name = name, .dtype = DTYPE_F32, .n_dims = 1, .dims = {n}, .data = data};
 }
 
+/* Floats on the device as they lie there. */
+struct device_floats {
+    struct stream *stream;
+    buf at;
+};
+
+static void device_fetch(const void *ctx, int64_t first, int64_t n, void *out) {
+    const struct device_floats *d = ctx;
+    op_read(d->stream, out, buf_f32(d->at, first), (size_t)n * sizeof(float));
+}
+
+/* A moment as a tensor: fetched as it is written, or, of several ranks, collected in `host` [n]. */
+static struct tensor_source moment(const char *name, int64_t n, const struct device_floats *d,
+                                   const float *host) {
+    struct tensor_source t = vector(name, n, host);
+    if (host) return t;
+    t.fetch = device_fetch;
+    t.ctx = d;
+    return t;
+}
+
 status trainer_save(struct trainer *t) {
     int64_t n = t->policy->n_trained, reference = reference_floats(t);
-    float *m = memory_new(2 * n + reference, sizeof *m), *v = m + n, *r = v + n;
-    status failed = learner_read_moments(t->learner, m, v);
-    struct tensor_source tensors[3] = {vector("exp_avg", n, m), vector("exp_avg_sq", n, v),
-                                       vector("reference", reference, r)};
-    if (reference > 0) reference_read(t->reference, r);
+    struct device_floats m = {.stream = t->stream}, v = m;
+    float *host = NULL;
+    status failed = NULL;
+    if (comm_size(t->comm) > 1) {
+        host = memory_new((size_t)(2 * n), sizeof *host);
+        failed = learner_read_moments(t->learner, host, host + n);
+    } else {
+        learner_moments(t->learner, &m.at, &v.at);
+    }
+    struct tensor_source tensors[3] = {moment("exp_avg", n, &m, host),
+                                       moment("exp_avg_sq", n, &v, host ? host + n : NULL),
+                                       vector("reference", reference, NULL)};
+    tensors[2].fetch = reference_fetch;
+    tensors[2].ctx = t->reference;
     struct checkpoint_value values[] = {
         {"updates", CHECKPOINT_INT, {.i = t->state.updates}},
         {"cursor", CHECKPOINT_INT, {.i = t->state.cursor}},
@@ -71,37 +107,41 @@ status trainer_save(struct trainer *t) {
                                     .save_adapter = adapted ? save_adapter : NULL,
                                     .ctx = t};
     if (!failed) failed = run_save(&t->run, &checkpoint);
-    free(m);
+    free(host);
     if (!failed) t->run.step = t->state.step;
     return failed;
 }
 
-static status vector_read(const struct safetensors *st, const char *path, const char *name,
-                          int64_t n, float *out) {
+/* The n floats of a tensor, where the file is mapped. */
+static status vector_find(const struct safetensors *st, const char *path, const char *name,
+                          int64_t n, const float **out) {
     const struct tensor_entry *e = safetensors_find(st, name);
-    if (!e || e->elements != n)
+    if (!e || e->elements != n || e->dtype != DTYPE_F32 || (uintptr_t)e->data % sizeof(float))
         return fail(EXIT_BAD_DATA, "%s: expected a tensor %s of %lld floats", path, name,
                     (long long)n);
-    return tensor_to_f32(e, out);
+    *out = e->data;
+    return NULL;
+}
+
+static status moments_read(struct trainer *t, const struct safetensors *st, const char *path) {
+    int64_t n = t->policy->n_trained, reference = reference_floats(t);
+    const float *m, *v, *r = NULL;
+    TRY(vector_find(st, path, "exp_avg", n, &m));
+    TRY(vector_find(st, path, "exp_avg_sq", n, &v));
+    if (reference > 0) TRY(vector_find(st, path, "reference", reference, &r));
+    learner_write_moments(t->learner, m, v);
+    if (r) reference_write(t->reference, r);
+    return NULL;
 }
 
 static status moments_restore(struct trainer *t, const char *path) {
-    int64_t n = t->policy->n_trained, reference = reference_floats(t);
     struct arena arena = {0};
     struct safetensors st;
     status failed = safetensors_open(&st, path, &arena);
-    if (failed) {
-        arena_free(&arena);
-        return failed;
+    if (!failed) {
+        failed = moments_read(t, &st, path);
+        safetensors_close(&st);
     }
-    float *m = memory_new(2 * n + reference, sizeof *m), *v = m + n, *r = v + n;
-    failed = vector_read(&st, path, "exp_avg", n, m);
-    if (!failed) failed = vector_read(&st, path, "exp_avg_sq", n, v);
-    if (!failed && reference > 0) failed = vector_read(&st, path, "reference", reference, r);
-    if (!failed) learner_write_moments(t->learner, m, v);
-    if (!failed && reference > 0) reference_write(t->reference, r);
-    free(m);
-    safetensors_close(&st);
     arena_free(&arena);
     return failed;
 }

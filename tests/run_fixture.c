@@ -179,8 +179,10 @@ struct checkpoint fixture_checkpoint(int64_t step, struct arena *arena) {
     float *moments = ARENA_ARRAY(arena, ELEMENTS, float);
     for (int i = 0; i < ELEMENTS; i++) moments[i] = (float)i * (float)(step + 1);
     struct tensor_source *tensors = ARENA_ARRAY(arena, 2, struct tensor_source);
-    tensors[0] = (struct tensor_source){"m", DTYPE_F32, 1, {ELEMENTS}, moments};
-    tensors[1] = (struct tensor_source){"v", DTYPE_F32, 2, {2, 4}, moments};
+    tensors[0] = (struct tensor_source){
+        .name = "m", .dtype = DTYPE_F32, .n_dims = 1, .dims = {ELEMENTS}, .data = moments};
+    tensors[1] = (struct tensor_source){
+        .name = "v", .dtype = DTYPE_F32, .n_dims = 2, .dims = {2, 4}, .data = moments};
     struct checkpoint_value *values = ARENA_ARRAY(arena, 3, struct checkpoint_value);
     values[0] = (struct checkpoint_value){"draws", CHECKPOINT_INT, {.i = -5 * step}};
     values[1] = (struct checkpoint_value){"hash", CHECKPOINT_UINT, {.u = UINT64_MAX - 1}};

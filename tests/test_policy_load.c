@@ -229,10 +229,16 @@ static void test_drafting_layers(void **state) {
     struct edit e;
     struct policy *p;
     edit_open(&e, from);
-    e.tensors[e.n++] =
-        (struct tensor_source){"model.layers.3.eh_proj.weight", DTYPE_BF16, 2, {2, 3}, bf16};
-    e.tensors[e.n++] =
-        (struct tensor_source){"model.layers.3.enorm.weight", DTYPE_F32, 1, {3}, norm};
+    e.tensors[e.n++] = (struct tensor_source){.name = "model.layers.3.eh_proj.weight",
+                                              .dtype = DTYPE_BF16,
+                                              .n_dims = 2,
+                                              .dims = {2, 3},
+                                              .data = bf16};
+    e.tensors[e.n++] = (struct tensor_source){.name = "model.layers.3.enorm.weight",
+                                              .dtype = DTYPE_F32,
+                                              .n_dims = 1,
+                                              .dims = {3},
+                                              .data = norm};
     expect_ok(policy_open(&p, s, edit_write(&e, from, key, "1"), ANY));
     assert_true(policy_digest(p) == digest_of(s, from));
     const char *saved = expect_path("saved");
