@@ -74,6 +74,16 @@ end_to_end_tests() { # end_to_end_tests TREE: scripts find the program in $GRPO
     done
 }
 
+operations_on() { # operations_on TREE DEVICE SEED: the operations' tests try that device
+    local source name
+    for source in tests/test_ops_*.c; do
+        name=$(basename "$source" .c)
+        TEST_DEVICE=$2 CUDA_EMULATOR_SEED=$3 capture "$1/tests/$name"
+        report "$2, seed $3: $name" "$(sum_of '\[  PASSED  \] [0-9]+ test')" \
+            "$(sum_of '\[  FAILED  \] [0-9]+ test')" "$code"
+    done
+}
+
 fuzz_corpora() { # fuzz_corpora TREE: every input ever found interesting, through its target
     local source name
     for source in tests/fuzz_*.c; do
@@ -89,6 +99,12 @@ with_gcc() {
     build "build" CC=gcc BUILD=build || return
     unit_tests build
     end_to_end_tests build
+}
+
+with_emulator() {
+    local seed
+    echo "the CUDA backend, without a GPU"
+    for seed in 1 2 3; do operations_on build cuda-emulated "$seed"; done
 }
 
 with_clang() {
@@ -108,6 +124,7 @@ with_sanitizers() {
 case $mode in
 all)
     with_gcc
+    with_emulator
     with_clang
     with_sanitizers
     ;;

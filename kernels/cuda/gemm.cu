@@ -11,7 +11,7 @@ static int64_t whole_blocks(int64_t n) { return (n + BF16_BLOCK - 1) / BF16_BLOC
 static void start(struct stream *s, const char *where, const struct gemm *g, struct product *p) {
     p->groups = g->M;
     p->offsets = (const int32_t *)(const void *)g->offsets.addr;
-    p->segment = (const int32_t *)(const void *)g->segment.addr;
+    if (p->sums_rows) p->segment = (const int32_t *)(const void *)g->segment.addr;
     if (g->packed && g->bf16) {
         p->half = (const uint16_t *)(const void *)g->w.addr;
         p->half_ld = whole_blocks(p->depth);

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# The CUDA backend from outside, without a GPU: the whole trainer on the emulated device against the CPU, and
+# every way in which a device can be missing or fail.
+# shellcheck source=tests/e2e.sh
+source "$(dirname "$0")/e2e.sh"
+# shellcheck source=tests/runs.sh disable=SC2154
+source tests/runs.sh
+
+STEPS=5
+train+=("steps=$STEPS" eval.every=0 checkpoint.every=5 rl.prompts=4 rl.group_size=4)
+export CUDA_EMULATOR_SEED=1
+
+# ---- the same run: in fp32 byte for byte ----
+cpu=$work/cpu emulated=$work/emulated
+check "a run on the CPU" run "${train[@]}" out="$cpu"
+check "on the emulated device" run "${train[@]}" device=cuda-emulated out="$emulated"
+check "has the same bytes" same_run "$cpu" "$emulated" $STEPS
+CUDA_EMULATOR_SEED=2 check "with blocks, threads and streams in another order, and other batches" \
+    run "${train[@]}" device=cuda-emulated rollout.batch=5 rl.micro_tokens=100 out="$work/order"
+check "has them too" same_run "$cpu" "$work/order" $STEPS
+
+# ---- in bf16: the losses of a warm start within a tolerance, and law 1 exactly ----
+warm=("steps=$STEPS" sft.log_every=1 eval.every=0 eval.problems=1 checkpoint.every=5 policy.dtype=bf16)
+check "a warm start in bf16 on the CPU" run "${sft[@]}" "${warm[@]}" out="$work/warm-cpu"
+check "on the emulated device" run "${sft[@]}" "${warm[@]}" device=cuda-emulated out="$work/warm"
+close_metric() { # close_metric NAME DISTANCE: in every step of both warm starts
+    local step a b
+    for step in $(seq 1 $STEPS); do
+        a=$(metric "$work/warm-cpu" "$step" "$1") b=$(metric "$work/warm" "$step" "$1")
+        awk -v a="$a" -v b="$b" -v d="$2" \
+            'BEGIN { exit !(a != "" && b != "" && a - b <= d && b - a <= d) }' ||
+            { echo "step $step: $1 is $a on the CPU and $b on the device" && return 1; }
+    done
+}
+check "losses agree" close_metric actor/loss 0.001
+check "gradients agree" close_metric actor/grad_norm 0.001
+check "a run in bf16 on the emulated device" \
+    run "${train[@]}" policy.dtype=bf16 device=cuda-emulated out="$work/half"
+exact() {
+    local step
+    for step in $(seq 1 $STEPS); do
+        awk -v x="$(metric "$1" "$step" training/rollout_probs_diff_max)" \
+            'BEGIN { exit !(x != "" && x == 0) }' || return 1
+    done
+}
+check "what was stored when tokens were drawn is what training computes" exact "$work/half"
+
+# ---- devices that are missing or fail ----
+small=("$GRPO" train -c configs/tiny.yaml steps=1 threads=1)
+if ! [ -e "$(dirname "$GRPO")/libgrpo_cuda.so" ]; then
+    expect 78 "without its library" "there is no libgrpo_cuda.so beside the program" \
+        "${small[@]}" device=cuda out="$work/none"
+elif ! [ -e /dev/nvidiactl ]; then
+    expect 78 "without a driver" "the NVIDIA driver is missing or older than CUDA 13 needs" \
+        "${small[@]}" device=cuda out="$work/none"
+else
+    echo "not tried: a missing driver, because this machine has one"
+fi
+GRPO_CUDA_LIBRARY=$work/nowhere.so expect 78 "a library that is not there" "GRPO_CUDA_LIBRARY" \
+    "${small[@]}" device=cuda out="$work/none"
+CUDA_EMULATOR_DEVICES=0 expect 78 "no device" "device=cuda-emulated: " \
+    "${small[@]}" device=cuda-emulated out="$work/none"
+CUDA_EMULATOR_MEMORY=100000 expect 78 "too little memory" "bytes for tensors on a GPU with" \
+    "${small[@]}" device=cuda-emulated out="$work/memory"
+CUDA_EMULATOR_FAIL_KERNEL=500 expect 70 "a device that is lost" "cuda: " \
+    "${small[@]}" device=cuda-emulated console=quiet out="$work/lost"
+check "leaves no checkpoint of that step" test ! -e "$work/lost/checkpoints/global_step_1"
