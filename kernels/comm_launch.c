@@ -79,5 +79,9 @@ status launch_read(struct launch *out, char *(*get)(const char *name)) {
     const char *address = get("MASTER_ADDR");
     out->address = address && *address ? address : NULL;
     out->port = PORT_DEFAULT;
-    return read_number(get, "MASTER_PORT", 1, PORT_MAX, &out->port);
+    TRY(read_number(get, "MASTER_PORT", 1, PORT_MAX - 1, &out->port));
+    /* torchrun itself listens on the port it names, for the processes of PyTorch; the next one is ours. */
+    const char *taken = get("TORCHELASTIC_USE_AGENT_STORE");
+    out->port += taken && strcmp(taken, "True") == 0;
+    return NULL;
 }

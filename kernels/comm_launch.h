@@ -17,7 +17,7 @@ struct launch {
     int local_size; /* ranks on this host; 1 where the launcher does not say */
     /* Where rank 0 listens, from MASTER_ADDR and MASTER_PORT; borrowed from the environment. */
     const char *address; /* NULL: not said */
-    int port;            /* 29500 when not said */
+    int port;            /* 29500 when not said; the one after it where torchrun listens itself */
 };
 
 /* Reads the variables through `get`, a getenv. EXIT_BAD_CONFIG when they are incomplete, are no numbers, or

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A run of several processes under mpirun: the same bytes as one process leaves, whatever their number; one
+# A run of several processes: the same bytes as one process leaves, whatever their number; one
 # that is killed takes the others with it and loses nothing; what goes wrong on one is told once.
 # shellcheck source=tests/e2e.sh
 source "$(dirname "$0")/e2e.sh"
@@ -7,17 +7,62 @@ source "$(dirname "$0")/e2e.sh"
 source tests/runs.sh
 
 build=$(dirname "$GRPO")
+STEPS=6
+train+=(rl.grad_shards=4 "steps=$STEPS" eval.every=3)
 expect 78 "variables of half a launch" "the environment has RANK without WORLD_SIZE" \
-    env RANK=1 "$GRPO" train -c configs/tiny.yaml out="$work/none"
+    env RANK=1 "$GRPO" "${train[@]:1}" out="$work/none"
+check "one process" run "${train[@]}" out="$work/train.1"
+
+# ---- over TCP, as torchrun and srun launch ----
+port=$((10000 + RANDOM % 20000))
+tcp() { # tcp RANK SIZE COMMAND...: one rank, its words in $work/rank.RANK
+    env MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" WORLD_SIZE="$2" LOCAL_RANK="$1" \
+        LOCAL_WORLD_SIZE="$2" timeout -k 5 60 "${@:3}" >"$work/.stdout" 2>"$work/rank.$1"
+}
+tcp_ranks() { # tcp_ranks N COMMAND...: all of them; true when all end well
+    local n=$1 r ok=0 pids=()
+    for ((r = 0; r < n; r++)); do
+        tcp $r "$@" &
+        pids+=($!)
+    done
+    for r in "${pids[@]}"; do wait "$r" || ok=1; done
+    [ $ok -eq 0 ] || cat "$work"/rank.*
+    return $ok
+}
+check "2 ranks over TCP" tcp_ranks 2 "${train[@]}" out="$work/tcp"
+check "leave the bytes of one" same_run "$work/train.1" "$work/tcp" $STEPS
+lose_over_tcp() { # rank 2 of 4 is killed in mid-run; the others name it
+    local r pids=()
+    for r in 0 1 3; do
+        tcp $r 4 "${train[@]}" device=ref out="$work/torn" &
+        pids+=($!)
+    done
+    env MASTER_ADDR=localhost MASTER_PORT=$port RANK=2 WORLD_SIZE=4 \
+        "${train[@]}" device=ref out="$work/torn" >/dev/null 2>&1 &
+    local victim=$!
+    for ((r = 0; r < 600; r++)); do
+        [ ! -e "$work/torn/checkpoints/global_step_2" ] || break
+        sleep 0.1
+    done
+    kill -KILL $victim
+    for r in "${pids[@]}"; do
+        wait "$r"
+        [ $? -eq 74 ] || return 1
+    done
+    cat "$work"/rank.[013]
+    [ "$(cat "$work"/rank.[013] | grep -c '^grpo train: rank [013]: TCP: rank 2 was lost')" -eq 3 ]
+}
+check "a rank that is lost ends the others, which name it" lose_over_tcp
+check "what it leaves is resumed" run "${train[@]}" out="$work/torn"
+check "to the same bytes" same_run "$work/train.1" "$work/torn" $STEPS
+
 if ! command -v mpirun >/dev/null || [ ! -e "$build/libgrpo_mpi.so" ]; then
-    echo "skipped: no Open MPI here (mpirun and mpicc), so nothing ran as several ranks"
+    echo "skipped: no Open MPI here (mpirun and mpicc), so nothing more ran"
     exit
 fi
 
-# Nothing but the program's own sentences; mpirun adds paragraphs of its own.
+# ---- over MPI, the same bytes for any number ----
 mpi=(mpirun --allow-run-as-root --oversubscribe)
-STEPS=6
-train+=(rl.grad_shards=4 "steps=$STEPS" eval.every=3)
 ranks() { # ranks N COMMAND...
     local n=$1
     shift
@@ -26,11 +71,10 @@ ranks() { # ranks N COMMAND...
 
 check "collectives of three ranks" ranks 3 "$build/tests/test_comm"
 
-# ---- the same bytes ----
 same_for_all() { # same_for_all NAME STEPS COMMAND...: 1, 2 and 4 ranks
     local name=$1 steps=$2 n
     shift 2
-    check "$name: one process" run "$@" out="$work/$name.1"
+    [ -e "$work/$name.1" ] || check "$name: one process" run "$@" out="$work/$name.1"
     for n in 2 4; do
         check "$name: $n ranks" ranks $n "$@" out="$work/$name.$n"
         check "$name: $n ranks leave the bytes of one" same_run "$work/$name.1" "$work/$name.$n" "$steps"

@@ -1,10 +1,13 @@
 /* How a launch is read from the environment, and the collectives: alone, and with every rank of the launch
  * when this program is itself started by mpirun (tests/e2e_ranks.sh does). */
 #include "kernels/comm.h"
+#include "kernels/comm_tcp.h"
 #include "tests/expect.h"
 
-#include <stdio.h>
-#include <stdlib.h>
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
 
 /* ---- the environment --------------------------------------------------------------------------------- */
 
@@ -61,6 +64,9 @@ static void test_launch_each(void **state) {
     assert_string_equal(l.by, "torchrun");
     assert_string_equal(l.address, "node7");
     assert_int_equal(l.port, 1234);
+    ENVIRONMENT("RANK=0", "WORLD_SIZE=2", "MASTER_ADDR=node7", "MASTER_PORT=1234",
+                "TORCHELASTIC_USE_AGENT_STORE=True");
+    assert_int_equal(launch().port, 1235);
     ENVIRONMENT("SLURM_PROCID=5", "SLURM_STEP_NUM_TASKS=8", "SLURM_LOCALID=1");
     l = launch();
     assert_string_equal(l.by, "srun");
@@ -101,9 +107,101 @@ static void test_launch_refused(void **state) {
     ENVIRONMENT("RANK=0", "WORLD_SIZE=99999999999999999999");
     refuses("the environment's WORLD_SIZE=99999999999999999999, expected a number from 1 to 4096");
     ENVIRONMENT("RANK=0", "WORLD_SIZE=2", "MASTER_PORT=70000");
-    refuses("the environment's MASTER_PORT=70000, expected a number from 1 to 65535");
+    refuses("the environment's MASTER_PORT=70000, expected a number from 1 to 65534");
     ENVIRONMENT("OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2", "RANK=0", "WORLD_SIZE=2");
     refuses("OMPI_COMM_WORLD_RANK=1 of 2 contradicts RANK=0 of WORLD_SIZE=2");
+}
+
+/* ---- the meeting over TCP ----------------------------------------------------------------------------- */
+
+/* A rank in a thread of its own, which opens and closes the transport. */
+struct visitor {
+    struct launch launch;
+    int timeout_ms;
+    status failed;
+    pthread_t thread;
+};
+
+static void *visit(void *ctx) {
+    struct visitor *v = ctx;
+    struct transport *t;
+    v->failed = comm_tcp_open(&t, &v->launch, v->timeout_ms);
+    if (!v->failed) t->close(t, true);
+    return NULL;
+}
+
+static struct visitor visitor(int rank, int size, int port) {
+    return (struct visitor){.launch = {"torchrun", rank, size, 0, 1, "localhost", port},
+                            .timeout_ms = 10000};
+}
+
+static void meet(struct visitor *visitors, int n) {
+    for (int i = 0; i < n; i++)
+        assert_int_equal(pthread_create(&visitors[i].thread, NULL, visit, &visitors[i]), 0);
+    for (int i = 0; i < n; i++) pthread_join(visitors[i].thread, NULL);
+}
+
+/* Somewhere between the well-known ports and those that systems hand out. */
+static int any_port(void) { return 10000 + (int)(getpid() % 20000); }
+
+static void test_meeting(void **state) {
+    (void)state;
+    int port = any_port();
+    struct visitor three[] = {visitor(2, 3, port), visitor(0, 3, port), visitor(1, 3, port)};
+    meet(three, 3);
+    for (int i = 0; i < 3; i++) expect_ok(three[i].failed);
+}
+
+static void test_meeting_alone(void **state) {
+    (void)state;
+    struct visitor first = visitor(0, 2, any_port()), second = visitor(1, 2, any_port());
+    first.timeout_ms = second.timeout_ms = 1000;
+    visit(&first);
+    expect_failure(first.failed, EXIT_IO, "rank 1 did not come to rank 0 within 1 s");
+    visit(&second);
+    expect_failure(second.failed, EXIT_IO, "rank 1 cannot reach rank 0 within 1 s");
+    second.launch.address = NULL;
+    visit(&second);
+    expect_failure(second.failed, EXIT_BAD_CONFIG,
+                   "torchrun started 2 ranks, but the environment has no MASTER_ADDR");
+}
+
+static void test_meeting_mixed(void **state) {
+    (void)state;
+    int port = any_port();
+    struct visitor sizes[] = {visitor(0, 2, port), visitor(1, 3, port)};
+    sizes[1].timeout_ms = 1000;
+    meet(sizes, 2);
+    expect_failure(sizes[0].failed, EXIT_BAD_CONFIG,
+                   "ranks of different launches use the same port");
+    expect_failure(sizes[1].failed, EXIT_IO, "");
+    struct visitor twins[] = {visitor(0, 3, port), visitor(1, 3, port), visitor(1, 3, port)};
+    twins[1].timeout_ms = twins[2].timeout_ms = 1000;
+    meet(twins, 3);
+    expect_failure(twins[0].failed, EXIT_BAD_CONFIG, "two processes call themselves rank 1");
+    expect_failure(twins[1].failed, EXIT_IO, "");
+    expect_failure(twins[2].failed, EXIT_IO, "");
+}
+
+/* Whoever else knocks on the port is sent away. */
+static void test_meeting_stranger(void **state) {
+    (void)state;
+    int port = any_port();
+    struct visitor first = visitor(0, 2, port), second = visitor(1, 2, port);
+    assert_int_equal(pthread_create(&first.thread, NULL, visit, &first), 0);
+    struct sockaddr_in there = {.sin_family = AF_INET,
+                                .sin_port = htons((uint16_t)port),
+                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_true(fd >= 0);
+    while (connect(fd, (struct sockaddr *)&there, sizeof there) != 0) usleep(1000);
+    static const char request[] = "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    assert_int_equal(write(fd, request, sizeof request), sizeof request);
+    visit(&second);
+    pthread_join(first.thread, NULL);
+    close(fd);
+    expect_ok(first.failed);
+    expect_ok(second.failed);
 }
 
 /* ---- collectives ------------------------------------------------------------------------------------- */
@@ -210,9 +308,16 @@ int main(void) {
         cmocka_unit_test(test_texts),         cmocka_unit_test(test_floats),
         cmocka_unit_test(test_agree),
     };
+    const struct CMUnitTest meetings[] = {
+        cmocka_unit_test(test_meeting),
+        cmocka_unit_test(test_meeting_alone),
+        cmocka_unit_test(test_meeting_mixed),
+        cmocka_unit_test(test_meeting_stranger),
+    };
     status failed = comm_open(&comm);
     if (!failed) {
         int failures = cmocka_run_group_tests(tests, NULL, NULL);
+        if (!comm) failures += cmocka_run_group_tests(meetings, NULL, NULL);
         arena_free(&arena);
         failed = comm_close(comm, NULL);
         if (!failed) return failures;
