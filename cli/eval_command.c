@@ -121,7 +121,7 @@ static status eval(const struct settings *s, const char **given, struct arena *a
             (long long)s->rollout.max_prompt_tokens + max_new, s->general.model, session.positions);
     if (!failed) failed = task_open(&task, &s->tasks);
     struct problem_set set = {0};
-    if (!failed) pool = pool_open(general_threads(&s->general));
+    if (!failed) pool = pool_open(general_threads(&s->general, 1));
     if (!failed) failed = problems_open(task, reward, pool, e->split, arena, &set);
     if (!failed) {
         struct evaluator evaluator = {

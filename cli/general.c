@@ -3,6 +3,7 @@
 #include "base/rng.h"
 
 #include <sched.h>
+#include <unistd.h>
 
 enum { THREADS_MAX = 1024, THREADS_AUTO_MAX = 64 };
 
@@ -19,7 +20,7 @@ const struct config_key general_keys[] = {
                 EXECUTION,
                 "the cpu kernels' instruction set; auto takes the best this processor has"),
     CONFIG_INT(struct general_config, threads, "threads", "0", 0, THREADS_MAX, EXECUTION,
-               "threads to compute with; 0: one for each processor"),
+               "threads to compute with; 0: one for each processor, which the ranks of a host share"),
     CONFIG_ENUM(
         struct general_config, dtype, "policy.dtype", "fp32", "fp32|bf16", SEMANTIC,
         "how linear layers multiply: in fp32, or rounded to bf16 and summed in fp32 (the router, "
@@ -31,10 +32,12 @@ const struct config_key general_keys[] = {
     CONFIG_END,
 };
 
-int general_threads(const struct general_config *c) {
+int general_threads(const struct general_config *c, int ranks) {
     if (c->threads > 0) return (int)c->threads;
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return 1;
     int n = CPU_COUNT(&allowed);
+    /* A launcher that binds its ranks to processors has shared these out already. */
+    if (n == sysconf(_SC_NPROCESSORS_ONLN)) n = n / ranks > 0 ? n / ranks : 1;
     return n < THREADS_AUTO_MAX ? n : THREADS_AUTO_MAX;
 }

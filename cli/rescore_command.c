@@ -67,7 +67,7 @@ static status rescore(const char *dir, struct settings *settings, struct argumen
     if (!s) s = reward_open(&reward, &settings->reward);
     if (!s)
         s = status_context(rescore_run(&r, store, reward, &settings->rl,
-                                       general_threads(&settings->general),
+                                       general_threads(&settings->general, 1),
                                        a->values[ALL] ? SIZE_MAX : CHANGES_SHOWN, arena),
                            "%s", dir);
     if (!s) s = show(&r, &title, a->values);

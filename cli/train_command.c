@@ -9,6 +9,7 @@ static status run_rank(enum trainer_kind kind, struct comm *comm, int argc, char
     TRY(comm_agree(comm, session_arguments(&settings, NULL, NULL, NULL, 0, argc, argv), NULL));
     struct trainer_config config = session_trainer(&settings, kind);
     config.comm = comm;
+    config.stream.threads = general_threads(&settings.general, comm_local_size(comm));
     status failed = trainer_run(&config);
     schema_close(&settings);
     return failed;
