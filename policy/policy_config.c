@@ -140,25 +140,23 @@ static status check_only(const struct policy_config *c, const json_t *config, co
 static status read_family(struct policy_config *c, const json_t *config, const char *where) {
     struct span type = {0};
     TRY(json_get_string(config, where, "model_type", &type));
-    int family = 0;
-    while (family < N_FAMILIES && !span_eq(type, span_of(families[family].model_type))) family++;
-    if (family == N_FAMILIES)
+    if (!policy_family_find(type, &c->family))
         return fail(EXIT_BAD_DATA,
                     "%s: the \"model_type\" \"%.*s\" is not supported, only llama, qwen2, qwen3, "
                     "qwen3_moe, olmoe, mixtral, deepseek_v2 and deepseek_v3 are",
                     where, type.n < 64 ? (int)type.n : 64, type.p);
-    c->family = (enum policy_family)family;
+    const struct policy_traits *family = policy_traits(c);
     const json_t *architectures = NULL, *architecture;
     TRY(json_maybe_array(config, where, "architectures", &architectures));
     bool found = !architectures;
     size_t i;
     json_array_foreach((json_t *)architectures, i, architecture) {
-        found |= span_eq(json_span(architecture), span_of(families[family].architecture));
+        found |= span_eq(json_span(architecture), span_of(family->architecture));
     }
     if (!found)
         return fail(EXIT_BAD_DATA,
                     "%s: \"architectures\" does not name %s, the only one supported for %s", where,
-                    families[family].architecture, families[family].model_type);
+                    family->architecture, family->model_type);
     return NULL;
 }
 
@@ -450,6 +448,15 @@ status policy_config_read(struct policy_config *out, const char *dir) {
     if (!s) s = read_generation(out, arena_print(&arena, "%s/generation_config.json", dir));
     arena_free(&arena);
     return s;
+}
+
+bool policy_family_find(struct span model_type, enum policy_family *out) {
+    for (int i = 0; i < N_FAMILIES; i++)
+        if (span_eq(model_type, span_of(families[i].model_type))) {
+            *out = (enum policy_family)i;
+            return true;
+        }
+    return false;
 }
 
 const struct policy_traits *policy_traits(const struct policy_config *c) {

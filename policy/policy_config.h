@@ -102,6 +102,9 @@ status policy_config_check(const struct policy_config *c, const char *where);
  * sorted, weights declared as float32), in the arena. */
 const char *policy_config_json(const struct policy_config *c, struct arena *arena);
 
+/* The family of a "model_type"; false when there is none. */
+bool policy_family_find(struct span model_type, enum policy_family *out);
+
 /* What follows from the family. Never NULL. */
 const struct policy_traits *policy_traits(const struct policy_config *c);
 

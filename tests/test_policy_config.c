@@ -1,7 +1,8 @@
 /* Configs: what transformers wrote for the golden policies, both spellings, and what must be refused. */
 #include "base/file.h"
 #include "base/json.h"
-#include "policy/policy_config.h"
+#include "policy/model_config.h"
+#include "policy/policy.h"
 #include "tests/expect.h"
 
 /* Reads a golden policy's config.json. */
@@ -272,6 +273,68 @@ static void test_refused(void **state) {
     expect_failure(policy_config_read(&c, expect_path("")), EXIT_BAD_DATA, "not a JSON object");
 }
 
+/* ---- random models ---- */
+
+/* The keys model.* as they are when nothing is said. */
+static struct model_config model_defaults(void) {
+    struct model_config m;
+    const struct config_fragment fragments[] = {{model_keys, &m}, {NULL, NULL}};
+    struct arena arena = {0};
+    struct config config = {.fragments = fragments, .arena = &arena};
+    config_defaults(&config);
+    arena_free(&arena);
+    m.type = "qwen3_moe";
+    return m;
+}
+
+static void test_model_types(void **state) {
+    (void)state;
+    struct policy_config c;
+    struct arena arena = {0};
+    int types = 0;
+    for (const char *at = MODEL_TYPES; *at; types++) {
+        size_t n = strcspn(at, "|");
+        struct model_config m = model_defaults();
+        m.type = arena_string(&arena, (struct span){at, n});
+        m.norm_topk = strcmp(m.type, "deepseek_v2") != 0;
+        expect_ok(model_config_shape(&m, 100, 7, &c));
+        assert_string_equal(policy_traits(&c)->model_type, m.type);
+        assert_int_equal(c.vocab, 100);
+        assert_int_equal(c.eos[0], 7);
+        at += at[n] ? n + 1 : n;
+    }
+    assert_int_equal(types, 8);
+    arena_free(&arena);
+}
+
+/* Shapes with names have the parameters that were published with them: SmolLM2-135M, OLMoE-1B-7B,
+ * DeepSeek-V2-Lite. */
+static void test_model_shapes(void **state) {
+    (void)state;
+    struct policy_config c;
+    struct model_config m = model_defaults();
+    m.type = "llama";
+    m.vocab = 49152, m.hidden = 576, m.layers = 30, m.heads = 9, m.kv_heads = 3, m.head_dim = 64;
+    m.ffn = 1536;
+    expect_ok(model_config_shape(&m, 49152, 2, &c));
+    assert_int_equal(policy_count_params(&c), 134515008);
+    m.type = "olmoe";
+    m.vocab = 50304, m.hidden = 2048, m.layers = 16, m.heads = m.kv_heads = 16, m.head_dim = 128;
+    m.experts = 64, m.top_k = 8, m.expert_ffn = 1024, m.tied = m.norm_topk = false;
+    expect_ok(model_config_shape(&m, 50280, 2, &c));
+    assert_int_equal(policy_count_params(&c), 6919161856);
+    m.type = "deepseek_v2";
+    m.vocab = 102400, m.layers = 27, m.ffn = 10944, m.expert_ffn = 1408, m.top_k = 6;
+    m.shared_experts = 2, m.first_dense = 1, m.kv_lora = 512, m.nope_dim = m.v_dim = 128;
+    m.rope_dim = 64;
+    expect_ok(model_config_shape(&m, 100002, 2, &c));
+    assert_int_equal(policy_count_params(&c), 15706484224);
+    expect_failure(model_config_shape(&m, 102401, 2, &c), EXIT_BAD_CONFIG, "model.vocab=102400");
+    m.norm_topk = true;
+    expect_failure(model_config_shape(&m, 100, 2, &c), EXIT_BAD_CONFIG,
+                   "\"norm_topk_prob\" is set, only false");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_fields),
@@ -279,6 +342,8 @@ int main(void) {
         cmocka_unit_test(test_json_round_trip),
         cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_model_types),
+        cmocka_unit_test(test_model_shapes),
     };
     return cmocka_run_group_tests(tests, expect_directory, expect_no_directory);
 }
