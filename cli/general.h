@@ -14,6 +14,6 @@ struct general_config {
 extern const struct config_key general_keys[];
 
 /* How many threads to use: as many as the config says, or one for each processor that this process
- * may run on, up to a number beyond which the loop's small matrices gain nothing; where `ranks` processes of a
- * run may all run on all processors of the host, its share of them. At least 1. */
+ * may run on, up to a number beyond which the loop's small matrices gain nothing; where `ranks`
+ * processes of a run may all run on every processor of the host, its share of them. At least 1. */
 int general_threads(const struct general_config *c, int ranks);
