@@ -32,6 +32,8 @@ extern const struct command_option cli_eval_options[];
 
 status cli_init(int argc, char **argv);
 status cli_inspect(int argc, char **argv);
+status cli_bench(int argc, char **argv);
+extern const struct command_option cli_bench_options[];
 status cli_replay(int argc, char **argv);
 
 status cli_sample(int argc, char **argv);
