@@ -171,7 +171,7 @@ static status bench_policy(const struct settings *s, struct policy *p, struct fi
 }
 
 static status bench(const struct settings *s, const char *dir, bool as_json) {
-    struct figures f = {.threads = general_threads(&s->general)};
+    struct figures f = {.threads = general_threads(&s->general, 1)};
     struct policy_config config;
     struct stream *stream;
     struct policy *p = NULL;
