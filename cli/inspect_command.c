@@ -41,21 +41,23 @@ static status inspect(const struct settings *s, const char *dir) {
     TRY(policy_config_read(&config, dir));
     shape_print(&config);
     TRY(stream_open(&stream, &stream_config));
-    status failed = policy_open(&p, stream, dir, session_form(s, positions));
+    struct policy_form form = session_form(s, positions), training = form;
+    training.inference = false;
+    status failed = policy_open(&p, stream, dir, form);
     if (!failed) {
-        size_t policy = policy_bytes(stream, &config, p->form);
+        size_t policy = policy_bytes(stream, &config, training);
+        size_t reference = s->rl.kl_coef > 0 ? policy : 0;
         size_t engine =
             engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});
         size_t learner =
             learner_bytes(p, &(struct learner_config){(int)s->rl.micro_tokens, positions,
                                                       (int)s->rl.grad_shards, true, NULL});
-        bool reference = s->rl.kl_coef > 0;
         printf("\nmemory of training with these settings\n");
         memory_print("policy", policy);
-        if (reference) memory_print("reference", policy);
+        if (reference) memory_print("reference", reference);
         memory_print("rollout", engine);
         memory_print("learner", learner);
-        memory_print("total", policy * (reference ? 2 : 1) + engine + learner);
+        memory_print("total", policy + reference + engine + learner);
     }
     policy_close(p);
     op_close(stream);

@@ -23,7 +23,7 @@ struct stream_config session_stream(const struct settings *s) {
 }
 
 struct policy_form session_form(const struct settings *s, int positions) {
-    return (struct policy_form){positions, strcmp(s->general.dtype, "bf16") == 0};
+    return (struct policy_form){positions, strcmp(s->general.dtype, "bf16") == 0, true};
 }
 
 struct trainer_config session_trainer(const struct settings *s, enum trainer_kind kind) {

@@ -13,7 +13,7 @@ status session_arguments(struct settings *settings, const struct command_option 
 
 struct stream_config session_stream(const struct settings *s);
 
-/* How to compute a policy of at most `positions` positions. */
+/* How to compute a policy of at most `positions` positions, for inference alone. */
 struct policy_form session_form(const struct settings *s, int positions);
 
 /* The run these settings describe; borrows them. */

@@ -5,8 +5,6 @@
 
 #include "policy/adapter.h"
 
-static buf param(const struct policy *p, int64_t offset) { return buf_f32(p->params, offset); }
-
 /* Where the gradient of the parameter that begins at `offset` lies; NO_BUF when it is frozen. */
 static buf gradient_at(const struct policy *p, buf grads, int64_t offset) {
     const struct parameter *t = policy_parameter_at(p, offset);
@@ -52,7 +50,7 @@ static void weight_gradient(struct policy *p, const struct weight *w, const stru
 /* w's matrices as gemm_nn wants them, with rows that belong to the sequences `segment`. */
 static struct gemm back_through(const struct policy *p, const struct weight *w, buf segment) {
     return (struct gemm){
-        .w = w->bf16 ? (buf){p->packed.addr + w->turned} : param(p, w->offset),
+        .w = w->bf16 ? (buf){p->packed.addr + w->turned} : policy_param(p, w->offset),
         .N = w->N,
         .K = w->K,
         .packed = w->bf16,
@@ -107,10 +105,10 @@ static void rotate_backward(struct policy *p, const struct batch *b, buf dx, buf
             b->row_pos, T, H, d, false, true);
     if (kind == POLICY_QK_HEADS)
         op_headnorm_backward(s, dx, width, gradient_at(p, grads, norm), dy, n, x, width,
-                             param(p, norm), rstd, T, H, d);
+                             policy_param(p, norm), rstd, T, H, d);
     if (kind == POLICY_QK_VECTOR)
         op_rmsnorm_backward(s, dx, width, false, gradient_at(p, grads, norm), dy, n, x, width,
-                            param(p, norm), rstd, T, n);
+                            policy_param(p, norm), rstd, T, n);
 }
 
 /* Biases of q, k and v lie one after the other, as one vector; what of it trains is summed. */
@@ -236,12 +234,12 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
     op_rope(s, buf_f32(dkva, L), L + R, R, buf_f32(dk, L), L + R, R, p->rope_cos, p->rope_sin,
             b->row_pos, T, 1, R, c->rope_interleaved, true);
     op_rmsnorm_backward(s, dkva, L + R, false, gradient_at(p, grads, layer->kv_a_norm), dk, L + R,
-                        t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L);
+                        t->kva, L + R, policy_param(p, layer->kv_a_norm), t->kva_rstd, T, L);
     if (c->q_lora) {
         buf dqa_norm = tape->dqa, dqa = tape->d2;
         linear_backward(p, tape, &layer->q_b, dqa_norm, dqkv, t->qa_norm, T, false, grads);
         op_rmsnorm_backward(s, dqa, c->q_lora, false, gradient_at(p, grads, layer->q_a_norm),
-                            dqa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm),
+                            dqa_norm, c->q_lora, t->qa, c->q_lora, policy_param(p, layer->q_a_norm),
                             t->qa_rstd, T, c->q_lora);
         linear_backward(p, tape, &layer->q_a, tape->dh, dqa, t->h1, T, false, grads);
     } else {
@@ -305,7 +303,7 @@ static void layer_backward(struct policy *p, int index, struct tape *tape, const
     else mlp_backward(p, layer, tape, t, tape->dx, T, false, grads);
     if (!needed_before(p, layer->norm2 + D)) return;
     op_rmsnorm_backward(s, tape->dx, D, true, gradient_at(p, grads, layer->norm2), tape->dh, D,
-                        t->x_mid, D, param(p, layer->norm2), t->rstd2, T, D);
+                        t->x_mid, D, policy_param(p, layer->norm2), t->rstd2, T, D);
     /* x_mid = x_in + o(attention(h1)), h1 = norm1(x_in) */
     linear_backward(p, tape, &layer->o, tape->d1, tape->dx, t->attention, T, false, grads);
     if (!needed_before(p, layer->o.offset)) return;
@@ -313,12 +311,12 @@ static void layer_backward(struct policy *p, int index, struct tape *tape, const
     else attention_gqa_backward(p, index, tape, b, kv, grads);
     if (!needed_before(p, layer->norm1 + D)) return;
     op_rmsnorm_backward(s, tape->dx, D, true, gradient_at(p, grads, layer->norm1), tape->dh, D,
-                        t->x_in, D, param(p, layer->norm1), t->rstd1, T, D);
+                        t->x_in, D, policy_param(p, layer->norm1), t->rstd1, T, D);
 }
 
 void policy_backward(struct policy *p, struct tape *tape, const struct batch *b,
                      struct kv_cache *kv, buf grads) {
-    REQUIRE(tape->training);
+    REQUIRE(tape->training && !p->form.inference);
     int64_t end = p->final_norm; /* of the layer's parameters */
     for (int i = p->config.layers - 1; i >= 0 && needed_before(p, end); i--) {
         layer_backward(p, i, tape, b, kv, grads);
@@ -354,7 +352,7 @@ void head_gather_backward(struct policy *p, struct head *h, struct tape *t, buf 
     if (!head_passes(p)) return;
     /* h->h has served the head; it takes the gradient of the gathered rows. */
     op_rmsnorm_backward(p->stream, h->h, D, false, gradient_at(p, grads, p->final_norm), h->dh, D,
-                        h->x, D, param(p, p->final_norm), h->rstd, R, D);
+                        h->x, D, policy_param(p, p->final_norm), h->rstd, R, D);
     op_zero(p->stream, t->dx, (size_t)T * D * 4);
     op_rows_scatter_add(p->stream, t->dx, h->h, row, R, D);
 }

@@ -39,8 +39,6 @@ static void linear_grouped(struct policy *p, const struct weight *w, buf y, buf 
                                          .offsets = offsets});
 }
 
-static buf param(const struct policy *p, int64_t offset) { return buf_f32(p->params, offset); }
-
 /* Normalises, as the family does, and rotates queries or keys: x [T, H*d] inside rows of `width`, into the
  * dense y. `norm` is their norm's weight. */
 static void rotate(struct policy *p, const struct batch *b, buf y, buf x, int width, int64_t norm,
@@ -50,9 +48,9 @@ static void rotate(struct policy *p, const struct batch *b, buf y, buf x, int wi
     enum policy_qk_norm kind = policy_traits(c)->qk_norm;
     int T = b->T, d = c->head_dim, n = H * d;
     if (kind == POLICY_QK_HEADS)
-        op_headnorm(s, y, n, x, width, param(p, norm), rstd, T, H, d, c->rms_eps);
+        op_headnorm(s, y, n, x, width, policy_param(p, norm), rstd, T, H, d, c->rms_eps);
     if (kind == POLICY_QK_VECTOR)
-        op_rmsnorm(s, y, n, x, width, param(p, norm), rstd, T, n, c->rms_eps);
+        op_rmsnorm(s, y, n, x, width, policy_param(p, norm), rstd, T, n, c->rms_eps);
     bool plain = kind == POLICY_QK_PLAIN;
     op_rope(s, y, n, d, plain ? x : y, plain ? width : n, d, p->rope_cos, p->rope_sin, b->row_pos,
             T, H, d, false, false);
@@ -66,7 +64,7 @@ static void attention_gqa(struct policy *p, int index, struct tape_layer *t, con
     struct stream *s = p->stream;
     int T = b->T, H = c->heads, G = c->kv_heads, d = c->head_dim, width = tape_qkv_width(c);
     linear(p, t->low, &layer->qkv, t->qkv, t->h1, T, false);
-    if (layer->qkv_bias >= 0) op_add_bias(s, t->qkv, param(p, layer->qkv_bias), T, width);
+    if (layer->qkv_bias >= 0) op_add_bias(s, t->qkv, policy_param(p, layer->qkv_bias), T, width);
     buf k = buf_f32(t->qkv, (int64_t)H * d), v = buf_f32(t->qkv, (int64_t)(H + G) * d);
     rotate(p, b, t->q, t->qkv, width, layer->q_norm, t->q_rstd, H);
     rotate(p, b, t->k, k, width, layer->k_norm, t->k_rstd, G);
@@ -93,19 +91,20 @@ static void attention_mla(struct policy *p, int index, struct tape_layer *t, con
     int T = b->T, H = c->heads, L = c->kv_lora, R = c->rope_dim, nope = c->nope_dim, qk = nope + R;
     if (c->q_lora) {
         linear(p, t->low, &layer->q_a, t->qa, t->h1, T, false);
-        op_rmsnorm(s, t->qa_norm, c->q_lora, t->qa, c->q_lora, param(p, layer->q_a_norm),
+        op_rmsnorm(s, t->qa_norm, c->q_lora, t->qa, c->q_lora, policy_param(p, layer->q_a_norm),
                    t->qa_rstd, T, c->q_lora, 1e-6f);
     }
     linear(p, t->low, &layer->q_b, t->qkv, c->q_lora ? t->qa_norm : t->h1, T, false);
     linear(p, t->low, &layer->kv_a, t->kva, t->h1, T, false);
-    op_rmsnorm(s, t->k, L + R, t->kva, L + R, param(p, layer->kv_a_norm), t->kva_rstd, T, L, 1e-6f);
+    op_rmsnorm(s, t->k, L + R, t->kva, L + R, policy_param(p, layer->kv_a_norm), t->kva_rstd, T, L,
+               1e-6f);
     op_rope(s, buf_f32(t->k, L), L + R, R, buf_f32(t->kva, L), L + R, R, p->rope_cos, p->rope_sin,
             b->row_pos, T, 1, R, c->rope_interleaved, false);
     bool bf16 = layer->k_up.bf16;
     buf turned = {p->packed.addr + layer->k_up.turned};
     op_gemm_nn(s, &(struct gemm){.y = t->qkv,
                                  .x = t->q,
-                                 .w = bf16 ? turned : param(p, layer->k_up.offset),
+                                 .w = bf16 ? turned : policy_param(p, layer->k_up.offset),
                                  .T = T,
                                  .N = nope,
                                  .K = L,
@@ -178,17 +177,19 @@ void policy_forward(struct policy *p, struct tape *t, const struct batch *b, str
     int T = b->T, D = c->hidden;
     REQUIRE(T <= t->rows);
     t->segment = b->row_seq;
-    op_embed(s, t->layer[0].x_in, param(p, p->embed), b->id, T, D);
+    op_embed(s, t->layer[0].x_in, policy_param(p, p->embed), b->id, T, D);
     for (int i = 0; i < c->layers; i++) {
         const struct policy_layer *layer = &p->layers[i];
         struct tape_layer *l = &t->layer[i];
         buf x_out = i + 1 < c->layers ? t->layer[i + 1].x_in : t->x_out;
-        op_rmsnorm(s, l->h1, D, l->x_in, D, param(p, layer->norm1), l->rstd1, T, D, c->rms_eps);
+        op_rmsnorm(s, l->h1, D, l->x_in, D, policy_param(p, layer->norm1), l->rstd1, T, D,
+                   c->rms_eps);
         if (c->kv_lora) attention_mla(p, i, l, b, kv);
         else attention_gqa(p, i, l, b, kv);
         linear(p, l->low, &layer->o, l->x_mid, l->attention, T, false);
         op_add(s, l->x_mid, l->x_in, (int64_t)T * D);
-        op_rmsnorm(s, l->h2, D, l->x_mid, D, param(p, layer->norm2), l->rstd2, T, D, c->rms_eps);
+        op_rmsnorm(s, l->h2, D, l->x_mid, D, policy_param(p, layer->norm2), l->rstd2, T, D,
+                   c->rms_eps);
         if (layer->moe) moe(p, i, l, x_out, b);
         else mlp(p, layer, l, x_out, T, false);
         op_add(s, x_out, l->x_mid, (int64_t)T * D);
@@ -200,7 +201,7 @@ void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row
     REQUIRE(R <= h->rows);
     op_rows_gather(p->stream, h->x, t->x_out, row, R, D);
     if (buf_has(h->segment)) op_rows_gather(p->stream, h->segment, t->segment, row, R, 1);
-    op_rmsnorm(p->stream, h->h, D, h->x, D, param(p, p->final_norm), h->rstd, R, D,
+    op_rmsnorm(p->stream, h->h, D, h->x, D, policy_param(p, p->final_norm), h->rstd, R, D,
                p->config.rms_eps);
 }
 

@@ -45,7 +45,7 @@ static void rope_tables(struct policy *p) {
 /* Run twice: to count, then to place. */
 static void buffers_place(struct policy *p, struct layout *l) {
     int half = rope_width(&p->config) / 2;
-    p->params = layout_f32(l, p->n_params);
+    p->params = layout_f32(l, p->n_kept);
     p->packed = layout_take(l, p->packed_bytes);
     p->router_bias = layout_f32(l, (size_t)p->moe_layers * p->config.experts);
     p->rope_cos = layout_f32(l, (size_t)p->max_positions * half);
@@ -100,28 +100,62 @@ size_t policy_bytes(struct stream *s, const struct policy_config *config, struct
     return l.used;
 }
 
-static void pack_weight(struct policy *p, const struct weight *w, bool all) {
-    if (w->offset < 0) return;
-    if (!all && !policy_trains(p, w->offset, (w->M - 1) * w->hw + (int64_t)w->N * w->K)) return;
+buf policy_param(const struct policy *p, int64_t offset) {
+    if (!p->form.inference) return buf_f32(p->params, offset);
+    const struct parameter *t = policy_parameter_at(p, offset);
+    REQUIRE(t->at >= 0);
+    return buf_f32(p->params, t->at + offset - t->offset);
+}
+
+int64_t policy_stretch(const struct policy *p, int i) {
+    int layers = p->config.layers;
+    if (i == 0) return 0;
+    if (i <= layers) return p->layers[i - 1].norm1;
+    return i == layers + 1 ? p->final_norm : p->n_params;
+}
+
+/* The weights of a stretch: returns how many. */
+enum { STRETCH_WEIGHTS = 12 };
+static int stretch_weights(const struct policy *p, int stretch,
+                           const struct weight *out[STRETCH_WEIGHTS]) {
+    int n = 0, layers = p->config.layers;
+    if (stretch == (p->config.tied ? 0 : layers + 1)) out[n++] = &p->head;
+    if (stretch == 0 || stretch == layers + 1) return n;
+    const struct policy_layer *l = &p->layers[stretch - 1];
+    const struct weight *all[STRETCH_WEIGHTS] = {&l->qkv,         &l->q_a,     &l->q_b,
+                                                 &l->kv_a,        &l->k_up,    &l->v_up,
+                                                 &l->o,           &l->router,  &l->expert_gate_up,
+                                                 &l->expert_down, &l->gate_up, &l->down};
+    for (int i = 0; i < STRETCH_WEIGHTS; i++)
+        if (all[i]->offset >= 0) out[n++] = all[i];
+    return n;
+}
+
+static void pack_weight(struct policy *p, const struct weight *w,
+                        const struct policy_stage *stage) {
     buf packed = {p->packed.addr + w->packed}, turned = {p->packed.addr + w->turned};
-    buf raw = buf_f32(p->params, w->offset);
-    op_pack(p->stream, packed, raw, w->M, w->N, w->K, w->hw, w->bf16 ? PACK_BF16 : PACK_FP32);
-    if (w->bf16) op_pack(p->stream, turned, raw, w->M, w->N, w->K, w->hw, PACK_BF16_NN);
+    bool kept = policy_parameter_at(p, w->offset)->at >= 0;
+    buf raw = kept ? policy_param(p, w->offset) : buf_f32(stage->raw, w->offset - stage->base);
+    enum pack_form form = w->bf16 ? PACK_BF16 : PACK_FP32;
+    if (w->packed_hw) op_pack(p->stream, packed, raw, w->M, w->N, w->K, w->hw, form);
+    if (w->turned_hw) op_pack(p->stream, turned, raw, w->M, w->N, w->K, w->hw, PACK_BF16_NN);
+}
+
+void policy_pack_stretch(struct policy *p, int stretch, const struct policy_stage *stage) {
+    const struct weight *weights[STRETCH_WEIGHTS];
+    int n = stretch_weights(p, stretch, weights);
+    for (int i = 0; i < n; i++) pack_weight(p, weights[i], stage);
 }
 
 static void pack_weights(struct policy *p, bool all) {
-    for (int i = 0; i < p->config.layers; i++) {
-        const struct policy_layer *layer = &p->layers[i];
-        const struct weight *weights[] = {
-            &layer->qkv,         &layer->q_a,     &layer->q_b,
-            &layer->kv_a,        &layer->k_up,    &layer->v_up,
-            &layer->o,           &layer->router,  &layer->expert_gate_up,
-            &layer->expert_down, &layer->gate_up, &layer->down,
-        };
-        for (size_t w = 0; w < sizeof weights / sizeof *weights; w++)
-            pack_weight(p, weights[w], all);
-    }
-    pack_weight(p, &p->head, all);
+    const struct weight *weights[STRETCH_WEIGHTS];
+    REQUIRE(!p->form.inference);
+    for (int stretch = 0; stretch < p->config.layers + 2; stretch++)
+        for (int i = 0, n = stretch_weights(p, stretch, weights); i < n; i++) {
+            const struct weight *w = weights[i];
+            int64_t size = (w->M - 1) * w->hw + (int64_t)w->N * w->K;
+            if (all || policy_trains(p, w->offset, size)) pack_weight(p, w, NULL);
+        }
     adapter_pack(p);
 }
 
@@ -175,6 +209,7 @@ status policy_open(struct policy **out, struct stream *s, const char *dir,
 
 void policy_copy(struct policy *to, const struct policy *from) {
     REQUIRE(to->n_params == from->n_params && to->stream == from->stream);
+    REQUIRE(!to->form.inference && !from->form.inference);
     op_copy(to->stream, to->params, from->params, from->n_params * 4);
     op_copy(to->stream, to->router_bias, from->router_bias,
             (size_t)from->moe_layers * from->config.experts * 4);

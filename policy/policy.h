@@ -13,10 +13,10 @@ struct weight {
     int M, N, K;
     int64_t hw;
     size_t packed;                 /* bytes into `packed` */
-    int64_t packed_hw;             /* bytes between packed matrices */
-    bool bf16;                     /* multiplied in bf16: packed so, and once more for gemm_nn */
-    size_t turned;                 /* bytes into `packed`, with bf16 */
-    int64_t turned_hw;             /* bytes */
+    int64_t packed_hw;             /* bytes between packed matrices; 0: there are none */
+    bool bf16;                     /* multiplied in bf16 */
+    size_t turned;                 /* bytes into `packed`, packed for gemm_nn */
+    int64_t turned_hw;             /* bytes; 0: there are none */
     const struct adapter *adapter; /* NULL: none */
 };
 
@@ -65,6 +65,7 @@ struct parameter {
     const char *name;
     enum parameter_kind kind;
     int64_t offset, size;
+    int64_t at;       /* where it lies in `params`, in floats; -1: it is kept only as it is packed */
     int64_t gradient; /* where its gradient and moments begin, in floats; -1: frozen */
     int n_dims;
     int64_t dims[2];
@@ -74,6 +75,7 @@ struct parameter {
 struct policy_form {
     int max_positions; /* bounds the RoPE tables; 0: the config's */
     bool bf16;         /* linear layers multiply in bf16, the router excepted (policy.dtype) */
+    bool inference;    /* for the forward alone: matrices are kept as it reads them, and only so */
 };
 
 /* All adapters of a policy. Their parameters are a flat buffer of their own; the gradients mirror it. */
@@ -105,7 +107,8 @@ struct policy {
     struct weight head; /* [V, D]; the embedding when tied */
     int valid_vocab;    /* ids below this may be sampled; the rest are padding rows */
 
-    buf params; /* [n_params] fp32 */
+    int64_t n_kept; /* floats in `params`: n_params, or fewer when for inference */
+    buf params;     /* [n_kept] fp32 */
     buf packed; /* the packed twins of all matrices */
     size_t packed_bytes;
     buf router_bias;        /* [moe_layers, E]; selection only, never a gradient (deepseek_v3) */
@@ -164,6 +167,9 @@ struct policy_tensors {
     buf params;
 };
 struct policy_tensors policy_trainable(const struct policy *p);
+
+/* Where the float at `offset` of the flat parameters lies; its parameter is kept. */
+buf policy_param(const struct policy *p, int64_t offset);
 
 /* The parameter that the float at `offset` belongs to. */
 const struct parameter *policy_parameter_at(const struct policy *p, int64_t offset);

@@ -8,6 +8,13 @@ struct builder {
     int capacity;
 };
 
+/* Gives the last parameter a place of its own beside what is packed. */
+static void parameter_keep(struct policy *p) {
+    struct parameter *t = &p->parameters[p->n_parameters - 1];
+    t->at = p->n_kept;
+    p->n_kept += t->size;
+}
+
 static int64_t parameter_add(struct builder *b, const char *name, enum parameter_kind kind,
                              int64_t rows, int64_t columns) {
     struct policy *p = b->p;
@@ -23,10 +30,13 @@ static int64_t parameter_add(struct builder *b, const char *name, enum parameter
                             .kind = kind,
                             .offset = p->n_params,
                             .size = rows * (columns ? columns : 1),
+                            .at = -1,
                             .gradient = p->n_params,
                             .n_dims = columns ? 2 : 1,
                             .dims = {rows, columns}};
     p->n_params += t->size;
+    if (!p->form.inference || (kind != PARAMETER_MATRIX && kind != PARAMETER_ROUTER))
+        parameter_keep(p);
     return t->offset;
 }
 
@@ -41,23 +51,29 @@ static size_t packed_take(struct policy *p, size_t one, int M) {
     return at;
 }
 
-/* M matrices and space for their packed twins. */
+/* M matrices and space for their packed twins: for gemm_nt, and for gemm_nn. */
 static struct weight weight_add(struct builder *b, int64_t offset, int M, int N, int K, int64_t hw,
-                                bool bf16) {
+                                bool bf16, bool nt, bool nn) {
     struct policy *p = b->p;
-    size_t one = op_pack_size(p->stream, N, K, bf16 ? PACK_BF16 : PACK_FP32);
-    struct weight w = {offset, M, N, K, hw, .packed_hw = (int64_t)one, .bf16 = bf16};
-    w.packed = packed_take(p, one, M);
-    if (!bf16) return w;
-    one = op_pack_size(p->stream, N, K, PACK_BF16_NN);
-    w.turned_hw = (int64_t)one;
-    w.turned = packed_take(p, one, M);
+    struct weight w = {offset, M, N, K, hw, .bf16 = bf16};
+    if (nt) {
+        size_t one = op_pack_size(p->stream, N, K, bf16 ? PACK_BF16 : PACK_FP32);
+        w.packed_hw = (int64_t)one;
+        w.packed = packed_take(p, one, M);
+    }
+    if (nn) {
+        size_t one = op_pack_size(p->stream, N, K, PACK_BF16_NN);
+        w.turned_hw = (int64_t)one;
+        w.turned = packed_take(p, one, M);
+    }
     return w;
 }
 
+/* Of a linear layer: gemm_nn is its backward, which reads the parameters themselves in fp32. */
 static struct weight weight_pack(struct builder *b, int64_t offset, int M, int N, int K,
                                  int64_t hw) {
-    return weight_add(b, offset, M, N, K, hw, b->p->form.bf16);
+    const struct policy_form *form = &b->p->form;
+    return weight_add(b, offset, M, N, K, hw, form->bf16, true, form->bf16 && !form->inference);
 }
 
 static struct weight matrix_add(struct builder *b, const char *name, int N, int K) {
@@ -90,7 +106,7 @@ static void moe_add(struct builder *b, struct policy_layer *layer, const char *p
     int D = c->hidden, E = c->experts, I = c->expert_ffn;
     int64_t router =
         parameter_add(b, arena_print(a, "%s.gate.weight", prefix), PARAMETER_ROUTER, E, D);
-    layer->router = weight_add(b, router, 1, E, D, (int64_t)E * D, false);
+    layer->router = weight_add(b, router, 1, E, D, (int64_t)E * D, false, true, false);
     int64_t first = p->n_params;
     for (int e = 0; e < E; e++)
         gate_up_add(b, arena_print(a, "%s.experts.%d", prefix, e), traits->gate, traits->up, I, D);
@@ -146,7 +162,11 @@ static void mla_add(struct builder *b, struct policy_layer *layer, const char *p
     int64_t at = parameter_add(b, arena_print(a, "%s.kv_b_proj.weight", prefix), PARAMETER_MATRIX,
                                (int64_t)H * rows, c->kv_lora);
     int64_t hw = (int64_t)rows * c->kv_lora;
-    layer->k_up = weight_pack(b, at, H, c->nope_dim, c->kv_lora, hw);
+    const struct policy_form *form = &b->p->form;
+    if (form->inference && !form->bf16) parameter_keep(b->p);
+    /* The forward is gemm_nn, the backward gemm_nt. */
+    layer->k_up =
+        weight_add(b, at, H, c->nope_dim, c->kv_lora, hw, form->bf16, !form->inference, form->bf16);
     layer->v_up =
         weight_pack(b, at + (int64_t)c->nope_dim * c->kv_lora, H, c->v_dim, c->kv_lora, hw);
     layer->o = matrix_add(b, arena_print(a, "%s.o_proj.weight", prefix), D, H * c->v_dim);
@@ -156,7 +176,7 @@ void policy_layout(struct policy *p) {
     const struct policy_config *c = &p->config;
     struct arena *a = &p->arena;
     struct builder b = {.p = p};
-    p->n_params = 0, p->n_parameters = 0, p->packed_bytes = 0, p->moe_layers = 0;
+    p->n_params = 0, p->n_kept = 0, p->n_parameters = 0, p->packed_bytes = 0, p->moe_layers = 0;
     p->layers = ARENA_ARRAY(a, c->layers, struct policy_layer);
     p->embed = parameter_add(&b, "model.embed_tokens.weight", PARAMETER_EMBED, c->vocab, c->hidden);
     for (int i = 0; i < c->layers; i++) {

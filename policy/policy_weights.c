@@ -10,8 +10,16 @@ struct reader {
     struct policy *p;
     const struct safetensors *st;
     const char *dir;
-    bool *used; /* [st->n] */
+    bool *used;  /* [st->n] */
+    int stretch; /* that is read now */
+    struct policy_stage stage;
 };
+
+/* Where the float at `offset` of the parameters goes. */
+static buf place_of(const struct reader *r, int64_t offset) {
+    if (policy_parameter_at(r->p, offset)->at >= 0) return policy_param(r->p, offset);
+    return buf_f32(r->stage.raw, offset - r->stage.base);
+}
 
 const char *policy_bias_name(struct arena *arena, int layer) {
     return arena_print(arena, "model.layers.%d.mlp.gate.e_score_correction_bias", layer);
@@ -127,13 +135,19 @@ static status fused_take(struct reader *r, int layer, bool *taken) {
         TRY(shape_check(r, down, 3, down_dims));
     }
     const struct policy_layer *to = &p->layers[layer];
-    TRY(entry_load(r, up, buf_f32(p->params, to->expert_gate_up.offset), turned));
-    return entry_load(r, down, buf_f32(p->params, to->expert_down.offset), turned);
+    TRY(entry_load(r, up, place_of(r, to->expert_gate_up.offset), turned));
+    return entry_load(r, down, place_of(r, to->expert_down.offset), turned);
 }
 
 /* Whether the parameter at `offset` is one of `w`'s matrices. */
 static bool lies_in(const struct weight *w, int64_t offset) {
     return offset >= w->offset && offset < w->offset + w->M * w->hw;
+}
+
+/* What a policy for inference does not keep is packed as soon as a stretch is there. */
+static void stretch_end(struct reader *r) {
+    if (r->p->form.inference) policy_pack_stretch(r->p, r->stretch, &r->stage);
+    r->stage.base = policy_stretch(r->p, ++r->stretch);
 }
 
 static status parameters_read(struct reader *r) {
@@ -143,6 +157,7 @@ static status parameters_read(struct reader *r) {
     int next = 0;                                  /* the layer that comes next by offset */
     for (int i = 0; i < p->n_parameters; i++) {
         const struct parameter *t = &p->parameters[i];
+        while (t->offset >= policy_stretch(p, r->stretch + 1)) stretch_end(r);
         for (; next < p->config.layers && p->layers[next].norm1 <= t->offset; next++) {
             bool taken = false;
             if (p->layers[next].moe) TRY(fused_take(r, next, &taken));
@@ -151,8 +166,9 @@ static status parameters_read(struct reader *r) {
             fused[1] = &p->layers[next].expert_down;
         }
         if (lies_in(fused[0], t->offset) || lies_in(fused[1], t->offset)) continue;
-        TRY(tensor_take(r, t->name, t->n_dims, t->dims, buf_f32(p->params, t->offset)));
+        TRY(tensor_take(r, t->name, t->n_dims, t->dims, place_of(r, t->offset)));
     }
+    stretch_end(r);
     return NULL;
 }
 
@@ -228,6 +244,18 @@ static status weights_read(struct reader *r) {
     return NULL;
 }
 
+/* Room for the largest stretch of a policy for inference. The embedding, the first one, is kept. */
+static status stage_open(struct policy *p, struct policy_stage *stage) {
+    int64_t most = 0;
+    *stage = (struct policy_stage){0};
+    if (!p->form.inference) return NULL;
+    for (int i = 1; i < p->config.layers + 2; i++) {
+        int64_t size = policy_stretch(p, i + 1) - policy_stretch(p, i);
+        if (size > most) most = size;
+    }
+    return op_alloc(p->stream, (size_t)most * sizeof(float), &stage->raw);
+}
+
 status policy_load_weights(struct policy *p, const char *dir) {
     struct arena arena = {0};
     struct safetensors st;
@@ -237,10 +265,12 @@ status policy_load_weights(struct policy *p, const char *dir) {
         return failed;
     }
     struct reader r = {.p = p, .st = &st, .dir = dir, .used = memory_new(st.n, sizeof *r.used)};
-    failed = weights_read(&r);
+    failed = stage_open(p, &r.stage);
+    if (!failed) failed = weights_read(&r);
+    op_free(p->stream, r.stage.raw);
     free(r.used);
     safetensors_close(&st);
     arena_free(&arena);
-    if (!failed) policy_pack(p);
+    if (!failed && !p->form.inference) policy_pack(p);
     return failed;
 }

@@ -244,7 +244,7 @@ static status trained_check(struct trainer *t, const struct policy_config *shape
 
 /* Opens t->model, and notes what the run begins from: weights, and what gives them and texts a meaning. */
 static status model_load(struct trainer *t) {
-    struct policy_form form = {(int)longest_sampled(t->config), t->config->bf16};
+    struct policy_form form = {(int)longest_sampled(t->config), t->config->bf16, false};
     TRY(trainer_load_model(t->model, t->stream, form, &t->tokenizer, &t->policy));
     TRY(trained_choose(t));
     struct arena *a = &t->arena;

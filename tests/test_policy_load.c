@@ -2,7 +2,7 @@
  * and the layers that are only carried. */
 #include "base/file.h"
 #include "tests/expect.h"
-#include "tests/fixtures.h"
+#include "tests/golden_policy.h"
 
 #include <math.h>
 
@@ -176,7 +176,7 @@ static const char *wide_policy(struct stream *s, struct arena *arena) {
     struct policy *p;
     expect_ok(policy_config_read(&c, "tests/golden/policy/qwen3"));
     c.hidden = 136, c.dense_ffn = 260, c.layers = 1;
-    expect_ok(policy_init(&p, s, &c, 1, 0.1, (struct policy_form){16, false}));
+    expect_ok(policy_init(&p, s, &c, 1, 0.1, (struct policy_form){.max_positions = 16}));
     fixture_ok(file_make_dirs(dir));
     expect_ok(policy_save(p, dir));
     policy_close(p);
@@ -272,12 +272,35 @@ static void test_drafting_layers(void **state) {
     op_close(s);
 }
 
+/* A policy for inference computes the same bits from the weights it keeps, and keeps fewer: one way of
+ * packing each matrix, and no parameter beside it. */
+static void test_inference_keeps_less(void **state) {
+    (void)state;
+    static const int32_t ids[] = {3, 1, 4, 1, 5, 9, 2, 6};
+    struct stream *s = fixture_stream("cpu", "auto", 2);
+    for (int f = 0; FIXTURES[f]; f++)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            struct policy_form form = {.bf16 = bf16};
+            struct policy *full = fixture_policy_form(FIXTURES[f], s, form);
+            form.inference = true;
+            struct policy *less = fixture_policy_form(FIXTURES[f], s, form);
+            float *a = golden_logits(full, ids, 8), *b = golden_logits(less, ids, 8);
+            assert_memory_equal(a, b, (size_t)8 * full->config.vocab * sizeof *a);
+            assert_true(policy_bytes(s, &full->config, less->form) <
+                        policy_bytes(s, &full->config, full->form));
+            free(a);
+            free(b);
+            policy_close(full);
+            policy_close(less);
+        }
+    op_close(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fused_experts),
-        cmocka_unit_test(test_half_precision),
-        cmocka_unit_test(test_8_bit_blocks),
-        cmocka_unit_test(test_drafting_layers),
+        cmocka_unit_test(test_fused_experts),        cmocka_unit_test(test_half_precision),
+        cmocka_unit_test(test_8_bit_blocks),         cmocka_unit_test(test_drafting_layers),
+        cmocka_unit_test(test_inference_keeps_less),
     };
     return cmocka_run_group_tests_name("policy_load", tests, expect_directory, expect_no_directory);
 }
