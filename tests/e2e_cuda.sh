@@ -65,3 +65,19 @@ CUDA_EMULATOR_MEMORY=100000 expect 78 "too little memory" "bytes for tensors on 
 CUDA_EMULATOR_FAIL_KERNEL=500 expect 70 "a device that is lost" "cuda: " \
     "${small[@]}" device=cuda-emulated console=quiet out="$work/lost"
 check "leaves no checkpoint of that step" test ! -e "$work/lost/checkpoints/global_step_1"
+
+# ---- registers: what ptxas reports is within the committed budget, and a report that is not is seen ----
+reports=("$(dirname "$GRPO")"/kernels/cuda/*.ptxas)
+if [ -e "${reports[0]}" ]; then
+    check "kernels are within their budget of registers" tools/cuda_budget.sh
+    mkdir -p "$work/tree/tools" "$work/tree/build/kernels/cuda" "$work/tree/kernels/cuda"
+    cp tools/cuda_budget.sh "$work/tree/tools/"
+    cp "${reports[@]}" "$work/tree/build/kernels/cuda/"
+    sed -E 's/^(gemm_f32 sm_[0-9]+) [0-9]+/\1 20/' kernels/cuda/budget.txt >"$work/tree/kernels/cuda/budget.txt"
+    check "growth is seen" differs "$work/tree/tools/cuda_budget.sh"
+    cp kernels/cuda/budget.txt "$work/tree/kernels/cuda/"
+    sed -i 's/ 0 bytes spill stores/ 8 bytes spill stores/' "$work/tree/build/kernels/cuda/gemm.cu.ptxas"
+    check "a spill is seen" differs "$work/tree/tools/cuda_budget.sh"
+else
+    echo "not compared: registers, because nvcc is not here"
+fi

@@ -71,7 +71,8 @@ static __device__ void value_block(const struct attention *a, float *out, const 
     }
 }
 
-static __global__ __launch_bounds__(ATTENTION_THREADS) void attend(struct attention a, int used) {
+static __global__ __launch_bounds__(ATTENTION_THREADS, 2) void attend(struct attention a,
+                                                                      int used) {
     static __shared__ struct slot slots[SLOTS_MAX];
     static __shared__ struct running r;
     static __shared__ __align__(16) float p[SLOTS_MAX * KV_BLOCK];

@@ -64,9 +64,9 @@ static __device__ void slope_block(const struct attention *a, float *dS, const f
     }
 }
 
-static __global__ __launch_bounds__(ATTENTION_THREADS) void attend_dq(struct attention_backward b,
-                                                                      const float *delta,
-                                                                      int used) {
+static __global__ __launch_bounds__(ATTENTION_THREADS,
+                                    2) void attend_dq(struct attention_backward b,
+                                                      const float *delta, int used) {
     static __shared__ struct slot slots[SLOTS_MAX];
     static __shared__ float lse[SLOTS_MAX], deltas[SLOTS_MAX];
     static __shared__ __align__(16) float dS[SLOTS_MAX * KV_BLOCK];
@@ -195,9 +195,9 @@ static __device__ void write_keys(float *to, const float *sums, int ld, int D, i
         to[(int64_t)(i / D) * ld + i % D] = sums[i];
 }
 
-static __global__ __launch_bounds__(ATTENTION_THREADS) void attend_dkv(struct attention_backward b,
-                                                                       const float *delta,
-                                                                       struct key_shape n) {
+static __global__ __launch_bounds__(ATTENTION_THREADS,
+                                    2) void attend_dkv(struct attention_backward b,
+                                                       const float *delta, struct key_shape n) {
     static __shared__ struct slot slots[SLOTS_MAX];
     static __shared__ float lse[SLOTS_MAX], deltas[SLOTS_MAX];
     static __shared__ __align__(16) float P[SLOTS_MAX * KEYS_MAX], dS[SLOTS_MAX * KEYS_MAX];
