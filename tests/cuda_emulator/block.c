@@ -67,14 +67,16 @@ static struct {
     int n_idle;
     struct thread threads[THREADS_MAX];
     struct meeting meetings[WARPS_MAX][4];
-    uint64_t runnable[WORDS]; /* FRESH and RUNNABLE threads */
-    int n, n_runnable, n_returned;
-    struct thread *running;    /* NULL: no kernel runs */
-    unsigned alive[WARPS_MAX]; /* lanes that have not returned */
+    uint64_t runnable[WORDS];             /* FRESH and RUNNABLE threads */
+    int n, words, n_runnable, n_returned; /* words: of runnable, that n threads need */
+    struct thread *running;               /* NULL: no kernel runs */
+    unsigned alive[WARPS_MAX];            /* lanes that have not returned */
     const struct thread *first_at_barrier;
     int at_barrier;
     unsigned votes, votes_of_last;
     size_t shared_bytes;
+    enum emu_order order;
+    uint32_t chance;
     cudaError_t lost;
 } grid;
 
@@ -159,25 +161,32 @@ static int first_from(int start) {
     int word = start / 64;
     uint64_t bits = grid.runnable[word] & ~(uint64_t)0 << start % 64;
     while (!bits) {
-        word = (word + 1) % WORDS;
+        word = word + 1 < grid.words ? word + 1 : 0;
         bits = grid.runnable[word];
     }
     return word * 64 + __builtin_ctzll(bits);
 }
 
 static int last_runnable(void) {
-    int word = WORDS - 1;
+    int word = grid.words - 1;
     while (!grid.runnable[word]) word--;
     return word * 64 + 63 - __builtin_clzll(grid.runnable[word]);
+}
+
+/* Chance for every switch, so a cheap one: xorshift (Marsaglia, 2003), begun anew for each grid. */
+static int random_thread(void) {
+    grid.chance ^= grid.chance << 13;
+    grid.chance ^= grid.chance >> 17;
+    grid.chance ^= grid.chance << 5;
+    return (int)((uint64_t)grid.chance * (unsigned)grid.n >> 32);
 }
 
 /* Takes the next thread to run; NULL when none can. */
 static struct thread *choose(void) {
     if (grid.n_runnable == 0) return NULL;
-    enum emu_order order = emu_settings()->order;
-    int i = order == ORDER_FORWARD    ? first_from(0)
-            : order == ORDER_BACKWARD ? last_runnable()
-                                      : first_from((int)emu_random((uint32_t)grid.n));
+    int i = grid.order == ORDER_RANDOM    ? first_from(random_thread())
+            : grid.order == ORDER_FORWARD ? first_from(0)
+                                          : last_runnable();
     grid.runnable[i / 64] &= ~((uint64_t)1 << i % 64);
     grid.n_runnable--;
     return &grid.threads[i];
@@ -303,7 +312,7 @@ static struct meeting *meeting_for(int warp, unsigned mask, const char *kind, co
         if (!m->mask) {
             free_one = m;
         } else if (m->mask & mask) {
-            if (m->mask != mask || strcmp(m->kind, kind) != 0 ||
+            if (m->mask != mask || (m->kind != kind && strcmp(m->kind, kind) != 0) ||
                 (m->site != site && strcmp(m->site, site) != 0))
                 emu_report(
                     "divergent-collective",
@@ -482,9 +491,8 @@ static void run_block(void) {
 static uint64_t *block_order(uint64_t n) {
     uint64_t *order = malloc(n * sizeof *order);
     if (!order) abort();
-    for (uint64_t i = 0; i < n; i++)
-        order[i] = emu_settings()->order == ORDER_BACKWARD ? n - 1 - i : i;
-    for (uint64_t i = n; i > 1 && emu_settings()->order == ORDER_RANDOM; i--) {
+    for (uint64_t i = 0; i < n; i++) order[i] = grid.order == ORDER_BACKWARD ? n - 1 - i : i;
+    for (uint64_t i = n; i > 1 && grid.order == ORDER_RANDOM; i--) {
         uint64_t j = emu_random((uint32_t)i), swap = order[i - 1];
         order[i - 1] = order[j];
         order[j] = swap;
@@ -495,8 +503,11 @@ static uint64_t *block_order(uint64_t n) {
 cudaError_t emu_run_grid(const struct emu_call *call, dim3 size, dim3 block, size_t shared_bytes) {
     grid.call = call;
     grid.n = (int)(block.x * block.y * block.z);
+    grid.words = (grid.n + 63) / 64;
     grid.shared_bytes = shared_bytes;
     grid.lost = cudaSuccess;
+    grid.order = emu_settings()->order;
+    grid.chance = 1 + emu_random(UINT32_MAX);
     gridDim = size;
     blockDim = block;
     fiber_adopt(&grid.home);

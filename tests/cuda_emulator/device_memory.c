@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+enum { LARGE_BYTES = 1 << 20, SELDOM = 16 };
 enum { PAGE = 4096, ALIGNMENT = 256, POISON = 0xff, CANARY = 0xa5 };
 static const size_t ARENA_BYTES = (size_t)1 << 36;
 
@@ -16,7 +17,7 @@ struct allocation {
     size_t bytes;  /* as asked for */
     char *pages;   /* what holds it */
     size_t mapped; /* bytes of pages */
-    bool live;
+    bool live, closed;
 };
 
 static struct {
@@ -99,9 +100,10 @@ static void arena_begin(void) {
 
 /* ---- allocations ---- */
 
-static void allocation_protect(const struct allocation *a, int protection) {
-    if (mprotect(a->pages, a->mapped, protection) != 0)
+static void allocation_protect(struct allocation *a, bool open) {
+    if (mprotect(a->pages, a->mapped, open ? PROT_READ | PROT_WRITE : PROT_NONE) != 0)
         emu_report("setting", "cannot protect %zu bytes of device memory", a->mapped);
+    a->closed = !open;
 }
 
 static size_t padded(size_t bytes) { return (bytes + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1); }
@@ -123,26 +125,27 @@ void *device_alloc(size_t bytes) {
         emu_report("setting", "this process used up the emulated device's addresses");
     arena.list = grown(arena.list, arena.n, &arena.capacity, sizeof *arena.list);
     struct allocation *a = &arena.list[arena.n++];
-    *a = (struct allocation){arena.next + mapped - padded(bytes), bytes, arena.next, mapped, true};
+    *a = (struct allocation){arena.next + mapped - padded(bytes), bytes, arena.next, mapped,
+                             .live = true};
     arena.next += mapped + PAGE;
     arena.used += bytes;
-    allocation_protect(a, PROT_READ | PROT_WRITE);
+    allocation_protect(a, true);
     memset(a->start, POISON, bytes);
     memset(a->start + bytes, CANARY, padded(bytes) - bytes);
-    if (!arena.open) allocation_protect(a, PROT_NONE);
+    if (!arena.open) allocation_protect(a, false);
     return a->start;
 }
 
 bool device_free(void *address) {
     struct allocation *a = allocation_near(address);
     if (!a || !a->live || a->start != address) return false;
-    allocation_protect(a, PROT_READ | PROT_WRITE);
+    allocation_protect(a, true);
     allocation_check(a);
     a->live = false;
     arena.used -= a->bytes;
     checker_freed(a->start, padded(a->bytes));
     madvise(a->pages, a->mapped, MADV_DONTNEED);
-    allocation_protect(a, PROT_NONE);
+    allocation_protect(a, false);
     return true;
 }
 
@@ -159,20 +162,21 @@ bool device_owns(const void *address) {
 
 size_t device_bytes_free(void) { return emu_settings()->memory_bytes - arena.used; }
 
-static void protect_all(int protection) {
-    for (size_t i = 0; i < arena.n; i++)
-        if (arena.list[i].live) allocation_protect(&arena.list[i], protection);
-}
-
 void device_open(void) {
-    if (arena.open++ == 0) protect_all(PROT_READ | PROT_WRITE);
+    if (arena.open++ > 0) return;
+    for (size_t i = 0; i < arena.n; i++)
+        if (arena.list[i].live && arena.list[i].closed) allocation_protect(&arena.list[i], true);
 }
 
+/* Closing a large allocation costs time: that is done now and then only, at random. */
 void device_close(void) {
     if (--arena.open > 0) return;
-    for (size_t i = 0; i < arena.n; i++)
-        if (arena.list[i].live) allocation_check(&arena.list[i]);
-    protect_all(PROT_NONE);
+    for (size_t i = 0; i < arena.n; i++) {
+        struct allocation *a = &arena.list[i];
+        if (!a->live) continue;
+        allocation_check(a);
+        if (a->bytes < LARGE_BYTES || emu_random(SELDOM) == 0) allocation_protect(a, false);
+    }
 }
 
 /* ---- page-locked host memory ---- */

@@ -12,7 +12,7 @@ enum { STACK_BYTES = 512 << 10 }; /* frames with redzones are large */
 #else
 enum { STACK_BYTES = 128 << 10 };
 #endif
-enum { GUARD_BYTES = 4096 };
+enum { GUARD_BYTES = 4096, CACHE_LINE = 64, COLOURS = 67 };
 
 /* Saves what a call must preserve, and the stack pointer; then the same backwards for the other. */
 void fiber_swap(void **save_here, void *restore);
@@ -69,8 +69,11 @@ void fiber_make(struct fiber *out, void (*body)(void)) {
         abort();
     }
     *out = (struct fiber){.stack = memory + GUARD_BYTES, .stack_bytes = STACK_BYTES, .body = body};
-    /* Six saved registers and the address to "return" to; the stack is aligned as after a call. */
-    void **top = (void **)(void *)(out->stack + STACK_BYTES) - 1;
+    /* Stacks begin at different distances from a page, or all of them would share a few lines of the
+     * cache. Then six saved registers and the address to "return" to, aligned as after a call. */
+    static size_t made;
+    size_t colour = made++ % COLOURS * 3 * CACHE_LINE;
+    void **top = (void **)(void *)(out->stack + STACK_BYTES - colour) - 1;
     *--top = (void *)(uintptr_t)first_frame;
     for (int i = 0; i < 6; i++) *--top = NULL;
     out->stack_pointer = top;
