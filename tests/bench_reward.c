@@ -15,6 +15,11 @@ enum { N_ANSWERS = sizeof ANSWERS / sizeof ANSWERS[0], ROUNDS = 20000 };
 /* Processor time: judging waits for nothing, so what else the machine does need not count. */
 static double processor_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
+static int order(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
 /* A completion of about n bytes of thinking before its answer; malloced. */
 static char *completion(const char *answer, size_t n) {
     static const char thought[] = "Let me try 10 * 9 = 90 and 90 + 3 = 93. ";
@@ -31,15 +36,18 @@ static void bench(const struct reward *reward, size_t thinking, int rounds) {
     char *texts[N_ANSWERS];
     struct span spans[N_ANSWERS], prompt = SPAN(" 3 9 10 : 93<think>");
     int correct = 0;
+    double us[N_ANSWERS], sum = 0;
     for (int i = 0; i < N_ANSWERS; i++)
         spans[i] = span_of(texts[i] = completion(ANSWERS[i], thinking));
-    double began = processor_seconds();
-    for (int round = 0; round < rounds; round++)
-        for (int i = 0; i < N_ANSWERS; i++)
+    for (int i = 0; i < N_ANSWERS; i++) {
+        double began = processor_seconds();
+        for (int round = 0; round < rounds; round++)
             correct += reward_judge(reward, &problem, prompt, spans[i], 0, FINISH_STOP).correct;
-    double each = (processor_seconds() - began) / (rounds * (double)N_ANSWERS);
-    printf("reward countdown: %7zu bytes %8.3f us a verdict (%d%% right)\n", spans[0].n, each * 1e6,
-           100 * correct / (rounds * N_ANSWERS));
+        sum += us[i] = 1e6 * (processor_seconds() - began) / rounds;
+    }
+    qsort(us, N_ANSWERS, sizeof *us, order);
+    printf("reward countdown: %7zu bytes: median %7.3f us a verdict, mean %7.3f us (%d%% right)\n",
+           spans[0].n, us[N_ANSWERS / 2], sum / N_ANSWERS, 100 * correct / (rounds * N_ANSWERS));
     for (int i = 0; i < N_ANSWERS; i++) free(texts[i]);
 }
 

@@ -1,5 +1,5 @@
-/* Two values, apart by the first line's end, on the ladder: it comes back, a value is not different from itself,
- * and no order of the two, and no tier, contradicts another. */
+/* Two values, apart by the first line's end, on the ladder: it comes back, a value is not different from
+ * itself, and no order of the two, and no tier, contradicts another. */
 #include "base/arena.h"
 #include "base/status.h"
 #include "reward/math/ladder.h"
