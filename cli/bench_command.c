@@ -186,7 +186,7 @@ static status bench(const struct settings *s, const char *dir, bool as_json) {
     if (positions < PREFILL + 1) positions = PREFILL + 1;
     if (positions > config.max_positions) positions = config.max_positions;
     TRY(stream_open(&stream, &stream_config));
-    status failed = policy_open(&p, stream, dir, session_form(s, positions));
+    status failed = policy_open(&p, stream, dir, session_form(s, positions, false));
     if (!failed) failed = bench_policy(s, p, &f);
     if (!failed && as_json) figures_print_json(&f, &arena);
     if (!failed && !as_json) figures_print(s, &f);

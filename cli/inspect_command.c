@@ -41,11 +41,9 @@ static status inspect(const struct settings *s, const char *dir) {
     TRY(policy_config_read(&config, dir));
     shape_print(&config);
     TRY(stream_open(&stream, &stream_config));
-    struct policy_form form = session_form(s, positions), training = form;
-    training.inference = false;
-    status failed = policy_open(&p, stream, dir, form);
+    status failed = policy_open(&p, stream, dir, session_form(s, positions, true));
     if (!failed) {
-        size_t policy = policy_bytes(stream, &config, training);
+        size_t policy = policy_bytes(stream, &config, session_form(s, positions, false));
         size_t reference = s->rl.kl_coef > 0 ? policy : 0;
         size_t engine =
             engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});

@@ -77,8 +77,8 @@ static status replay_episodes(const struct settings *s, const struct weights *we
     int positions = (int)(s->rollout.max_prompt_tokens + s->rollout.max_new_tokens);
     struct learner_config shape = {(int)s->rl.micro_tokens, positions, 1, false, NULL};
     TRY(stream_open(&stream, &stream_config));
-    status failed =
-        trainer_load_model(weights->model, stream, session_form(s, positions), &tokenizer, &p);
+    status failed = trainer_load_model(weights->model, stream, session_form(s, positions, true),
+                                       &tokenizer, &p);
     if (!failed) failed = trainer_adapt(p, &s->lora, (uint64_t)s->general.seed, weights->adapter);
     if (!failed) failed = learner_open(&learner, p, &shape);
     if (!failed) {

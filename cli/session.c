@@ -19,11 +19,12 @@ status session_arguments(struct settings *settings, const struct command_option 
 }
 
 struct stream_config session_stream(const struct settings *s) {
-    return (struct stream_config){s->general.device, s->general.isa, general_threads(&s->general, 1)};
+    return (struct stream_config){s->general.device, s->general.isa,
+                                  general_threads(&s->general, 1)};
 }
 
-struct policy_form session_form(const struct settings *s, int positions) {
-    return (struct policy_form){positions, strcmp(s->general.dtype, "bf16") == 0, true};
+struct policy_form session_form(const struct settings *s, int positions, bool inference) {
+    return (struct policy_form){positions, strcmp(s->general.dtype, "bf16") == 0, inference};
 }
 
 struct trainer_config session_trainer(const struct settings *s, enum trainer_kind kind) {
@@ -31,7 +32,7 @@ struct trainer_config session_trainer(const struct settings *s, enum trainer_kin
         .kind = kind,
         .version = GRPO_VERSION,
         .model = s->general.model,
-        .bf16 = session_form(s, 0).bf16,
+        .bf16 = session_form(s, 0, false).bf16,
         .seed = s->general.seed,
         .steps = s->general.steps,
         .stream = session_stream(s),
@@ -65,9 +66,9 @@ status session_open(struct session *out, const struct settings *s, int max_new) 
                                    .share_prefix = true};
     status failed = stream_open(&out->stream, &stream);
     if (!failed)
-        failed =
-            trainer_load_model(s->general.model, out->stream, session_form(s, engine.max_positions),
-                               &out->tokenizer, &out->policy);
+        failed = trainer_load_model(s->general.model, out->stream,
+                                    session_form(s, engine.max_positions, true), &out->tokenizer,
+                                    &out->policy);
     if (!failed) {
         if (s->general.adapter[0]) failed = adapter_open(out->policy, s->general.adapter);
         if (engine.max_positions > out->policy->max_positions)

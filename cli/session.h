@@ -13,8 +13,8 @@ status session_arguments(struct settings *settings, const struct command_option 
 
 struct stream_config session_stream(const struct settings *s);
 
-/* How to compute a policy of at most `positions` positions, for inference alone. */
-struct policy_form session_form(const struct settings *s, int positions);
+/* How to compute a policy of at most `positions` positions. */
+struct policy_form session_form(const struct settings *s, int positions, bool inference);
 
 /* The run these settings describe; borrows them. */
 struct trainer_config session_trainer(const struct settings *s, enum trainer_kind kind);
