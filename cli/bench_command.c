@@ -88,7 +88,11 @@ static status measure_training(struct policy *p, const struct rl_config *rl, dou
     int sequences = most / rows > 1 ? most / rows : 1;
     struct learner *l;
     double seconds = 0;
-    TRY(learner_open(&l, p, &(struct learner_config){sequences * rows, rows + 1, 1, true, NULL}));
+    TRY(learner_open(&l, p,
+                     &(struct learner_config){.micro_tokens = sequences * rows,
+                                              .max_positions = rows + 1,
+                                              .grad_shards = 1,
+                                              .moments = true}));
     status failed = NULL;
     for (int round = 0; round < 2 && !failed; round++) { /* the first faults its pages in */
         double begin = clock_seconds();
@@ -119,8 +123,10 @@ static void plan_memory(const struct settings *s, struct policy *p, struct figur
     f->policy = policy_bytes(p->stream, &p->config, p->form) * (s->rl.kl_coef > 0 ? 2 : 1);
     f->engine =
         engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});
-    f->learner = learner_bytes(p, &(struct learner_config){(int)s->rl.micro_tokens, positions,
-                                                           (int)s->rl.grad_shards, true, NULL});
+    f->learner = learner_bytes(p, &(struct learner_config){.micro_tokens = (int)s->rl.micro_tokens,
+                                                           .max_positions = positions,
+                                                           .grad_shards = (int)s->rl.grad_shards,
+                                                           .moments = true});
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     f->peak = (double)usage.ru_maxrss * 1024;

@@ -49,7 +49,7 @@ static status inspect(const struct settings *s, const char *dir) {
             engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});
         size_t learner =
             learner_bytes(p, &(struct learner_config){(int)s->rl.micro_tokens, positions,
-                                                      (int)s->rl.grad_shards, true, NULL});
+                                                      (int)s->rl.grad_shards, true, false, NULL});
         printf("\nmemory of training with these settings\n");
         memory_print("policy", policy);
         if (reference) memory_print("reference", reference);

@@ -171,29 +171,30 @@ static void moe(struct policy *p, int index, struct tape_layer *t, buf out, cons
     if (c->shared_experts) mlp(p, layer, t, out, T, true);
 }
 
-void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv) {
-    const struct policy_config *c = &p->config;
+void policy_layer_forward(struct policy *p, struct tape *t, int index, const struct batch *b,
+                          struct kv_cache *kv) {
+    const struct policy_layer *layer = &p->layers[index];
     struct stream *s = p->stream;
-    int T = b->T, D = c->hidden;
-    REQUIRE(T <= t->rows);
+    struct tape_layer *l = &t->layer[index];
+    int T = b->T, D = p->config.hidden;
+    float eps = p->config.rms_eps;
+    buf x_out = index + 1 < p->config.layers ? t->layer[index + 1].x_in : t->x_out;
+    op_rmsnorm(s, l->h1, D, l->x_in, D, policy_param(p, layer->norm1), l->rstd1, T, D, eps);
+    if (p->config.kv_lora) attention_mla(p, index, l, b, kv);
+    else attention_gqa(p, index, l, b, kv);
+    linear(p, l->low, &layer->o, l->x_mid, l->attention, T, false);
+    op_add(s, l->x_mid, l->x_in, (int64_t)T * D);
+    op_rmsnorm(s, l->h2, D, l->x_mid, D, policy_param(p, layer->norm2), l->rstd2, T, D, eps);
+    if (layer->moe) moe(p, index, l, x_out, b);
+    else mlp(p, layer, l, x_out, T, false);
+    op_add(s, x_out, l->x_mid, (int64_t)T * D);
+}
+
+void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv) {
+    REQUIRE(b->T <= t->rows);
     t->segment = b->row_seq;
-    op_embed(s, t->layer[0].x_in, policy_param(p, p->embed), b->id, T, D);
-    for (int i = 0; i < c->layers; i++) {
-        const struct policy_layer *layer = &p->layers[i];
-        struct tape_layer *l = &t->layer[i];
-        buf x_out = i + 1 < c->layers ? t->layer[i + 1].x_in : t->x_out;
-        op_rmsnorm(s, l->h1, D, l->x_in, D, policy_param(p, layer->norm1), l->rstd1, T, D,
-                   c->rms_eps);
-        if (c->kv_lora) attention_mla(p, i, l, b, kv);
-        else attention_gqa(p, i, l, b, kv);
-        linear(p, l->low, &layer->o, l->x_mid, l->attention, T, false);
-        op_add(s, l->x_mid, l->x_in, (int64_t)T * D);
-        op_rmsnorm(s, l->h2, D, l->x_mid, D, policy_param(p, layer->norm2), l->rstd2, T, D,
-                   c->rms_eps);
-        if (layer->moe) moe(p, i, l, x_out, b);
-        else mlp(p, layer, l, x_out, T, false);
-        op_add(s, x_out, l->x_mid, (int64_t)T * D);
-    }
+    op_embed(p->stream, t->layer[0].x_in, policy_param(p, p->embed), b->id, b->T, p->config.hidden);
+    for (int i = 0; i < p->config.layers; i++) policy_layer_forward(p, t, i, b, kv);
 }
 
 void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row, int R) {

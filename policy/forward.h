@@ -8,6 +8,10 @@
  * `expert` ids must have been written. */
 void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv);
 
+/* One layer of it, from its x_in to the next one's. Internal to policy/. */
+void policy_layer_forward(struct policy *p, struct tape *t, int index, const struct batch *b,
+                          struct kv_cache *kv);
+
 /* Gradients of the parameters that train, but the head and the final norm, accumulated into grads
  * [n_trained]. On entry t->dx is the derivative by x_out; it is overwritten. The tape and kv are those of the
  * forward. What only frozen parameters would need is not computed. */

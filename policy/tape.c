@@ -128,6 +128,22 @@ static void gradients_place(struct tape *t, struct layout *l, const struct polic
     t->expert_segment = layout_i32(l, T * A);
 }
 
+/* One layer's space for all of them. */
+static void shared_place(struct tape *t, struct layout *l, const struct policy *p, size_t T) {
+    const struct policy_config *c = &p->config;
+    struct tape_layer one = {.low = t->low, .x_in = t->x_out};
+    attention_place(&one, l, c, T);
+    one.x_mid = layout_f32(l, T * c->hidden);
+    mlp_place(&one, l, c, T, true, c->experts > 0);
+    for (int i = 0; i < c->layers; i++) t->layer[i] = one;
+    /* But for the chosen experts, which the caller reads after the pass, and for what a layer is computed
+     * again from; without that the residual stream alternates between two buffers. */
+    for (int i = 0; i < c->layers; i++) {
+        if (p->layers[i].moe) t->layer[i].expert = layout_i32(l, T * c->top_k);
+        if (t->recompute) t->layer[i].x_in = layout_f32(l, T * c->hidden);
+    }
+}
+
 void tape_place(struct tape *t, struct layout *l, const struct policy *p, int rows, bool training,
                 struct arena *arena) {
     const struct policy_config *c = &p->config;
@@ -137,29 +153,22 @@ void tape_place(struct tape *t, struct layout *l, const struct policy *p, int ro
     if (!t->layer) t->layer = ARENA_ARRAY(arena, c->layers, struct tape_layer);
     t->low = layout_f32(l, T * adapter_rows_max(p));
     if (training) {
-        for (int i = 0; i < c->layers; i++) {
-            struct tape_layer *layer = &t->layer[i];
-            layer->low = t->low;
-            layer->x_in = layout_f32(l, T * c->hidden);
-            attention_place(layer, l, c, T);
-            layer->x_mid = layout_f32(l, T * c->hidden);
-            mlp_place(layer, l, c, T, !p->layers[i].moe, p->layers[i].moe);
-        }
-        t->x_out = layout_f32(l, T * c->hidden);
         t->dlow = layout_f32(l, T * adapter_rows_max(p));
         gradients_place(t, l, c, T);
+    }
+    t->x_out = layout_f32(l, T * c->hidden);
+    if (!training || t->recompute) {
+        shared_place(t, l, p, T);
         return;
     }
-    /* One layer's space serves all; the residual stream alternates between two buffers. */
-    struct tape_layer one = {.low = t->low};
-    one.x_in = t->x_out = layout_f32(l, T * c->hidden);
-    attention_place(&one, l, c, T);
-    one.x_mid = layout_f32(l, T * c->hidden);
-    mlp_place(&one, l, c, T, true, c->experts > 0);
-    for (int i = 0; i < c->layers; i++) t->layer[i] = one;
-    /* ... but for the chosen experts, which the caller reads after the pass. */
-    for (int i = 0; i < c->layers; i++)
-        if (p->layers[i].moe) t->layer[i].expert = layout_i32(l, T * c->top_k);
+    for (int i = 0; i < c->layers; i++) {
+        struct tape_layer *layer = &t->layer[i];
+        layer->low = t->low;
+        layer->x_in = layout_f32(l, T * c->hidden);
+        attention_place(layer, l, c, T);
+        layer->x_mid = layout_f32(l, T * c->hidden);
+        mlp_place(layer, l, c, T, !p->layers[i].moe, p->layers[i].moe);
+    }
 }
 
 struct router tape_router(const struct policy *p, int layer, const struct tape_layer *t, int T,

@@ -1,7 +1,9 @@
 /* Where a pass keeps its rows, keys, values and activations.
  *
  * A training tape keeps every layer's activations for the backward; an inference tape reuses one
- * layer's space for all. The arithmetic is the same, so a row's values are the same bits either way. */
+ * layer's space for all. A training tape that recomputes (Chen et al., arXiv 1604.06174) does so too, keeps
+ * the layers' inputs, and computes a layer again when its backward comes. The arithmetic is the same, so a
+ * row's values are the same bits either way. */
 #pragma once
 
 #include "policy/policy.h"
@@ -57,7 +59,8 @@ struct tape_layer {
 struct tape {
     int rows; /* capacity */
     bool training;
-    struct tape_layer *layer; /* [layers]; all alike on an inference tape */
+    bool recompute;           /* training only; set before tape_place */
+    struct tape_layer *layer; /* [layers]; see tape_place */
     buf x_out;                /* [T, D] residual stream after the last layer */
     buf segment;              /* the batch's row_seq */
     buf low, dlow; /* scratch of adapters: [T, adapter_rows_max]; dlow for the backward */
@@ -74,7 +77,7 @@ struct tape {
     buf expert_segment; /* int32 [T*A]: `segment` of the rows of expert_in */
 };
 
-/* Plans a tape for `rows` rows; call twice (struct layout). `layer` arrays live in the arena. */
+/* Plans a tape for `rows` rows, with t->recompute set; call twice (struct layout). `layer` arrays live in the arena. */
 void tape_place(struct tape *t, struct layout *l, const struct policy *p, int rows, bool training,
                 struct arena *arena);
 

@@ -25,6 +25,7 @@ static buf head_gradient(const struct policy *p, buf gradient) {
 static void buffers_place(struct learner *l, struct layout *y) {
     struct policy *p = l->policy;
     size_t rows = l->rows;
+    l->tape.recompute = l->config.recompute;
     tape_place(&l->tape, y, p, l->rows, true, &l->arena);
     head_place(&l->head, y, p, l->rows, HEAD_CHUNK < l->rows ? HEAD_CHUNK : l->rows, true);
     kv_cache_place(&l->kv, y, &p->config, l->blocks);

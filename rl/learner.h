@@ -37,6 +37,7 @@ struct learner_config {
     int max_positions; /* longest sequence */
     int grad_shards;   /* a power of two */
     bool moments;      /* false: for scoring only */
+    bool recompute; /* activations are computed again in the backward, one layer's kept at a time */
     struct comm *comm; /* borrowed; NULL: one process. grad_shards is a multiple of the ranks */
 };
 

@@ -26,6 +26,7 @@ status rl_config_check(const struct rl_config *c);
 
 struct train_config {
     const char *params;
+    bool checkpoint_activations;
 };
 extern const struct config_key train_keys[];
 

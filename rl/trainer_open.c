@@ -37,6 +37,7 @@ static struct learner_config learner_shape(const struct trainer_config *c) {
         .max_positions = (int)longest_trained(c),
         .grad_shards = (int)c->rl->grad_shards,
         .moments = true,
+        .recompute = c->train->checkpoint_activations,
         .comm = c->comm,
     };
 }

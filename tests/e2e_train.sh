@@ -35,7 +35,9 @@ if grep -qw avx512f /proc/cpuinfo; then
 else
     echo "not compared: AVX-512, which this processor does not have"
 fi
-check "all of it" same_when "${otherwise[@]}" checkpoint.every=3 checkpoint.keep=0
+check "activations computed again" same_when train.checkpoint_activations=true
+check "all of it" same_when "${otherwise[@]}" train.checkpoint_activations=true checkpoint.every=3 \
+    checkpoint.keep=0
 check "another seed is another run" run "${train[@]}" seed=2 out="$work/seed"
 check "which is seen" differs same_checkpoint "$base" "$work/seed" $STEPS
 

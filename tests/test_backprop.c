@@ -58,7 +58,10 @@ static void data_make(struct problem_data *d, const struct policy *p, struct are
 static float *gradient_of(struct policy *p, const struct problem_data *d) {
     struct learner *l;
     struct learner_result r;
-    fixture_ok(learner_open(&l, p, &(struct learner_config){40, LONGEST + 1, 2, true, NULL}));
+    fixture_ok(learner_open(
+        &l, p,
+        &(struct learner_config){
+            .micro_tokens = 40, .max_positions = LONGEST + 1, .grad_shards = 2, .moments = true}));
     fixture_ok(learner_gradient(l, d->sequences, SEQUENCES,
                                 &(struct objective){.inv_temp = INV_TEMP}, &r));
     float *g = calloc((size_t)p->n_params, sizeof *g);

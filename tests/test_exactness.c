@@ -238,6 +238,46 @@ static void test_gradient_has_one_order(void **state) {
     op_close(s);
 }
 
+/* The gradient of all rollouts; malloced [n_trained]. */
+static float *gradient_of(struct policy *p, struct rollouts *r, bool recompute, bool routes) {
+    struct learner *l;
+    struct learner_result result;
+    struct objective objective = {
+        .inv_temp = 1.0f / TEMPERATURE, .clip_low = 0.2f, .clip_high = 0.28f};
+    struct learner_config config = {.micro_tokens = 700,
+                                    .max_positions = POSITIONS,
+                                    .grad_shards = 1,
+                                    .moments = true,
+                                    .recompute = recompute};
+    float *g = calloc((size_t)p->n_trained, sizeof *g);
+    fixture_ok(learner_open(&l, p, &config));
+    fixture_ok(learner_gradient(l, rollouts_sequences(r, routes), TOTAL, &objective, &result));
+    learner_read_gradient(l, g);
+    learner_close(l);
+    return g;
+}
+
+/* Activations that are computed again are those that would have been kept. */
+static void test_recomputed_activations(void **state) {
+    const struct policy_form *form = *state;
+    struct stream *s = fixture_stream("cpu", "auto", 2);
+    for (int f = 0; fixture_at(f); f++) {
+        struct policy *p = fixture_policy_form(fixture_at(f), s, *form);
+        struct rollouts r;
+        rollouts_sample(&r, p, 64, true);
+        for (int routes = 0; routes <= (p->moe_layers > 0); routes++) {
+            float *kept = gradient_of(p, &r, false, routes),
+                  *again = gradient_of(p, &r, true, routes);
+            assert_memory_equal(kept, again, (size_t)p->n_trained * sizeof *kept);
+            free(kept);
+            free(again);
+        }
+        arena_free(&r.arena);
+        policy_close(p);
+    }
+    op_close(s);
+}
+
 static void test_backends_sample_alike(void **state) {
     const struct policy_form *form = *state;
     for (int f = 0; fixture_at(f); f++) {
@@ -270,10 +310,12 @@ int main(void) {
         cmocka_unit_test_prestate(test_rollout_equals_training, &fp32),
         cmocka_unit_test_prestate(test_one_bit_is_seen, &fp32),
         cmocka_unit_test_prestate(test_gradient_has_one_order, &fp32),
+        cmocka_unit_test_prestate(test_recomputed_activations, &fp32),
         cmocka_unit_test_prestate(test_backends_sample_alike, &fp32),
         cmocka_unit_test_prestate(test_rollout_equals_training, &bf16),
         cmocka_unit_test_prestate(test_one_bit_is_seen, &bf16),
         cmocka_unit_test_prestate(test_gradient_has_one_order, &bf16),
+        cmocka_unit_test_prestate(test_recomputed_activations, &bf16),
         cmocka_unit_test_prestate(test_backends_sample_alike, &bf16),
     };
     return cmocka_run_group_tests_name("exactness", tests, NULL, NULL);

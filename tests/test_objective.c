@@ -97,7 +97,10 @@ static int tree_open(void **state) {
     t->p->valid_vocab = TOKENS;
     fixture_ok(oracle_read(&t->o, "tests/golden/policy/qwen3", &t->arena));
     fixture_ok(learner_open(&t->learner, t->p,
-                            &(struct learner_config){64, PROMPT + DEPTH, 1, true, NULL}));
+                            &(struct learner_config){.micro_tokens = 64,
+                                                     .max_positions = PROMPT + DEPTH,
+                                                     .grad_shards = 1,
+                                                     .moments = true}));
     tree_grow(t, &leaves, path, 0);
     assert_int_equal(leaves, LEAVES);
     tree_probabilities(t, t->probability, t->logp);
