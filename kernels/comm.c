@@ -13,8 +13,9 @@ enum { MEETING_MS = 120000 }; /* for all ranks to have been started */
 struct comm {
     struct launch launch;
     int rank, size;
-    struct transport *host;   /* moves host memory */
-    struct transport *device; /* moves device memory; the same where the device is the host */
+    struct transport *host; /* moves host memory */
+    struct transport
+        *device; /* moves device memory: `host` where the device is the host; NULL: none */
     struct message *messages; /* [2 * size] room for one transfer */
     int n;                    /* messages so far */
     bool agreed;              /* a failure was brought before all */
@@ -155,25 +156,60 @@ void comm_cut(const struct comm *c, int64_t n, int64_t *cut) {
 
 /* ---- device memory ------------------------------------------------------------------------------------ */
 
+void comm_use_device(struct comm *c, const char *device) {
+    bool host = strcmp(device, "cpu") == 0 || strcmp(device, "ref") == 0;
+    if (c) c->device = host ? c->host : NULL;
+}
+
+/* By way of the host's memory. */
+static status share_staged(struct comm *c, struct stream *s, buf data, const int64_t *cut) {
+    int64_t n = cut[c->rank + 1] - cut[c->rank], all = cut[c->size];
+    float *host = memory_new((size_t)all, sizeof *host);
+    if (n) op_read(s, host + cut[c->rank], buf_f32(data, cut[c->rank]), (size_t)n * sizeof *host);
+    status lost = share(c, c->host, (char *)host, sizeof *host, cut);
+    if (!lost && all) op_write(s, data, host, (size_t)all * sizeof *host);
+    free(host);
+    return lost;
+}
+
 status comm_share_floats(struct comm *c, struct stream *s, buf data, const int64_t *cut) {
-    (void)s;
-    return c ? share(c, c->device, data.addr, sizeof(float), cut) : NULL;
+    if (!c) return NULL;
+    return c->device ? share(c, c->device, data.addr, sizeof(float), cut)
+                     : share_staged(c, s, data, cut);
+}
+
+/* from and to are addresses that the transport knows. */
+static status exchange(struct comm *c, struct transport *t, float *from, const int64_t *cut,
+                       float *to) {
+    int64_t n = cut[c->rank + 1] - cut[c->rank];
+    for (int r = 0; r < c->size; r++) {
+        if (r == c->rank) continue;
+        put_message(c, r, true, from + cut[r], (size_t)(cut[r + 1] - cut[r]) * sizeof *from);
+        put_message(c, r, false, to + r * n, (size_t)n * sizeof *to);
+    }
+    return transfer(c, t);
+}
+
+static status exchange_staged(struct comm *c, struct stream *s, buf from, const int64_t *cut,
+                              buf to) {
+    int64_t n = cut[c->rank + 1] - cut[c->rank], all = cut[c->size];
+    float *host = memory_new((size_t)(all + c->size * n), sizeof *host), *got = host + all;
+    if (all) op_read(s, host, from, (size_t)all * sizeof *host);
+    status lost = exchange(c, c->host, host, cut, got);
+    if (!lost && n) op_write(s, to, got, (size_t)(c->size * n) * sizeof *got);
+    free(host);
+    return lost;
 }
 
 status comm_exchange_floats(struct comm *c, struct stream *s, buf from, const int64_t *cut,
                             buf to) {
     int rank = comm_rank(c);
     int64_t n = cut[rank + 1] - cut[rank];
-    for (int r = 0; r < comm_size(c); r++) {
-        buf theirs = buf_f32(from, cut[r]), place = buf_f32(to, r * n);
-        if (r == rank) {
-            if (n) op_copy(s, place, theirs, (size_t)n * sizeof(float));
-            continue;
-        }
-        put_message(c, r, true, theirs.addr, (size_t)(cut[r + 1] - cut[r]) * sizeof(float));
-        put_message(c, r, false, place.addr, (size_t)n * sizeof(float));
-    }
-    return c ? transfer(c, c->device) : NULL;
+    if (c && c->device)
+        TRY(exchange(c, c->device, (float *)(void *)from.addr, cut, (float *)(void *)to.addr));
+    else if (c) TRY(exchange_staged(c, s, from, cut, to));
+    if (n) op_copy(s, buf_f32(to, rank * n), buf_f32(from, cut[rank]), (size_t)n * sizeof(float));
+    return NULL;
 }
 
 /* ---- agreement --------------------------------------------------------------------------------------- */

@@ -19,6 +19,24 @@ CUDA_EMULATOR_SEED=2 check "with blocks, threads and streams in another order, a
     run "${train[@]}" device=cuda-emulated rollout.batch=5 rl.micro_tokens=100 out="$work/order"
 check "has them too" same_run "$cpu" "$work/order" $STEPS
 
+# ---- as two ranks, each with an emulated device of its own ----
+port=$((10000 + RANDOM % 20000))
+rank() { # rank R: one of two, over TCP
+    env MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" WORLD_SIZE=2 timeout -k 5 120 \
+        "${train[@]}" device=cuda-emulated out="$work/ranks" >"$work/rank.$1" 2>&1
+}
+two_ranks() {
+    local other ok=0
+    rank 1 &
+    other=$!
+    rank 0 || ok=1
+    wait "$other" || ok=1
+    [ $ok -eq 0 ] || cat "$work"/rank.[01]
+    return $ok
+}
+check "two ranks with a device each" two_ranks
+check "have the same bytes" same_run "$cpu" "$work/ranks" $STEPS
+
 # ---- in bf16: the losses of a warm start within a tolerance, and law 1 exactly ----
 warm=("steps=$STEPS" sft.log_every=1 eval.every=0 eval.problems=1 checkpoint.every=5 policy.dtype=bf16)
 check "a warm start in bf16 on the CPU" run "${sft[@]}" "${warm[@]}" out="$work/warm-cpu"
