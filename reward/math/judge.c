@@ -219,6 +219,15 @@ static bool judge_last(struct judge *j, struct span text, struct math_verdict *o
     return formula;
 }
 
+/* "A: 72" as the last line, which is how some data sets write answers, unless A is a choice. */
+static bool judge_label(struct judge *j, struct span text, struct math_verdict *out) {
+    size_t line = span_find_last(text, SPAN("\n"));
+    struct span last = span_trim(span_slice(text, line == (size_t)-1 ? 0 : line, text.n));
+    if (j->gold->choice || !span_starts(last, SPAN("A:"))) return false;
+    last = span_trim(span_slice(last, 2, last.n));
+    return last.n > 0 && judge_sentence(j, last, LOCATE_ANCHOR, out);
+}
+
 enum { WHOLE_MAX = 512 };
 
 static struct math_verdict judge_anywhere(struct judge *j, struct span text) {
@@ -226,6 +235,7 @@ static struct math_verdict judge_anywhere(struct judge *j, struct span text) {
     struct math_verdict out;
     if (locate_boxed(text, &box))
         return judge_final_anchor(j, text, &box, &out) ? out : judge_parts(j, &box, LOCATE_BOXED);
+    if (judge_label(j, text, &out)) return out;
     bool announced = j->gold->choice && !text_choice(text, false); /* "Answer: (A) 12" */
     if (text.n <= WHOLE_MAX && !announced && judge_prose(j, text, LOCATE_WHOLE, &out)) return out;
     if (judge_anchor(j, text, &out)) return out;
