@@ -299,6 +299,14 @@ static const struct tree *symbol(struct grammar *g, struct span name, const stru
     return marked || !plain ? tree_named(g->work, TREE_SYMBOL, name) : plain;
 }
 
+/* t! and t!!, at the mark. */
+static const struct tree *factorial(struct grammar *g, const struct tree *t) {
+    grammar_advance(g);
+    bool twice = g->token.kind == TOKEN_BANG && !g->token.spaced;
+    if (twice) grammar_advance(g);
+    return tree_call1(g->work, twice ? CALL_FACTORIAL2 : CALL_FACTORIAL, t);
+}
+
 /* P(x): a letter in front of a bracketed symbol looks like a function on the left of an equation. */
 static const struct tree *maybe_callish(struct grammar *g, const struct tree *head) {
     if (head->kind != TREE_SYMBOL || g->token.kind != TOKEN_OPEN || g->token.value != '(')
@@ -313,6 +321,8 @@ static const struct tree *maybe_callish(struct grammar *g, const struct tree *he
         if (g->token.kind == TOKEN_POWER) { /* x(x+1)^2 */
             grammar_advance(g);
             inside = tree_power(g->work, inside, exponent(g));
+        } else if (g->token.kind == TOKEN_BANG) { /* n(n-1)! */
+            inside = factorial(g, inside);
         }
         return tree_multiply(g->work, head, inside);
     }
@@ -336,7 +346,13 @@ static bool is_word(struct span run, enum word_role role) {
     return run.n == 3 && (role != ROLE_PLAIN || (small && vowel));
 }
 
-/* A run of letters: a word, or a product. */
+static bool is_capitals(struct span run) {
+    for (size_t i = 0; i < run.n; i++)
+        if (run.p[i] < 'A' || run.p[i] > 'Z') return false;
+    return true;
+}
+
+/* A run of letters: a word, a name in capitals, or a product. */
 static const struct tree *letters(struct grammar *g) {
     struct span run = g->token.text;
     int power;
@@ -348,6 +364,7 @@ static const struct tree *letters(struct grammar *g) {
         return tree_named(g->work, TREE_TEXT, run);
     }
     g->notes.letter_runs += run.n > 1;
+    if (run.n == 3 && is_capitals(run)) return symbol(g, run, NULL); /* ABC is not ACB */
     const struct tree *t = NULL;
     for (size_t i = 0; i + 1 < run.n; i++) {
         struct span one = letter_of(run, i);
@@ -538,13 +555,7 @@ const struct tree *grammar_power(struct grammar *g) {
             break;
         case TOKEN_BANG:
             if (!value) return grammar_fail(g);
-            grammar_advance(g);
-            if (g->token.kind == TOKEN_BANG && !g->token.spaced) {
-                grammar_advance(g);
-                t = tree_call1(g->work, CALL_FACTORIAL2, t);
-            } else {
-                t = tree_call1(g->work, CALL_FACTORIAL, t);
-            }
+            t = factorial(g, t);
             break;
         case TOKEN_PERCENT:
             if (t->kind >= TREE_PLUS_MINUS) return grammar_fail(g);

@@ -78,9 +78,9 @@ static bool looks_like_words(struct span text) {
     return letter && text.n <= 256;
 }
 
-static bool is_words(const struct reading *r) {
+static bool is_words(const struct reading *r, struct span folded) {
     if (r->tree) return r->tree->kind == TREE_TEXT;
-    return looks_like_words(r->text);
+    return looks_like_words(folded);
 }
 
 /* The answer in a gold: a box, what stands behind ####, the whole text, or its last formula. */
@@ -112,7 +112,7 @@ struct math_gold *math_gold_open(struct span text, const struct math_options *op
     text = arena_copy(&g->arena, text.n > LOCATE_TEXT_MAX ? (struct span){0} : text);
     g->reading = read_gold(&g->work, span_trim(text));
     g->folded = text_fold(g->reading.text, &g->arena);
-    g->words = is_words(&g->reading) || text_is_letters(g->folded, 2);
+    g->words = is_words(&g->reading, g->folded) || text_is_letters(g->folded, 2);
     /* Mathematics names a choice when it is a letter alone, or has one for a label: \textbf{(C)}\ 36. */
     bool mathematics = g->reading.tree && g->reading.tree->kind != TREE_TEXT;
     bool labelled = span_starts(g->reading.text, SPAN("\\text"));

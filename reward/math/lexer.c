@@ -265,8 +265,11 @@ static void take_text(struct lexer *l, struct token *t, bool words) {
     else if (role == ROLE_PERCENT) t->kind = TOKEN_PERCENT;
     else if (words && inside.n == 1 && is_letter(inside.p[0])) t->kind = TOKEN_LETTERS;
     else if (word) become(t, word);
-    else if ((word = words_plain(inside)) && word->kind == TOKEN_FUNCTION)
+    else if ((word = words_plain(inside)) &&
+             (word->kind == TOKEN_FUNCTION || word->kind == TOKEN_CONSTANT))
         become(t, word); /* \text{lcm} */
+    else if ((word = words_command(inside)) && word->kind == TOKEN_FUNCTION)
+        become(t, word); /* \operatorname{tg} */
     else t->kind = TOKEN_TEXT;
 }
 
@@ -277,7 +280,7 @@ static void take_blackboard(struct lexer *l, struct token *t) {
     else name = span_trim(take_argument(l, t));
     if (t->kind == TOKEN_BAD) return;
     t->kind = span_eq(name, SPAN("R")) ? TOKEN_REALS : TOKEN_SYMBOL;
-    t->text = (struct span){t->text.p, (size_t)(name.p + name.n - t->text.p)};
+    t->text = span_of(arena_print(l->work->arena, "blackboard %.*s", SPAN_FMT(name)));
 }
 
 static void take_not(struct lexer *l, struct token *t) {

@@ -79,15 +79,18 @@ static bool decimals_agree(struct matcher *m, const struct tree *gold, const str
 
 /* ---- units that look like symbols ---- */
 
-/* 10 m where the gold is 10: the number, when t is a number times one letter that names a unit, or a
- * power of it; otherwise t. */
+static bool is_unit_letter(const struct tree *t) {
+    if (t->kind == TREE_POWER && t->child[1]->kind == TREE_NUMBER) t = t->child[0];
+    return t->kind == TREE_SYMBOL && t->name.n == 1 && is_one_of(t->name.p[0], "mgshlLNJWVCFK");
+}
+
+/* 10 m, or 10 m/s, where the gold is 10: the number, when t is a number times one or two letters that name
+ * units, or powers of them; otherwise t. */
 static const struct tree *without_unit(const struct tree *t) {
-    if (t->kind != TREE_PRODUCT || t->n != 2 || t->child[0]->kind != TREE_NUMBER) return t;
-    const struct tree *unit = t->child[1];
-    if (unit->kind == TREE_POWER && unit->child[1]->kind == TREE_NUMBER) unit = unit->child[0];
-    bool letter = unit->kind == TREE_SYMBOL && unit->name.n == 1 &&
-                  is_one_of(unit->name.p[0], "mgshlLNJWVCFK");
-    return letter ? t->child[0] : t;
+    if (t->kind != TREE_PRODUCT || t->n > 3 || t->child[0]->kind != TREE_NUMBER) return t;
+    for (int i = 1; i < t->n; i++)
+        if (!is_unit_letter(t->child[i])) return t;
+    return t->child[0];
 }
 
 static enum truth plain_values(struct matcher *m, const struct tree *gold,

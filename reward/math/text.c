@@ -32,6 +32,8 @@ static struct span fold(struct span text, bool lower, struct arena *arena) {
             gap |= wrapper == 2;
         } else if (is_blank(c)) {
             gap = true;
+        } else if (c == '.' && n && is_letter(out[n - 1])) {
+            continue; /* p.m., U.S. */
         } else if (!is_one_of(c, "{}$\"`*")) {
             if (gap && n && is_digit(out[n - 1]) && is_digit(c)) out[n++] = ' ';
             out[n++] = (char)(lower && c >= 'A' && c <= 'Z' ? c + 32 : c);
