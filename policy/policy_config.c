@@ -345,9 +345,10 @@ static status check_quantization(const json_t *config, const char *where) {
         json_integer_value(json_array_get(block, 1)) == POLICY_FP8_BLOCK)
         return NULL;
     return fail(EXIT_BAD_DATA,
-                "%s: \"quantization_config\" is not supported, only fp8 of format e4m3 in blocks "
-                "of %d by %d is",
-                where, POLICY_FP8_BLOCK, POLICY_FP8_BLOCK);
+                "%s: \"quantization_config\" of the method \"%.*s\" is not supported, only fp8 of "
+                "format e4m3 in blocks of %d by %d is",
+                where, method.n < 64 ? (int)method.n : 64, method.p ? method.p : "",
+                POLICY_FP8_BLOCK, POLICY_FP8_BLOCK);
 }
 
 static status read_config(struct policy_config *c, const json_t *config, const char *where) {

@@ -210,7 +210,7 @@ static void test_8_bit_blocks(void **state) {
             expect_failure(open_status(s, edit_write(&e, from, "quantization_config",
                                                      "{\"quant_method\": \"fp8\", "
                                                      "\"weight_block_size\": [64, 64]}")),
-                           EXIT_BAD_DATA, "\"quantization_config\" is not supported, only fp8");
+                           EXIT_BAD_DATA, "\"quantization_config\" of the method \"fp8\" is not");
         }
         edit_close(&e);
     }
@@ -296,11 +296,50 @@ static void test_inference_keeps_less(void **state) {
     op_close(s);
 }
 
+/* Tensors that config.json does not lead to expect: too few, too many, of other shapes and types. */
+static void test_foreign_tensors(void **state) {
+    (void)state;
+    const char *from = "tests/golden/policy/llama", *name = "model.layers.1.mlp.up_proj.weight";
+    struct stream *s = fixture_stream("cpu", "auto", 1);
+    struct edit e;
+    edit_open(&e, from);
+    struct tensor_source *t = edit_find(&e, name), kept = *t;
+    expect_failure(open_status(s, edit_write(&e, from, "num_hidden_layers", "4")), EXIT_BAD_DATA,
+                   "tensor model.layers.3.input_layernorm.weight is missing");
+    expect_failure(open_status(s, edit_write(&e, from, "num_hidden_layers", "2")), EXIT_BAD_DATA,
+                   "tensor model.layers.2.input_layernorm.weight does not belong");
+    expect_failure(open_status(s, edit_write(&e, from, "intermediate_size", "48")), EXIT_BAD_DATA,
+                   "model.layers.0.mlp.gate_proj.weight has shape [40, 24], config.json expects "
+                   "[48, 24]");
+    expect_failure(open_status(s, edit_write(&e, from, "vocab_size", "65")), EXIT_BAD_DATA,
+                   "model.embed_tokens.weight has shape [64, 24], config.json expects [65, 24]");
+    t->name = "model.layers.1.mlp.qweight";
+    expect_failure(open_status(s, edit_write(&e, from, NULL, NULL)), EXIT_BAD_DATA,
+                   "tensor model.layers.1.mlp.up_proj.weight is missing");
+    *t = kept;
+    t->dtype = DTYPE_I32;
+    expect_failure(open_status(s, edit_write(&e, from, NULL, NULL)), EXIT_BAD_DATA,
+                   "tensor model.layers.1.mlp.up_proj.weight has dtype I32");
+    *t = kept;
+    float *infinite = ARENA_ARRAY(&e.arena, 40 * 24, float);
+    infinite[7] = INFINITY;
+    t->data = infinite;
+    expect_failure(open_status(s, edit_write(&e, from, NULL, NULL)), EXIT_BAD_DATA,
+                   "up_proj.weight holds a value that is not a finite number");
+    *t = kept;
+    expect_ok(open_status(s, edit_write(&e, from, NULL, NULL)));
+    edit_close(&e);
+    op_close(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fused_experts),        cmocka_unit_test(test_half_precision),
-        cmocka_unit_test(test_8_bit_blocks),         cmocka_unit_test(test_drafting_layers),
+        cmocka_unit_test(test_fused_experts),
+        cmocka_unit_test(test_half_precision),
+        cmocka_unit_test(test_8_bit_blocks),
+        cmocka_unit_test(test_drafting_layers),
         cmocka_unit_test(test_inference_keeps_less),
+        cmocka_unit_test(test_foreign_tensors),
     };
     return cmocka_run_group_tests_name("policy_load", tests, expect_directory, expect_no_directory);
 }

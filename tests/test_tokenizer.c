@@ -333,6 +333,22 @@ static void test_text_without_token(void **state) {
     arena_free(&arena);
 }
 
+/* Merges that lead back to where they began: of an empty token, which no text is cut into. */
+static void test_cyclic_merges(void **state) {
+    (void)state;
+    struct tokenizer *t = NULL;
+    struct arena arena = {0};
+    int32_t *ids;
+    size_t n;
+    expect_ok(parse_small(&t, NULL,
+                          "{\"vocab\": {\"a\": 0, \"b\": 1, \"ab\": 2, \"\": 3}, \"merges\": "
+                          "[[\"ab\", \"\"], [\"\", \"ab\"], [\"a\", \"b\"], [\"\", \"\"]]}"));
+    expect_ok(tokenizer_encode(t, SPAN("abab"), true, &arena, &ids, &n));
+    assert_true(n == 2 && ids[0] == 2 && ids[1] == 2);
+    tokenizer_close(t);
+    arena_free(&arena);
+}
+
 static void test_refused(void **state) {
     (void)state;
     static const struct {
@@ -440,6 +456,7 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_text_without_token),
         cmocka_unit_test(test_streams_of_anything),
+        cmocka_unit_test(test_cyclic_merges),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
