@@ -68,7 +68,8 @@ static struct figures measure(int threads) {
     struct engine *e;
     struct learner *l;
     struct engine_config engine = {PROMPTS * SAMPLES, 128, true, true};
-    struct learner_config learner = {4096, 128, 1, true, NULL};
+    struct learner_config learner = {
+        .micro_tokens = 4096, .max_positions = 128, .grad_shards = 1, .moments = true};
     check(stream_open(&s, &(struct stream_config){"cpu", "auto", threads}));
     check(model_config_shape(&SHAPE, 372, 371, &config));
     config.n_eos = 0; /* every sample has the same length */

@@ -196,8 +196,11 @@ static struct subject subject_open(const struct row *row, struct policy *p) {
             &x.engine, p,
             &(struct engine_config){w->prompts * w->samples, positions, row->kind == STEP, true}));
     if (row->kind != ROLLOUT)
-        check(
-            learner_open(&x.learner, p, &(struct learner_config){2048, positions, 1, true, NULL}));
+        check(learner_open(&x.learner, p,
+                           &(struct learner_config){.micro_tokens = 2048,
+                                                    .max_positions = positions,
+                                                    .grad_shards = 1,
+                                                    .moments = true}));
     return x;
 }
 
