@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- products: tensors x 0, y 1, w 2; grouped: offsets 3; segments, packed: the last ---- */
 
@@ -150,6 +151,46 @@ PRODUCT(tn, TN, 1, false, true)
 PRODUCT(tn_heads, TN, HEADS, false, true)
 PRODUCT(tn_grouped, TN, GROUPS, true, true)
 
+/* ---- rounding to bf16: tensors x 0, y 1, w 2 = 1, so y is x as the product takes it ---- */
+
+/* Bits of floats, and what IEEE's rounding to nearest, ties to even, makes of them with 8 significant bits
+ * when denormals are zeros. */
+static const uint32_t EDGES[][2] = {
+    {0x3f800000, 0x3f800000}, {0x3f807fff, 0x3f800000}, {0x3f808000, 0x3f800000},
+    {0x3f808001, 0x3f810000}, {0x3f818000, 0x3f820000}, {0xbf818000, 0xbf820000},
+    {0x3fffffff, 0x40000000}, {0x7f7effff, 0x7f7f0000}, {0x7f7fffff, 0x7f800000},
+    {0xff7fffff, 0xff800000}, {0x7f800000, 0x7f800000}, {0xff800000, 0xff800000},
+    {0x00800000, 0x00800000}, {0x00ffffff, 0x01000000}, {0x807fffff, 0x00000000},
+    {0x007fffff, 0x00000000}, {0x00008000, 0x00000000}, {0x80000000, 0x00000000},
+    {0x00000000, 0x00000000}, {0xc2f6e979, 0xc2f70000},
+};
+enum { N_EDGES = sizeof EDGES / sizeof *EDGES };
+
+static void run_edges(struct world *w, int N) {
+    uint32_t x[N_EDGES];
+    float one = 1;
+    for (int i = 0; i < N_EDGES; i++) x[i] = EDGES[i][0];
+    struct gemm g = {
+        .T = w->rows, .N = N, .K = 1, .ldy = N, .ldx = 1, .packed = true, .bf16 = true, .M = 1};
+    g.x = row_bytes(w, x, sizeof *x);
+    g.y = row_out(w, N, N);
+    buf raw = all_bytes(w, &one, sizeof one);
+    g.w = all_scratch(w, op_pack_size(w->s, N, 1, PACK_BF16));
+    op_pack(w->s, g.w, raw, 1, N, 1, 1, PACK_BF16);
+    op_gemm_nt(w->s, &g);
+}
+
+static void expect_edges(const struct world *w, int N) {
+    (void)N;
+    for (int i = 0; i < N_EDGES; i++) {
+        double got = after(w, 1, i, 0);
+        float expected;
+        memcpy(&expected, &EDGES[i][1], 4);
+        if (got != (double)expected || !signbit(got) != !signbit(expected))
+            check_failed("%08x is rounded to %a, expected %a", EDGES[i][0], got, (double)expected);
+    }
+}
+
 /* ---- rope: tensors x 0, cos 1, sin 2, row_pos 3, y 4 ---- */
 
 enum { POSITIONS = 50, ROPE_HEADS = 3, ROPE_GAP = 3 };
@@ -219,6 +260,7 @@ static const struct op_case cases[] = {
     CASE("gemm_nt, many rows", nt, 0, {200}, {33, 200}),
     CASE("gemm_nn, many rows", nn, 0, {200}, {33}),
     CASE("gemm_tn, many rows", tn, 0, {7, 100}, {200}),
+    {"rounding to bf16", run_edges, expect_edges, {N_EDGES}, {1}, BF16},
     {"rope", run_halves, expect_halves, ROPE_SIZES, 0},
     {"rope, interleaved", run_pairs, expect_pairs, ROPE_SIZES, 0},
     {"rope, inverse, in place", run_halves_back, expect_halves_back, ROPE_SIZES, 0},
