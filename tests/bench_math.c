@@ -11,7 +11,7 @@
 enum { CASES_MAX = 4096 };
 
 static const char *const FILES[] = {"numbers", "fractions", "irrational", "expressions", "lists",
-                                    "regions", "words",     "contest",    "forms"};
+                                    "regions", "words",     "contest",    "forms",       "more"};
 
 static double processor_us(void) {
     struct timespec t;

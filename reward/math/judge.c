@@ -205,14 +205,24 @@ static bool judge_final_anchor(struct judge *j, struct span text, const struct l
     return final && judge_sentence(j, sentence, LOCATE_ANCHOR, out);
 }
 
-/* The last formula or the last number, whichever comes later. */
-static bool judge_last(struct judge *j, struct span text, struct math_verdict *out) {
+/* Whether the word, a number, is the only one of the text, or what an equation of the text comes to. */
+static bool stands_out(struct span text, struct span word) {
+    size_t at = (size_t)(word.p - text.p), end = at;
+    struct span other;
+    while (at > 0 && (text.p[at - 1] == ' ' || text.p[at - 1] == '$')) at--;
+    return (at > 0 && text.p[at - 1] == '=') || !locate_number_word(text, &end, &other);
+}
+
+/* The last formula or the last number, whichever comes later. In a tag, which is there for the answer, a number
+ * must stand out: the question, repeated there, often ends in one. */
+static bool judge_last(struct judge *j, struct span text, bool tag, struct math_verdict *out) {
     struct location e;
     struct span word;
     bool formula = locate_math(text, &e);
     size_t behind = formula ? (size_t)(e.whole.p + e.whole.n - text.p) : 0, end = text.n;
     for (int tries = 0; tries < 8 && !j->gold->words; tries++) {
         if (!locate_number_word(text, &end, &word) || (size_t)(word.p - text.p) < behind) break;
+        if (tag && !stands_out(text, word)) break;
         if (judge_word(j, word, LOCATE_NUMBER, out)) return true;
     }
     if (formula) *out = judge_parts(j, &e, LOCATE_MATH);
@@ -230,7 +240,7 @@ static bool judge_label(struct judge *j, struct span text, struct math_verdict *
 
 enum { WHOLE_MAX = 512 };
 
-static struct math_verdict judge_anywhere(struct judge *j, struct span text) {
+static struct math_verdict judge_anywhere(struct judge *j, struct span text, bool tag) {
     struct location box;
     struct math_verdict out;
     if (locate_boxed(text, &box))
@@ -245,7 +255,7 @@ static struct math_verdict judge_anywhere(struct judge *j, struct span text) {
             return say(j, letter == j->gold->choice ? MATH_EQUAL : MATH_DIFFERENT, text,
                        LOCATE_CHOICE);
     }
-    if (judge_last(j, text, &out)) return out;
+    if (judge_last(j, text, tag, &out)) return out;
     if (j->gold->words && text.n <= WHOLE_MAX) return judge_text(j, text, LOCATE_WHOLE);
     return say(j, MATH_NO_ANSWER, (struct span){0}, LOCATE_NONE);
 }
@@ -260,12 +270,12 @@ static struct math_verdict judge_completion(struct judge *j, struct span complet
     if (require == MATH_REQUIRE_BOXED)
         return locate_boxed(text, &box) ? judge_parts(j, &box, LOCATE_BOXED) : none;
     if (!extract_answer(text, &tag))
-        return require == MATH_REQUIRE_ANSWER ? none : judge_anywhere(j, text);
+        return require == MATH_REQUIRE_ANSWER ? none : judge_anywhere(j, text, false);
     struct math_verdict v;
     tag = span_trim(tag);
     if (locate_boxed(tag, &box)) v = judge_parts(j, &box, LOCATE_ANSWER);
     else if (!judge_prose(j, tag, LOCATE_ANSWER, &v)) {
-        v = judge_anywhere(j, tag);
+        v = judge_anywhere(j, tag, true);
         if (v.result != MATH_NO_ANSWER) v.tier = locate_tier_name(LOCATE_ANSWER);
     }
     return v;
