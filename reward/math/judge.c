@@ -213,8 +213,8 @@ static bool stands_out(struct span text, struct span word) {
     return (at > 0 && text.p[at - 1] == '=') || !locate_number_word(text, &end, &other);
 }
 
-/* The last formula or the last number, whichever comes later. In a tag, which is there for the answer, a number
- * must stand out: the question, repeated there, often ends in one. */
+/* The last formula or the last number, whichever comes later. In a tag, which is there for the answer, a
+ * number must stand out: the question, repeated there, often ends in one. */
 static bool judge_last(struct judge *j, struct span text, bool tag, struct math_verdict *out) {
     struct location e;
     struct span word;
