@@ -121,7 +121,7 @@ check "completion of a command" completes config grpo conf
 check "completion of a key" completes seed= grpo config see
 check "completion of an option" completes --markdown grpo config --mar
 check "completion of an enum's values" completes "avx2 avx512 avx512_bf16" grpo config isa = av
-check "completion right after the equals sign" completes "cpu ref" grpo config device =
+check "completion right after the equals sign" completes "cpu ref cuda cuda-emulated" grpo config device =
 
 # ---- standard output and error ----
 expect 74 "a full disk" "grpo config: standard output: No space left on device" \
