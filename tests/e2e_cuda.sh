@@ -22,7 +22,7 @@ check "has them too" same_run "$cpu" "$work/order" $STEPS
 # ---- as two ranks, each with an emulated device of its own ----
 port=$((10000 + RANDOM % 20000))
 rank() { # rank R: one of two, over TCP
-    env MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" WORLD_SIZE=2 timeout -k 5 120 \
+    env MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" WORLD_SIZE=2 timeout -k 5 240 \
         "${train[@]}" device=cuda-emulated out="$work/ranks" >"$work/rank.$1" 2>&1
 }
 two_ranks() {

@@ -7,8 +7,8 @@ source "$(dirname "$0")/e2e.sh"
 source tests/runs.sh
 
 STEPS=8
-train=(timeout -k 5 60 "${train[@]}" "steps=$STEPS" eval.problems=8 console=quiet) # a hang is a failure
-sft=(timeout -k 5 60 "${sft[@]}" "steps=$STEPS" console=quiet)
+train=(timeout -k 5 240 "${train[@]}" "steps=$STEPS" eval.problems=8 console=quiet) # a hang is a failure
+sft=(timeout -k 5 240 "${sft[@]}" "steps=$STEPS" console=quiet)
 new=$work/new                         # a run directory that must not come to be
 refused() { expect "$@" out="$new"; } # refused CODE NAME SENTENCE COMMAND...
 

@@ -7,7 +7,7 @@ source "$(dirname "$0")/e2e.sh"
 source tests/runs.sh
 
 STEPS=3
-train=(timeout -k 5 60 "${train[@]}" "steps=$STEPS" eval.problems=8 console=quiet rl.balance_speed=0)
+train=(timeout -k 5 240 "${train[@]}" "steps=$STEPS" eval.problems=8 console=quiet rl.balance_speed=0)
 eval=("$GRPO" eval -c configs/tiny.yaml --json)
 every=(checkpoint.every=1 checkpoint.keep=0)
 lora=(lora.rank=4 lora.alpha=32 optim.lr=0.1)

@@ -17,7 +17,7 @@ check "one process" run "${train[@]}" out="$work/train.1"
 port=$((10000 + RANDOM % 20000))
 tcp() { # tcp RANK SIZE COMMAND...: one rank, its words in $work/rank.RANK
     env MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" WORLD_SIZE="$2" LOCAL_RANK="$1" \
-        LOCAL_WORLD_SIZE="$2" timeout -k 5 60 "${@:3}" >"$work/.stdout" 2>"$work/rank.$1"
+        LOCAL_WORLD_SIZE="$2" timeout -k 5 240 "${@:3}" >"$work/.stdout" 2>"$work/rank.$1"
 }
 tcp_ranks() { # tcp_ranks N COMMAND...: all of them; true when all end well
     local n=$1 r ok=0 pids=()

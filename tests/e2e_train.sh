@@ -139,7 +139,7 @@ expect 66 "a run that is not there" "$work/nowhere" "$GRPO" replay "$work/nowher
 cp -r "$base" "$work/before"
 expect 0 "a finished run says so" "is finished at step $STEPS" "${train[@]}" out="$base"
 check "and stays as it is" same_run "$base" "$work/before" $STEPS
-check "its config.yaml makes it again" run timeout 60 "$GRPO" train -c "$base/config.yaml" out="$work/again"
+check "its config.yaml makes it again" run timeout 240 "$GRPO" train -c "$base/config.yaml" out="$work/again"
 check "to the same bytes" same_run "$base" "$work/again" $STEPS
 expect 78 "another semantic config is refused" "rl.clip_low: 0.2 there, 0.1 here" \
     "${train[@]}" out="$base" rl.clip_low=0.1

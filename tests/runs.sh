@@ -8,7 +8,7 @@ sft=("$GRPO" sft -c configs/demo-sft.yaml threads=1 model.hidden=32 model.layers
 
 run() { # run COMMAND...: quiet unless it fails; a hang is a failure
     local code
-    timeout -k 5 60 "$@" >"$work/.stdout" 2>"$work/.stderr"
+    timeout -k 5 240 "$@" >"$work/.stdout" 2>"$work/.stderr"
     code=$?
     [ $code -eq 0 ] || cat "$work/.stderr"
     return $code
