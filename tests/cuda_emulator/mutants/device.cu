@@ -76,10 +76,8 @@ static enum outcome dropped_memset(bool planted) {
 template <bool PLANTED> static __global__ void count_even(int *count, const int *x, int n) {
     int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);
     if (i >= n || x[i] % 2) return;
-    if (PLANTED)
-        ++*count;
-    else
-        atomicAdd(count, 1);
+    if (PLANTED) ++*count;
+    else atomicAdd(count, 1);
 }
 
 static enum outcome increment_for_atomic(bool planted) {
@@ -170,10 +168,8 @@ static enum outcome host_reads_device(bool planted) {
     cudaStream_t s = lab_stream();
     float *x = lab_ramp<float>(s, 64), value = 3;
     must(cudaStreamSynchronize(s));
-    if (planted)
-        value = *(volatile float *)(x + 3);
-    else
-        must(cudaMemcpyAsync(&value, x + 3, sizeof value, cudaMemcpyDeviceToHost, s));
+    if (planted) value = *(volatile float *)(x + 3);
+    else must(cudaMemcpyAsync(&value, x + 3, sizeof value, cudaMemcpyDeviceToHost, s));
     return value == 3 ? MUTANT_RIGHT : MUTANT_WRONG;
 }
 
@@ -192,6 +188,7 @@ static const struct mutant device_mutants[] = {
     {"a kernel after cudaFree", "use-after-free", "use-after-free|out-of-bounds", "use-after-free",
      kernel_after_free},
     {"a null pointer", "fault", "fault|host-memory", "fault|sanitizer", null_pointer},
-    {"the host reads device memory", "host-access", "host-access", "host-access", host_reads_device},
+    {"the host reads device memory", "host-access", "host-access", "host-access",
+     host_reads_device},
 };
 LAB_LIST(device_mutants);

@@ -3,7 +3,9 @@
 
 static __global__ void add(float *y, float v) { y[threadIdx.x] += v; }
 static __global__ void add_from(float *y, const float *v) { y[threadIdx.x] += *v; }
-static __global__ void scaled(float *y, const float *x, float v) { y[threadIdx.x] = x[threadIdx.x] * v; }
+static __global__ void scaled(float *y, const float *x, float v) {
+    y[threadIdx.x] = x[threadIdx.x] * v;
+}
 
 static __global__ void use_dynamic(float *y) {
     float *v = (float *)smem_raw;
@@ -34,7 +36,8 @@ static enum outcome no_opt_in(bool planted) {
     float *y = lab_ramp<float>(s, 64);
     size_t bytes = 64 << 10;
     if (!planted)
-        must(cudaFuncSetAttribute(use_dynamic, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes));
+        must(cudaFuncSetAttribute(use_dynamic, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  (int)bytes));
     return outcome_of(lab_try(s, 1, 64, bytes, use_dynamic, y));
 }
 
@@ -194,10 +197,8 @@ static enum outcome stale_scalar(bool planted) {
     float *y = lab_ramp<float>(s, 64), *device_step = lab_alloc<float>(1), step = 0;
     must(cudaStreamSynchronize(s));
     must(cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal));
-    if (planted)
-        lab_launch(s, 1, 64, 0, add, y, step);
-    else
-        lab_launch(s, 1, 64, 0, add_from, y, (const float *)device_step);
+    if (planted) lab_launch(s, 1, 64, 0, add, y, step);
+    else lab_launch(s, 1, 64, 0, add_from, y, (const float *)device_step);
     must(cudaStreamEndCapture(s, &graph));
     must(cudaGraphInstantiate(&exec, graph, 0));
     for (step = 1; step <= 3; step++) {
@@ -223,6 +224,39 @@ static enum outcome lost_device(bool planted) {
     return outcome_of(cudaMalloc(&more, 64));
 }
 
+/* ---- faults on demand: what is refused here is what the backend has to cope with ---- */
+
+static enum outcome injected_alloc_failure(bool planted) {
+    if (planted) setenv("CUDA_EMULATOR_FAIL_ALLOC", "2", 1);
+    float *x = lab_alloc<float>(64), *y;
+    cudaError_t error = cudaMalloc(&y, 64);
+    must(cudaFree(x)); /* the device is still there */
+    return outcome_of(error);
+}
+
+static enum outcome injected_kernel_failure(bool planted) {
+    if (planted) setenv("CUDA_EMULATOR_FAIL_KERNEL", "2", 1);
+    cudaStream_t s = lab_stream();
+    float *y = lab_ramp<float>(s, 64);
+    for (int i = 0; i < 3; i++) lab_launch(s, 1, 64, 0, add, y, 1.0f);
+    cudaStreamSynchronize(s);
+    cudaGetLastError();
+    return outcome_of(cudaGetLastError()); /* not forgotten: the device is lost */
+}
+
+static enum outcome injected_lack_of_driver(bool planted) {
+    if (planted) setenv("CUDA_EMULATOR_DEVICES", "0", 1);
+    int count;
+    return outcome_of(cudaGetDeviceCount(&count));
+}
+
+static enum outcome too_little_memory(bool planted) {
+    if (planted) setenv("CUDA_EMULATOR_MEMORY", "1000000", 1);
+    lab_alloc<char>(600000);
+    void *more;
+    return outcome_of(cudaMalloc(&more, 600000));
+}
+
 static const struct mutant host_mutants[] = {
     {"1056 threads", "refused", "refused", "refused", too_many_threads},
     {"an empty grid", "refused", "refused", "refused", empty_grid},
@@ -243,5 +277,9 @@ static const struct mutant host_mutants[] = {
     {"a graph without a dependency", "wrong", "wrong", "wrong", missing_dependency},
     {"a host scalar in a graph", "wrong", "wrong", "wrong", stale_scalar},
     {"a device that was lost", "refused", "refused", "refused", lost_device},
+    {"an allocation that fails on demand", "refused", "refused", "refused", injected_alloc_failure},
+    {"a kernel that fails on demand", "refused", "refused", "refused", injected_kernel_failure},
+    {"no driver", "refused", "refused", "refused", injected_lack_of_driver},
+    {"too little memory", "refused", "refused", "refused", too_little_memory},
 };
 LAB_LIST(host_mutants);

@@ -76,7 +76,8 @@ static float element(int i) { return (float)(i * 7 % 11 - 5); }
 
 static enum outcome wrong_lane_map(bool planted) {
     cudaStream_t s = lab_stream();
-    __nv_bfloat16 ha[256], hb[128], *a = lab_alloc<__nv_bfloat16>(256), *b = lab_alloc<__nv_bfloat16>(128);
+    __nv_bfloat16 ha[256], hb[128], *a = lab_alloc<__nv_bfloat16>(256),
+                                    *b = lab_alloc<__nv_bfloat16>(128);
     float *y = lab_alloc<float>(128);
     for (int i = 0; i < 256; i++) ha[i] = __float2bfloat16(element(i));
     for (int i = 0; i < 128; i++) hb[i] = __float2bfloat16(element(i + 3));
@@ -106,7 +107,8 @@ static enum outcome causal_off_by_one(bool planted) {
 }
 
 static const struct mutant pipeline_mutants[] = {
-    {"no wait for an asynchronous copy", "wrong", "wrong|race|uninitialised", "wrong", missing_wait},
+    {"no wait for an asynchronous copy", "wrong", "wrong|race|uninitialised", "wrong",
+     missing_wait},
     {"a wait for one group too few", "wrong", "wrong|race|uninitialised", "wrong", lax_wait},
     {"a stage refilled too early", "wrong", "race", "wrong", early_refill},
     {"a wrong lane map of ldmatrix", "wrong", "wrong", "wrong", wrong_lane_map},

@@ -157,10 +157,8 @@ static enum outcome mask_without_caller(bool planted) {
 
 template <bool PLANTED> static __global__ void either_vote(int *y) {
     unsigned votes;
-    if (PLANTED && threadIdx.x % 2)
-        votes = __ballot_sync(ALL, threadIdx.x < 7);
-    else
-        votes = __ballot_sync(ALL, threadIdx.x < 7);
+    if (PLANTED && threadIdx.x % 2) votes = __ballot_sync(ALL, threadIdx.x < 7);
+    else votes = __ballot_sync(ALL, threadIdx.x < 7);
     y[threadIdx.x] = (int)votes;
 }
 
@@ -234,15 +232,17 @@ static enum outcome shared_of_another_block(bool planted) {
 }
 
 static const struct mutant shared_mutants[] = {
-    {"no barrier after writing", "wrong", "race|uninitialised", "wrong", missing_barrier_after_write},
+    {"no barrier after writing", "wrong", "race|uninitialised", "wrong",
+     missing_barrier_after_write},
     {"no barrier before reloading a tile", "wrong", "race", "wrong", missing_barrier_before_reload},
     {"no __syncwarp after writing", "wrong", "race|uninitialised", "wrong", missing_syncwarp},
     {"a shuffle for a __syncwarp", NULL, "race", NULL, shuffle_as_fence},
-    {"two barriers", "divergent-barrier", "divergent-barrier", "divergent-barrier", divergent_barrier},
+    {"two barriers", "divergent-barrier", "divergent-barrier", "divergent-barrier",
+     divergent_barrier},
     {"a return before a barrier", "divergent-barrier", "divergent-barrier", "divergent-barrier",
      return_before_barrier},
-    {"a shuffle in a branch", "divergent-collective", "divergent-collective", "divergent-collective",
-     shuffle_in_branch},
+    {"a shuffle in a branch", "divergent-collective", "divergent-collective",
+     "divergent-collective", shuffle_in_branch},
     {"a mask without its caller", "divergent-collective", "divergent-collective",
      "divergent-collective", mask_without_caller},
     {"a collective in two places", "divergent-collective", "divergent-collective",
