@@ -26,6 +26,20 @@ static status count_read(const char *text, int *n) {
     return NULL;
 }
 
+/* Begins as raw texts do, where the text does not say it itself. */
+static status raw_ids(const struct tokenizer *tokenizer, struct span text, struct arena *arena,
+                      int32_t **ids, size_t *n) {
+    int32_t *text_ids, begin = tokenizer_begin(tokenizer);
+    TRY(tokenizer_encode(tokenizer, text, true, arena, &text_ids, n));
+    *ids = text_ids;
+    if (begin < 0 || *n == 0 || text_ids[0] == begin) return NULL;
+    *ids = ARENA_ARRAY(arena, *n + 1, int32_t);
+    memcpy(*ids + 1, text_ids, *n * sizeof **ids);
+    **ids = begin;
+    ++*n;
+    return NULL;
+}
+
 /* A text as it stands may hold special tokens; a message may not. */
 static status prompt_read(const struct settings *settings, const struct tokenizer *tokenizer,
                           const char *text, struct arena *arena, int32_t **ids, size_t *n) {
@@ -33,7 +47,7 @@ static status prompt_read(const struct settings *settings, const struct tokenize
     const struct problem problem = {.question = span_of(text)};
     TRY(prompt_style_open(&style, "none", settings->tasks.chat, settings->tasks.system));
     if (!style.chat) {
-        TRY(tokenizer_encode(tokenizer, problem.question, true, arena, ids, n));
+        TRY(raw_ids(tokenizer, problem.question, arena, ids, n));
     } else {
         struct prompt prompt = prompt_render(&style, &problem, arena);
         TRY(prompt_ids(tokenizer, &prompt, arena, ids, n));

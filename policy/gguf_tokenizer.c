@@ -169,35 +169,20 @@ static status put_merges(struct gguf_writer *w, const json_t *root, const char *
     return NULL;
 }
 
-/* Whether a post-processor begins a text with a special token. */
-static bool begins_with_special(const json_t *processor) {
-    json_t *inner;
-    size_t i;
-    if (json_has(json_array_get(json_object_get(processor, "single"), 0), "SpecialToken"))
-        return true;
-    json_array_foreach(json_object_get(processor, "processors"), i, inner) {
-        if (begins_with_special(inner)) return true;
-    }
-    return false;
-}
-
 /* What tokenizer_config.json and chat_template.jinja add, where they are there. */
-static status put_settings(struct gguf_writer *w, const json_t *root, const char *dir,
+static status put_settings(struct gguf_writer *w, const struct tokenizer *t, const char *dir,
                            struct arena *arena) {
     const char *path = arena_print(arena, "%s/tokenizer_config.json", dir);
     const char *template_path = arena_print(arena, "%s/chat_template.jinja", dir);
-    bool add_bos = begins_with_special(json_object_get(root, "post_processor"));
     struct span template = {0};
     if (file_exists(path)) {
         json_t *settings;
         TRY(json_parse_file(&settings, path, FILE_MAX));
-        status s = json_maybe_bool(settings, path, "add_bos_token", &add_bos);
         template = arena_copy(arena, json_span(json_object_get(settings, "chat_template")));
         json_decref(settings);
-        TRY(s);
     }
     if (file_exists(template_path)) TRY(file_read(&template, template_path, FILE_MAX, arena));
-    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", add_bos);
+    gguf_put_bool(w, "tokenizer.ggml.add_bos_token", tokenizer_begin(t) >= 0);
     if (template.n) gguf_put_text(w, "tokenizer.chat_template", template);
     return NULL;
 }
@@ -220,7 +205,7 @@ static status put_all(struct gguf_writer *w, const struct policy_config *c, cons
     gguf_put_texts(w, "tokenizer.ggml.tokens", v.text, (size_t)v.n);
     gguf_put_ints(w, "tokenizer.ggml.token_type", v.type, (size_t)v.n);
     TRY(put_merges(w, root, path, arena));
-    return put_settings(w, root, dir, arena);
+    return put_settings(w, t, dir, arena);
 }
 
 status gguf_tokenizer_put(struct gguf_writer *w, const struct policy_config *c, const char *dir) {

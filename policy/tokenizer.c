@@ -20,7 +20,9 @@ static status tokenizer_load(struct tokenizer *t, const json_t *root, const char
     TRY(normalize_load(t, root, where));
     TRY(pretokenize_load(t, root, where));
     TRY(added_load(t, root, where));
-    return decoder_load(t, root, where);
+    TRY(decoder_load(t, root, where));
+    begin_load(t, root);
+    return NULL;
 }
 
 status tokenizer_parse(struct tokenizer **out, struct span json, const char *where) {
@@ -41,6 +43,7 @@ status tokenizer_open(struct tokenizer **out, const char *dir) {
     status s = file_read(&text, path, FILE_BYTES_MAX, &arena);
     if (!s) s = tokenizer_parse(out, text, path);
     arena_free(&arena);
+    if (!s && (s = begin_settings(*out, dir))) tokenizer_close(*out);
     return s;
 }
 

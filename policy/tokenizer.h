@@ -15,7 +15,7 @@
 
 struct tokenizer;
 
-/* Reads DIR/tokenizer.json. EXIT_NO_INPUT, EXIT_BAD_DATA (what is wrong or not supported, by name). */
+/* Reads DIR/tokenizer.json, and of DIR/tokenizer_config.json, if there is one, how texts begin. EXIT_NO_INPUT, EXIT_BAD_DATA (what is wrong or not supported, by name). */
 status tokenizer_open(struct tokenizer **out, const char *dir);
 
 /* The same from the text of a tokenizer.json; `where` begins the sentences. */
@@ -26,6 +26,9 @@ void tokenizer_close(struct tokenizer *t); /* NULL is fine */
 int tokenizer_size(const struct tokenizer *t); /* largest id + 1 */
 int32_t tokenizer_id(const struct tokenizer *t,
                      struct span text); /* of a whole token, by its text; -1 */
+/* The token that a raw text begins with (BOS), where the model was trained so; -1: none. It is for whoever
+ * puts a prompt together: encoding adds none, and chats bring their own. */
+int32_t tokenizer_begin(const struct tokenizer *t);
 bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
 
 /* Text to ids, in the arena. Added tokens in the text are recognised; special ones, and others named

@@ -97,6 +97,7 @@ struct tokenizer {
     int n_normalize, n_split;
 
     struct decoder decoder;
+    int32_t begin; /* the token that a raw text begins with; -1: none */
 };
 
 /* One encoding under way. */
@@ -127,6 +128,11 @@ status normalize_load(struct tokenizer *t, const json_t *root, const char *where
 status pretokenize_load(struct tokenizer *t, const json_t *root, const char *where);
 status bpe_load(struct tokenizer *t, const json_t *root, const char *where);
 status decoder_load(struct tokenizer *t, const json_t *root, const char *where);
+
+/* The token that a raw text begins with, by the file's post-processor; and by DIR/tokenizer_config.json, where
+ * that says it. */
+void begin_load(struct tokenizer *t, const json_t *root);
+status begin_settings(struct tokenizer *t, const char *dir);
 
 /* "WHERE: the PART "TYPE" is not supported". */
 status unsupported(const char *where, const char *part, struct span type);

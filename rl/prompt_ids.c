@@ -15,16 +15,24 @@ static status piece_ids(const struct tokenizer *tokenizer, const struct prompt_p
     return NULL;
 }
 
+/* A chat brings the tokens it begins with; any other prompt is a raw text. */
+static bool is_raw(const struct prompt *prompt) {
+    for (int i = 0; i < prompt->n_pieces; i++)
+        if (prompt->pieces[i].control) return false;
+    return prompt->n_pieces > 0;
+}
+
 status prompt_ids(const struct tokenizer *tokenizer, const struct prompt *prompt,
                   struct arena *arena, int32_t **ids, size_t *n) {
-    int32_t *piece[PROMPT_PIECES_MAX];
-    size_t length[PROMPT_PIECES_MAX], total = 0;
+    int32_t *piece[PROMPT_PIECES_MAX], begin = is_raw(prompt) ? tokenizer_begin(tokenizer) : -1;
+    size_t length[PROMPT_PIECES_MAX], total = begin >= 0;
     for (int i = 0; i < prompt->n_pieces; i++) {
         TRY(piece_ids(tokenizer, &prompt->pieces[i], arena, &piece[i], &length[i]));
         total += length[i];
     }
     *ids = ARENA_ARRAY(arena, total, int32_t);
-    *n = 0;
+    *n = begin >= 0;
+    if (begin >= 0) **ids = begin;
     for (int i = 0; i < prompt->n_pieces; i++) {
         if (length[i]) memcpy(*ids + *n, piece[i], length[i] * sizeof **ids);
         *n += length[i];

@@ -97,6 +97,8 @@ static status encode_piece(struct trainer *t, struct encoding *e, struct span te
 static status document_encode(struct trainer *t, int64_t cursor, double progress,
                               struct encoding *e) {
     bool end = true;
+    int32_t begin = tokenizer_begin(t->tokenizer);
+    if (begin >= 0) encoding_add(e, &begin, 1, false, &t->step);
     if (t->corpus) {
         const struct sft_row *row = &t->corpus->rows[cursor % (int64_t)t->corpus->n];
         TRY(encode_piece(t, e, row->prompt, false));

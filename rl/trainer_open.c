@@ -256,8 +256,10 @@ static status model_load(struct trainer *t) {
     TRY(file_sha256(arena_print(a, "%s/tokenizer.json", t->model), hex));
     unsigned long long weights = policy_digest(t->policy);
     const char *shape = policy_config_json(&t->policy->config, a);
-    file_sha256_bytes(span_of(arena_print(a, "%016llx %s %s%s", weights, hex, shape, adapter)),
-                      hex);
+    int32_t begin = tokenizer_begin(t->tokenizer);
+    const char *begins = begin >= 0 ? arena_print(a, " begins %d", begin) : "";
+    file_sha256_bytes(
+        span_of(arena_print(a, "%016llx %s %s%s%s", weights, hex, shape, adapter, begins)), hex);
     t->state.model = file_sha256_head(hex);
     return NULL;
 }

@@ -1,5 +1,6 @@
 /* Chat formats, to the byte and to the id, against what Jinja and the `tokenizers` library make of the
  * published templates (tools/make_chat_vectors.py); and that no message can smuggle a special token in. */
+#include "base/file.h"
 #include "base/json.h"
 #include "rl/prompt_ids.h"
 #include "tests/expect.h"
@@ -96,6 +97,34 @@ static void test_smuggling(void **state) {
     arena_free(&arena);
 }
 
+/* A raw prompt begins as the model's texts do; a chat begins as the format says, once. */
+static void test_begin(void **state) {
+    (void)state;
+    struct arena arena = {0};
+    struct tokenizer *t;
+    int32_t *ids;
+    size_t n;
+    const char *dir = expect_path("deepseek");
+    static const char settings[] =
+        "{\"add_bos_token\": true, \"bos_token\": \"<｜begin▁of▁sentence｜>\"}";
+    expect_ok(file_make_dirs(dir));
+    expect_ok(file_copy(GOLDEN "/tokenizers/mini_deepseek/tokenizer.json",
+                        arena_print(&arena, "%s/tokenizer.json", dir)));
+    expect_ok(file_write(arena_print(&arena, "%s/tokenizer_config.json", dir), settings,
+                         sizeof settings - 1));
+    expect_ok(tokenizer_open(&t, dir));
+    int32_t begin = tokenizer_begin(t);
+    static const char *const chats[] = {"none", "deepseek_v3"};
+    for (int i = 0; i < 2; i++) {
+        struct prompt prompt = rendered(chats[i], SPAN(""), SPAN("Why?"), &arena);
+        expect_ok(prompt_ids(t, &prompt, &arena, &ids, &n));
+        assert_true(n > 2 && ids[0] == begin);
+        for (size_t k = 1; k < n; k++) assert_int_not_equal(ids[k], begin);
+    }
+    tokenizer_close(t);
+    arena_free(&arena);
+}
+
 static void test_refused(void **state) {
     (void)state;
     struct prompt_style style;
@@ -121,7 +150,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_smuggling),
+        cmocka_unit_test(test_begin),
         cmocka_unit_test(test_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, expect_directory, expect_no_directory);
 }

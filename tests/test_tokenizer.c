@@ -349,6 +349,64 @@ static void test_cyclic_merges(void **state) {
     arena_free(&arena);
 }
 
+static const char templated[] =
+    "{\"post_processor\": {\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}, "
+    "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"c\", "
+    "\"type_id\": "
+    "0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}]}]}}";
+
+/* A directory of the golden tokenizer `name` whose settings say this. */
+static status open_with(struct tokenizer **t, const char *name, const char *settings) {
+    struct arena arena = {0};
+    const char *dir = expect_path("settings");
+    expect_ok(file_make_dirs(dir));
+    expect_ok(file_copy(arena_print(&arena, GOLDEN "/%s/tokenizer.json", name),
+                        arena_print(&arena, "%s/tokenizer.json", dir)));
+    expect_ok(file_write(arena_print(&arena, "%s/tokenizer_config.json", dir), settings,
+                         strlen(settings)));
+    status s = tokenizer_open(t, dir);
+    arena_free(&arena);
+    return s;
+}
+
+static void expect_begin(const char *name, const char *settings, int32_t begin) {
+    struct tokenizer *t = NULL;
+    expect_ok(open_with(&t, name, settings));
+    assert_int_equal(tokenizer_begin(t), begin);
+    tokenizer_close(t);
+}
+
+/* What raw texts begin with: Llama 3 says it in tokenizer.json, DeepSeek in tokenizer_config.json. */
+static void test_begin(void **state) {
+    (void)state;
+    struct tokenizer *t = NULL;
+    expect_ok(parse_small(&t, NULL, NULL));
+    assert_int_equal(tokenizer_begin(t), -1);
+    tokenizer_close(t);
+    expect_ok(parse_small(&t, templated, NULL));
+    assert_int_equal(tokenizer_begin(t), 3);
+    tokenizer_close(t);
+    int32_t llama3, deepseek;
+    expect_ok(tokenizer_open(&t, GOLDEN "/mini_llama3"));
+    llama3 = tokenizer_id(t, SPAN("<|begin_of_text|>"));
+    tokenizer_close(t);
+    expect_ok(tokenizer_open(&t, GOLDEN "/mini_deepseek"));
+    deepseek = tokenizer_id(t, SPAN("<｜begin▁of▁sentence｜>"));
+    tokenizer_close(t);
+    expect_begin("mini_llama3", "{\"bos_token\": \"<|begin_of_text|>\"}", -1);
+    expect_begin("mini_llama3", "{\"add_bos_token\": true, \"bos_token\": \"<|begin_of_text|>\"}",
+                 llama3);
+    expect_begin("mini_deepseek",
+                 "{\"add_bos_token\": true, \"bos_token\": {\"__type\": \"AddedToken\", "
+                 "\"content\": \"<｜begin▁of▁sentence｜>\"}}",
+                 deepseek);
+    expect_begin("mini_deepseek", "{\"add_bos_token\": false, \"bos_token\": \"x\"}", -1);
+    expect_failure(open_with(&t, "mini_llama3", "{\"add_bos_token\": true, \"bos_token\": \"no\"}"),
+                   EXIT_BAD_DATA, "\"bos_token\" was expected to be a token");
+    expect_failure(open_with(&t, "mini_llama3", "{\"add_bos_token\": 1}"), EXIT_BAD_DATA,
+                   "\"add_bos_token\" must be");
+}
+
 static void test_refused(void **state) {
     (void)state;
     static const struct {
@@ -456,8 +514,9 @@ int main(void) {
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_text_without_token),
         cmocka_unit_test(test_streams_of_anything),
+        cmocka_unit_test(test_begin),
         cmocka_unit_test(test_cyclic_merges),
         cmocka_unit_test(test_refused),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, expect_directory, expect_no_directory);
 }
