@@ -175,8 +175,12 @@ lint: all ## keep the rules of HACKING.md
 fmt: ## format every C file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
-gpu-test gpu-bench: ## the CUDA backend's tests, and its bench
-	@echo "$@: there is no CUDA backend yet, so there is nothing to run"
+gpu-test: ## on a machine with an NVIDIA GPU and nvcc: every check of the CUDA backend
+	@tools/setup.sh test
+	@tests/run.sh gpu
+
+gpu-bench: all $(BUILD)/tests/bench_gpu ## on such a machine: what the kernels and the loop reach; build/gpu-*.json
+	@tools/gpu_bench.sh
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/grpo $(DESTDIR)$(PREFIX)/bin/grpo

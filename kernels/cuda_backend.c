@@ -24,17 +24,29 @@ static status open_library(void **library, const char *device) {
     return failed;
 }
 
-status cuda_backend_open(struct stream **out, const struct stream_config *config) {
+static status load_backend(const struct cuda_backend **out, const char *device) {
     void *library;
     cuda_backend_function *function;
-    *out = NULL;
-    TRY(open_library(&library, config->device));
+    TRY(open_library(&library, device));
     TRY(module_symbol(library, CUDA_BACKEND_SYMBOL, &function));
-    const struct cuda_backend *backend = function();
-    if (backend->layout != cuda_backend_layout())
-        return fail(EXIT_BAD_CONFIG,
-                    "device=%s: its library is of another build, expected the one made with this "
-                    "program",
-                    config->device);
+    *out = function();
+    if ((*out)->layout == cuda_backend_layout()) return NULL;
+    return fail(
+        EXIT_BAD_CONFIG,
+        "device=%s: its library is of another build, expected the one made with this program",
+        device);
+}
+
+status cuda_backend_open(struct stream **out, const struct stream_config *config) {
+    const struct cuda_backend *backend;
+    *out = NULL;
+    TRY(load_backend(&backend, config->device));
     return backend->open(out, config);
+}
+
+status cuda_backend_describe(struct cuda_device *out, const char *device) {
+    const struct cuda_backend *backend;
+    *out = (struct cuda_device){.processors = 0};
+    TRY(load_backend(&backend, device));
+    return backend->describe(out);
 }

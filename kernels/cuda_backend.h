@@ -11,11 +11,23 @@ static inline size_t cuda_backend_layout(void) {
            47 * sizeof(struct sample) + 53 * sizeof(struct policy_loss) + 59 * sizeof(struct adamw);
 }
 
+/* What a device is, and what its clocks and widths allow. */
+struct cuda_device {
+    char name[256];
+    int major, minor; /* compute capability */
+    int processors;
+    int driver, runtime; /* CUDA versions, as 13000 for 13.0 */
+    size_t memory;       /* bytes */
+    double memory_gb_s, fp32_tflop_s;
+    double bf16_tflop_s; /* dense, on tensor cores; 0: not known */
+};
+
 struct cuda_backend {
     size_t layout; /* cuda_backend_layout() */
     /* Opens a stream on the current device. EXIT_BAD_CONFIG with a sentence: no driver, no device, a
      * device older than compute capability 8.0, a device that cannot be used. */
     status (*open)(struct stream **out, const struct stream_config *config);
+    status (*describe)(struct cuda_device *out); /* of the current device; EXIT_BAD_CONFIG */
 };
 
 /* The one symbol a library exports. */
@@ -29,3 +41,6 @@ typedef const struct cuda_backend *cuda_backend_function(void);
  * where the program lies (base/module.h), and opens a stream. The library stays loaded until the program
  * ends. EXIT_BAD_CONFIG with a sentence: not there, from another build, or what `open` says. */
 status cuda_backend_open(struct stream **out, const struct stream_config *config);
+
+/* Describes what `device` would run on. Same failures. */
+status cuda_backend_describe(struct cuda_device *out, const char *device);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The CUDA backend from outside, without a GPU: the whole trainer on the emulated device against the CPU, and
-# every way in which a device can be missing or fail.
+# The CUDA backend from outside: the whole trainer against the CPU, on the emulated device or on $TEST_DEVICE,
+# and every way in which a device can be missing or fail.
 # shellcheck source=tests/e2e.sh
 source "$(dirname "$0")/e2e.sh"
 # shellcheck source=tests/runs.sh disable=SC2154
@@ -9,14 +9,15 @@ source tests/runs.sh
 STEPS=5
 train+=("steps=$STEPS" eval.every=0 checkpoint.every=5 rl.prompts=4 rl.group_size=4)
 export CUDA_EMULATOR_SEED=1
+on=(device="${TEST_DEVICE:-cuda-emulated}")
 
 # ---- the same run: in fp32 byte for byte ----
 cpu=$work/cpu emulated=$work/emulated
 check "a run on the CPU" run "${train[@]}" out="$cpu"
-check "on the emulated device" run "${train[@]}" device=cuda-emulated out="$emulated"
+check "on the device" run "${train[@]}" "${on[@]}" out="$emulated"
 check "has the same bytes" same_run "$cpu" "$emulated" $STEPS
 CUDA_EMULATOR_SEED=2 check "with blocks, threads and streams in another order, and other batches" \
-    run "${train[@]}" device=cuda-emulated rollout.batch=5 rl.micro_tokens=100 out="$work/order"
+    run "${train[@]}" "${on[@]}" rollout.batch=5 rl.micro_tokens=100 out="$work/order"
 check "has them too" same_run "$cpu" "$work/order" $STEPS
 
 # ---- as two ranks, each with an emulated device of its own ----
@@ -40,7 +41,7 @@ check "have the same bytes" same_run "$cpu" "$work/ranks" $STEPS
 # ---- in bf16: the losses of a warm start within a tolerance, and law 1 exactly ----
 warm=("steps=$STEPS" sft.log_every=1 eval.every=0 eval.problems=1 checkpoint.every=5 policy.dtype=bf16)
 check "a warm start in bf16 on the CPU" run "${sft[@]}" "${warm[@]}" out="$work/warm-cpu"
-check "on the emulated device" run "${sft[@]}" "${warm[@]}" device=cuda-emulated out="$work/warm"
+check "on the device" run "${sft[@]}" "${warm[@]}" "${on[@]}" out="$work/warm"
 close_metric() { # close_metric NAME DISTANCE: in every step of both warm starts
     local step a b
     for step in $(seq 1 $STEPS); do
@@ -52,8 +53,7 @@ close_metric() { # close_metric NAME DISTANCE: in every step of both warm starts
 }
 check "losses agree" close_metric actor/loss 0.001
 check "gradients agree" close_metric actor/grad_norm 0.001
-check "a run in bf16 on the emulated device" \
-    run "${train[@]}" policy.dtype=bf16 device=cuda-emulated out="$work/half"
+check "a run in bf16 on the device" run "${train[@]}" policy.dtype=bf16 "${on[@]}" out="$work/half"
 exact() {
     local step
     for step in $(seq 1 $STEPS); do
@@ -84,6 +84,11 @@ CUDA_EMULATOR_FAIL_KERNEL=500 expect 70 "a device that is lost" "cuda: " \
     "${small[@]}" device=cuda-emulated console=quiet out="$work/lost"
 check "leaves no checkpoint of that step" test ! -e "$work/lost/checkpoints/global_step_1"
 
+# ---- the bench of operations, on shapes that take no time ----
+TEST_DEVICE=${TEST_DEVICE:-cuda-emulated} check "the bench runs" \
+    "$(dirname "$GRPO")/tests/bench_gpu" "$work/gpu.json" 128
+check "its figures" grep -q '"share_of_peak"' "$work/gpu.json"
+
 # ---- registers: what ptxas reports is within the committed budget, and a report that is not is seen ----
 reports=("$(dirname "$GRPO")"/kernels/cuda/*.ptxas)
 if [ -e "${reports[0]}" ]; then
@@ -91,7 +96,8 @@ if [ -e "${reports[0]}" ]; then
     mkdir -p "$work/tree/tools" "$work/tree/build/kernels/cuda" "$work/tree/kernels/cuda"
     cp tools/cuda_budget.sh "$work/tree/tools/"
     cp "${reports[@]}" "$work/tree/build/kernels/cuda/"
-    sed -E 's/^(gemm_f32 sm_[0-9]+) [0-9]+/\1 20/' kernels/cuda/budget.txt >"$work/tree/kernels/cuda/budget.txt"
+    sed -E 's/^(gemm_f32 sm_[0-9]+) [0-9]+/\1 20/' kernels/cuda/budget.txt \
+        >"$work/tree/kernels/cuda/budget.txt"
     check "growth is seen" differs "$work/tree/tools/cuda_budget.sh"
     cp kernels/cuda/budget.txt "$work/tree/kernels/cuda/"
     sed -i 's/ 0 bytes spill stores/ 8 bytes spill stores/' "$work/tree/build/kernels/cuda/gemm.cu.ptxas"

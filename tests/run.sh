@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds and runs the tests: tests/run.sh all|gcc|asan, for `make test`, `make check` and `make asan`.
+# Builds and runs the tests: tests/run.sh all|gcc|asan|gpu, for `make test`, `make check`,
+# `make asan` and `make gpu-test`.
 #
 # A check is one cmocka test, one check of an end-to-end script, one fuzz target over its corpus, or one
 # build. The output of what fails is shown. The last line is always `N passed, N failed`; the exit code
@@ -76,7 +77,7 @@ end_to_end_tests() { # end_to_end_tests TREE: scripts find the program in $GRPO
 
 operations_emulated() { # operations_emulated TREE HOW: the operations' tests try the emulated device
     local source name
-    for source in tests/test_ops_*.c; do
+    for source in tests/test_stream.c tests/test_ops_*.c; do
         name=$(basename "$source" .c)
         TEST_DEVICE=cuda-emulated capture "$1/tests/$name"
         report "$2: $name" "$(sum_of '\[  PASSED  \] [0-9]+ test')" \
@@ -111,6 +112,27 @@ with_emulator() {
     GRPO_CUDA_LIBRARY=$PWD/build/libgrpo_cuda_checked.so operations_emulated build "accesses checked"
 }
 
+# For people with a GPU: the operations against the reference, each repeated and in pieces; the trainer
+# against the CPU; and NVIDIA's compute-sanitizer over the operations, where it is installed.
+with_gpu() {
+    local tool
+    echo "the CUDA backend, on the GPU"
+    build "build" CC=gcc BUILD=build || return
+    operations_on build cuda 1
+    TEST_DEVICE=cuda GRPO=$PWD/build/grpo capture bash tests/e2e_cuda.sh
+    report "e2e_cuda.sh" "$(grep -ac '^ok: ' "$out/log")" "$(grep -ac '^FAILED: ' "$out/log")" "$code"
+    if ! command -v compute-sanitizer >/dev/null; then
+        echo "  compute-sanitizer is not here: skipped"
+        return
+    fi
+    for tool in memcheck racecheck initcheck synccheck; do
+        for name in test_ops_attention test_ops_moe; do
+            TEST_DEVICE=cuda capture compute-sanitizer --tool "$tool" --error-exitcode 9 "build/tests/$name"
+            report "$tool: $name" "$((code == 0))" "$((code != 0))" "$code"
+        done
+    done
+}
+
 with_clang() {
     echo "clang"
     build "build/clang" CC=clang BUILD=build/clang
@@ -135,8 +157,9 @@ all)
     ;;
 gcc) with_gcc ;;
 asan) with_sanitizers ;;
+gpu) with_gpu ;;
 *)
-    echo "usage: tests/run.sh all|gcc|asan" >&2
+    echo "usage: tests/run.sh all|gcc|asan|gpu" >&2
     exit 64
     ;;
 esac

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -56,7 +57,8 @@ static void test_memory(void **state) {
     struct stream *s;
     buf b, huge = {0};
     int32_t in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, out[8] = {0};
-    assert_null(stream_open(&s, &(struct stream_config){"cpu", "auto", 1}));
+    const char *device = getenv("TEST_DEVICE");
+    assert_null(stream_open(&s, &(struct stream_config){device ? device : "cpu", "auto", 1}));
     assert_null(op_alloc(s, sizeof in, &b));
     assert_int_equal((uintptr_t)b.addr % 64, 0);
     op_write(s, b, in, sizeof in);

@@ -27,7 +27,8 @@ measure() { # kernel architecture registers stack spilled shared, sorted
 
 if [ "${1:-}" = --write ]; then
     {
-        echo "# kernel architecture registers stack_bytes spilled_bytes shared_bytes; tools/cuda_budget.sh --write"
+        echo "# tools/cuda_budget.sh --write"
+        echo "# kernel architecture registers stack_bytes spilled_bytes shared_bytes"
         measure
     } >"$budget"
     exit

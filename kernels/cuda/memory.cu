@@ -170,9 +170,42 @@ static status device_open(struct stream **out, const struct stream_config *confi
     return NULL;
 }
 
+/* Multiply-adds of bf16 a processor and cycle, dense; products of one generation that differ: unknown. */
+static double tensor_width(int major, int minor) {
+    if (major == 8 && minor == 0) return 1024;
+    if (major == 9) return 2048;
+    if (major == 10) return 4096;
+    return 0;
+}
+
+static status device_describe(struct cuda_device *out) {
+    struct cudaDeviceProp properties;
+    int core_khz = 0, memory_khz = 0, bus_bits = 0;
+    cudaError_t error = cudaGetDeviceProperties(&properties, 0);
+    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&core_khz, cudaDevAttrClockRate, 0);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&memory_khz, cudaDevAttrMemoryClockRate, 0);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&bus_bits, cudaDevAttrGlobalMemoryBusWidth, 0);
+    if (error == cudaSuccess) error = cudaDriverGetVersion(&out->driver);
+    if (error == cudaSuccess) error = cudaRuntimeGetVersion(&out->runtime);
+    if (error != cudaSuccess) return fail(EXIT_BAD_CONFIG, "cuda: %s", cudaGetErrorString(error));
+    snprintf(out->name, sizeof out->name, "%s", properties.name);
+    out->major = properties.major;
+    out->minor = properties.minor;
+    out->processors = properties.multiProcessorCount;
+    out->memory = properties.totalGlobalMem;
+    double a_cycle = 2e-9 * core_khz * out->processors; /* TFLOP/s of one multiply-add a cycle */
+    out->memory_gb_s = 2e3 * memory_khz * bus_bits / 8 * 1e-9; /* two transfers a clock */
+    out->fp32_tflop_s = a_cycle * (out->major == 8 && out->minor == 0 ? 64 : 128);
+    out->bf16_tflop_s = a_cycle * tensor_width(out->major, out->minor);
+    return NULL;
+}
+
 extern "C" __attribute__((visibility("default"))) const struct cuda_backend *
 grpo_cuda_backend(void);
 extern "C" const struct cuda_backend *grpo_cuda_backend(void) {
-    static const struct cuda_backend backend = {cuda_backend_layout(), device_open};
+    static const struct cuda_backend backend = {cuda_backend_layout(), device_open,
+                                                device_describe};
     return &backend;
 }
