@@ -2,6 +2,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/session.h"
+#include "rl/memory_plan.h"
 
 #include <stdio.h>
 
@@ -27,37 +28,48 @@ static void shape_print(const struct policy_config *c) {
     printf("parameters    %lld, %lld active a token\n", (long long)total, (long long)active);
 }
 
-static void memory_print(const char *what, size_t bytes) {
-    printf("%-13s %.1f MiB\n", what, (double)bytes / 0x1p20);
+/* What of it trains, and the memory of a run with these settings. */
+static void plan_print(const struct trainer_config *c, const struct policy *p,
+                       const struct memory_plan *plan) {
+    int64_t all = p->n_params + p->adapters.n_params;
+    printf("trained       %lld, %.4g %%%s\n", (long long)p->n_trained,
+           100 * (double)p->n_trained / (double)all, p->adapters.rank ? ", in adapters" : "");
+    printf("\nmemory of training with these settings\n");
+    for (int i = 0; i < plan->n; i++)
+        printf("%-13s %9.1f MiB\n", plan->part[i].what, (double)plan->part[i].bytes / 0x1p20);
+    printf("%-13s %9.1f MiB\n", "total", (double)plan->total / 0x1p20);
+    printf("%-13s %9.1f MiB\n", "the machine", (double)memory_allowed(c) / 0x1p20);
+}
+
+/* The problems of an evaluation. */
+static status evaluated_count(const struct settings *s, size_t *n) {
+    struct task *task;
+    *n = 0;
+    if (strcmp(s->eval.split, "none") == 0) return NULL;
+    TRY(task_open(&task, &s->tasks));
+    *n = task_set(task, split_named(s->eval.split))->n;
+    task_close(task);
+    return NULL;
 }
 
 static status inspect(const struct settings *s, const char *dir) {
     struct policy_config config;
     struct stream *stream;
-    struct policy *p = NULL;
-    struct stream_config stream_config = session_stream(s);
-    int positions = (int)(s->rollout.max_prompt_tokens + s->rollout.max_new_tokens);
+    struct policy *p;
+    struct memory_plan plan;
+    struct trainer_config c = session_trainer(s, TRAINER_GRPO);
+    size_t evaluated;
     TRY(rl_config_check(&s->rl));
     TRY(policy_config_read(&config, dir));
     shape_print(&config);
-    TRY(stream_open(&stream, &stream_config));
-    status failed = policy_open(&p, stream, dir, session_form(s, positions, true));
+    TRY(evaluated_count(s, &evaluated));
+    TRY(stream_open(&stream, &c.stream));
+    status failed = memory_outline(&p, stream, &config, &c);
     if (!failed) {
-        size_t policy = policy_bytes(stream, &config, session_form(s, positions, false));
-        size_t reference = s->rl.kl_coef > 0 ? policy : 0;
-        size_t engine =
-            engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});
-        size_t learner =
-            learner_bytes(p, &(struct learner_config){(int)s->rl.micro_tokens, positions,
-                                                      (int)s->rl.grad_shards, true, false, NULL});
-        printf("\nmemory of training with these settings\n");
-        memory_print("policy", policy);
-        if (reference) memory_print("reference", reference);
-        memory_print("rollout", engine);
-        memory_print("learner", learner);
-        memory_print("total", policy + reference + engine + learner);
+        memory_plan(&plan, p, &c, evaluated);
+        plan_print(&c, p, &plan);
+        policy_close(p);
     }
-    policy_close(p);
     op_close(stream);
     return failed;
 }

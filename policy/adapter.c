@@ -1,7 +1,6 @@
 #include "policy/adapter.h"
 
 #include "base/patterns.h"
-#include "policy/policy_layout.h"
 
 #include <stdlib.h>
 
@@ -117,7 +116,7 @@ static void weight_adapt(struct policy *p, struct weight *w, const bool *chosen)
 }
 
 /* Lays the adapters out; nothing but them trains from now on. */
-static status adapters_place(struct policy *p, const struct adapter_shape *shape) {
+status adapter_outline(struct policy *p, const struct adapter_shape *shape) {
     struct adapters *a = &p->adapters;
     struct weight *weights[ADAPTABLE];
     REQUIRE(a->rank == 0 && shape->rank >= 1 && shape->alpha > 0);
@@ -145,15 +144,6 @@ static status adapters_place(struct policy *p, const struct adapter_shape *shape
     return NULL;
 }
 
-status adapter_check(struct stream *s, const struct policy_config *config,
-                     const struct adapter_shape *shape) {
-    struct policy p = {.stream = s, .config = *config};
-    policy_layout(&p);
-    status failed = adapters_place(&p, shape);
-    arena_free(&p.arena);
-    return failed;
-}
-
 static void buffers_place(struct adapters *a, struct layout *l) {
     a->params = layout_f32(l, (size_t)a->n_params);
     a->packed = layout_take(l, a->packed_bytes);
@@ -175,7 +165,7 @@ static void fill_uniform(float *w, int64_t n, int64_t K, uint64_t seed, int tens
 }
 
 status adapter_add(struct policy *p, const struct adapter_shape *shape, uint64_t seed) {
-    TRY(adapters_place(p, shape));
+    TRY(adapter_outline(p, shape));
     struct adapters *a = &p->adapters;
     struct layout l = {0};
     buf base;

@@ -21,9 +21,8 @@ struct adapter_shape {
  * lora.targets, or memory. */
 status adapter_add(struct policy *p, const struct adapter_shape *shape, uint64_t seed);
 
-/* Whether adapter_add would do so for a policy of this config. */
-status adapter_check(struct stream *s, const struct policy_config *config,
-                     const struct adapter_shape *shape);
+/* The same for an outline of a policy, which has no weights. */
+status adapter_outline(struct policy *p, const struct adapter_shape *shape);
 
 /* The same policy without its adapters: a view that borrows p's weights, never to be closed. */
 void adapter_base(struct policy *view, const struct policy *p);

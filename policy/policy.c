@@ -52,9 +52,8 @@ static void buffers_place(struct policy *p, struct layout *l) {
     p->rope_sin = layout_f32(l, (size_t)p->max_positions * half);
 }
 
-/* A policy with its layout and buffers, no weights yet. */
-static status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
-                         struct policy_form form) {
+void policy_outline(struct policy **out, struct stream *s, const struct policy_config *config,
+                    struct policy_form form) {
     struct policy *p = memory_new(1, sizeof *p);
     p->stream = s;
     p->config = *config;
@@ -64,13 +63,20 @@ static status policy_new(struct policy **out, struct stream *s, const struct pol
                            ? form.max_positions
                            : config->max_positions;
     policy_layout(p);
+    *out = p;
+}
+
+/* A policy with its layout and buffers, no weights yet. */
+static status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
+                         struct policy_form form) {
+    struct policy *p;
     struct layout l = {0};
-    buffers_place(p, &l);
     buf base;
+    policy_outline(&p, s, config, form);
+    buffers_place(p, &l);
     status failed = op_alloc(s, l.used, &base);
     if (failed) {
-        arena_free(&p->arena);
-        free(p);
+        policy_close(p);
         return failed;
     }
     l = (struct layout){.base = base};

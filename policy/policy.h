@@ -65,7 +65,7 @@ struct parameter {
     const char *name;
     enum parameter_kind kind;
     int64_t offset, size;
-    int64_t at;       /* where it lies in `params`, in floats; -1: it is kept only as it is packed */
+    int64_t at; /* where it lies in `params`, in floats; -1: it is kept only as it is packed */
     int64_t gradient; /* where its gradient and moments begin, in floats; -1: frozen */
     int n_dims;
     int64_t dims[2];
@@ -109,7 +109,7 @@ struct policy {
 
     int64_t n_kept; /* floats in `params`: n_params, or fewer when for inference */
     buf params;     /* [n_kept] fp32 */
-    buf packed; /* the packed twins of all matrices */
+    buf packed;     /* the packed twins of all matrices */
     size_t packed_bytes;
     buf router_bias;        /* [moe_layers, E]; selection only, never a gradient (deepseek_v3) */
     buf rope_cos, rope_sin; /* [max_positions, rope width / 2] */
@@ -134,6 +134,11 @@ struct policy_kv_shape policy_kv_shape(const struct policy_config *c);
 status policy_init(struct policy **out, struct stream *s, const struct policy_config *config,
                    uint64_t seed, double embed_std, struct policy_form form);
 
+/* A policy without weights, for planning: it has a layout, and may be given what trains, but no memory. The
+ * caller closes with policy_close. */
+void policy_outline(struct policy **out, struct stream *s, const struct policy_config *config,
+                    struct policy_form form);
+
 /* Loads an HF directory: F32, F16, BF16, or F8_E4M3 in scaled blocks; experts one by one or fused.
  * EXIT_NO_INPUT, EXIT_BAD_DATA: missing, surplus or misshapen tensors by name. */
 status policy_open(struct policy **out, struct stream *s, const char *dir, struct policy_form form);
@@ -155,10 +160,6 @@ void policy_pack_trained(struct policy *p);
 /* Chooses the parameters that train: those whose names one of `patterns` matches (base/patterns.h), all of
  * them when it is empty. `key` is the config key it comes from. EXIT_BAD_CONFIG. */
 status policy_train(struct policy *p, const char *patterns, const char *key);
-
-/* Whether policy_train would do so for a policy of this config. */
-status policy_train_check(struct stream *s, const struct policy_config *config,
-                          const char *patterns, const char *key);
 
 /* The tensors of which some or all train: the adapters where there are any, else the policy's own. They lie
  * one after the other in params. */

@@ -1,5 +1,5 @@
 /* Which parameters train: gradients and moments hold these alone, one after the other. */
-#include "policy/policy_layout.h"
+#include "policy/policy.h"
 
 #include "base/patterns.h"
 
@@ -28,15 +28,6 @@ status policy_train(struct policy *p, const char *patterns, const char *key) {
     }
     free(names);
     free(chosen);
-    return failed;
-}
-
-status policy_train_check(struct stream *s, const struct policy_config *config,
-                          const char *patterns, const char *key) {
-    struct policy p = {.stream = s, .config = *config};
-    policy_layout(&p);
-    status failed = policy_train(&p, patterns, key);
-    arena_free(&p.arena);
     return failed;
 }
 

@@ -77,7 +77,8 @@ struct tape {
     buf expert_segment; /* int32 [T*A]: `segment` of the rows of expert_in */
 };
 
-/* Plans a tape for `rows` rows, with t->recompute set; call twice (struct layout). `layer` arrays live in the arena. */
+/* Plans a tape for `rows` rows, with t->recompute set; call twice (struct layout). `layer` arrays live in the
+ * arena. */
 void tape_place(struct tape *t, struct layout *l, const struct policy *p, int rows, bool training,
                 struct arena *arena);
 

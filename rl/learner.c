@@ -57,8 +57,8 @@ static void learner_shape(struct learner *l, struct policy *p,
     l->rows =
         config->micro_tokens > config->max_positions ? config->micro_tokens : config->max_positions;
     l->blocks_per_seq = (config->max_positions + KV_BLOCK - 1) / KV_BLOCK;
-    /* Every sequence wastes less than one block. */
-    l->blocks = l->rows / KV_BLOCK + SEQUENCES_MAX;
+    /* A sequence wastes less than one block. Shorter ones than half a block end a micro-batch early. */
+    l->blocks = 3 * l->rows / KV_BLOCK + l->blocks_per_seq;
     ranks_shape(l);
     l->depth = 1;
     while (1 << (l->depth - 1) < l->shards) l->depth++;
@@ -71,6 +71,22 @@ size_t learner_bytes(struct policy *p, const struct learner_config *config) {
     buffers_place(&l, &y);
     arena_free(&l.arena);
     return y.used;
+}
+
+void learner_memory(struct policy *p, const struct learner_config *config,
+                    struct learner_memory *out) {
+    struct learner l = {0};
+    struct layout all = {0}, kv = {0}, sum = {0};
+    learner_shape(&l, p, config);
+    buffers_place(&l, &all);
+    kv_cache_place(&l.kv, &kv, &p->config, l.blocks);
+    ranks_place(&l, &sum);
+    size_t slice = (size_t)(l.end - l.begin);
+    out->gradients = (size_t)l.depth * gradient_floats(p) * sizeof(float) + sum.used;
+    out->moments = 2 * slice * sizeof(float);
+    out->kv = kv.used;
+    out->activations = all.used - out->gradients - out->moments - out->kv;
+    arena_free(&l.arena);
 }
 
 status learner_open(struct learner **out, struct policy *p, const struct learner_config *config) {
@@ -117,9 +133,10 @@ struct micro {
 
 static struct micro micro_cut(const struct learner *l, const struct sequence *sequences, int n) {
     struct micro m = {.sequences = sequences};
-    while (m.n < n && m.n < SEQUENCES_MAX) {
+    for (int blocks = 0; m.n < n && m.n < SEQUENCES_MAX;) {
         const struct sequence *q = &sequences[m.n];
-        if (m.n && m.rows + q->n - 1 > l->config.micro_tokens) break;
+        blocks += (q->n - 1 + KV_BLOCK - 1) / KV_BLOCK;
+        if (m.n && (m.rows + q->n - 1 > l->config.micro_tokens || blocks > l->blocks)) break;
         m.rows += q->n - 1;
         m.targets += q->n - q->first;
         m.n++;

@@ -61,6 +61,13 @@ status learner_open(struct learner **out, struct policy *p, const struct learner
 void learner_close(struct learner *l); /* NULL is fine */
 size_t learner_bytes(struct policy *p, const struct learner_config *config);
 
+/* The same by part; activations are all that the others are not. */
+struct learner_memory {
+    size_t gradients, moments, kv, activations;
+};
+void learner_memory(struct policy *p, const struct learner_config *config,
+                    struct learner_memory *out);
+
 /* The gradient of sum(weight * loss) over the sequences; replaces the gradient held. */
 status learner_gradient(struct learner *l, const struct sequence *sequences, int n,
                         const struct objective *objective, struct learner_result *out);

@@ -178,8 +178,8 @@ static void banner(struct trainer *t, size_t bytes) {
                                         (long long)c->rollout->max_new_tokens)},
         {"steps", arena_print(a, "%lld, learning rate %g (%s)", (long long)c->steps, c->optim->lr,
                               c->optim->schedule)},
-        {"machine", arena_print(a, "%s%s, %d threads, %.2f GiB planned", ranks,
-                                t->stream->ops->name, c->stream.threads, (double)bytes / 0x1p30)},
+        {"machine", arena_print(a, "%s%s, %d threads, %.1f MiB planned", ranks,
+                                t->stream->ops->name, c->stream.threads, (double)bytes / 0x1p20)},
         {"run", c->run->out},
     };
     console_banner(&t->console,

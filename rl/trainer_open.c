@@ -4,52 +4,11 @@
 #include "base/file.h"
 #include "policy/adapter.h"
 #include "rl/judging.h"
+#include "rl/memory_plan.h"
 #include "rl/sft.h"
+#include "rl/trainer_shape.h"
 #include "rl/trainer_state.h"
 #include "tasks/demo_vocabulary.h"
-
-#include <unistd.h>
-
-static bool samples_wanted(const struct trainer_config *c) {
-    return c->kind == TRAINER_GRPO || strcmp(c->eval->split, "none") != 0;
-}
-
-static bool reference_wanted(const struct trainer_config *c) {
-    return c->kind == TRAINER_GRPO && c->rl->kl_coef > 0;
-}
-
-/* The longest sequence of training, and that of training or evaluation. */
-static int64_t longest_trained(const struct trainer_config *c) {
-    return c->rollout->max_prompt_tokens + c->rollout->max_new_tokens;
-}
-static bool evaluation_is_longer(const struct trainer_config *c) {
-    return c->eval->max_new_tokens > c->rollout->max_new_tokens;
-}
-static int64_t longest_sampled(const struct trainer_config *c) {
-    int64_t longest =
-        evaluation_is_longer(c) ? c->eval->max_new_tokens : c->rollout->max_new_tokens;
-    return c->rollout->max_prompt_tokens + longest;
-}
-
-static struct learner_config learner_shape(const struct trainer_config *c) {
-    return (struct learner_config){
-        .micro_tokens = (int)c->rl->micro_tokens,
-        .max_positions = (int)longest_trained(c),
-        .grad_shards = (int)c->rl->grad_shards,
-        .moments = true,
-        .recompute = c->train->checkpoint_activations,
-        .comm = c->comm,
-    };
-}
-
-static struct engine_config engine_shape(const struct trainer_config *c) {
-    return (struct engine_config){
-        .max_batch = (int)c->rollout->batch,
-        .max_positions = (int)longest_sampled(c),
-        .keep_routes = c->kind == TRAINER_GRPO,
-        .share_prefix = true,
-    };
-}
 
 /* Every rank owns as many shards as every other, and they are a subtree of the tree that adds them. */
 static status ranks_check(const struct trainer_config *c) {
@@ -92,7 +51,7 @@ static status config_check(const struct trainer_config *c) {
     TRY(lora_check(c));
     TRY(store_config_check(c->store));
     if (!c->run->out[0]) return fail(EXIT_BAD_CONFIG, "out is empty, expected the run directory");
-    if (samples_wanted(c)) TRY(temperature_check("eval.temperature", c->eval->temperature));
+    if (shape_samples_wanted(c)) TRY(temperature_check("eval.temperature", c->eval->temperature));
     if (c->kind == TRAINER_SFT) return NULL;
     TRY(temperature_check("rollout.temperature", r->temperature));
     if (r->top_k != 0 || r->top_p != 1)
@@ -104,53 +63,6 @@ static status config_check(const struct trainer_config *c) {
     if (r->temperature == 0)
         return fail(EXIT_BAD_CONFIG,
                     "rollout.temperature=0 is greedy, training needs a temperature above 0");
-    return NULL;
-}
-
-/* Memory of n answers of at most max_new tokens: the engine makes room for all of each. */
-static size_t answers_bytes(const struct trainer *t, size_t n, int64_t max_new) {
-    const struct policy *p = t->policy;
-    bool routes = engine_shape(t->config).keep_routes;
-    size_t row = routes ? (size_t)p->moe_layers * p->config.top_k * sizeof(uint16_t) : 0;
-    size_t rows = (size_t)(t->config->rollout->max_prompt_tokens + max_new);
-    return n * ((size_t)max_new * (sizeof(int32_t) + sizeof(float)) + rows * row);
-}
-
-/* Of a step and the evaluation after it, which are held together until they are recorded. */
-static size_t step_bytes(const struct trainer *t) {
-    const struct trainer_config *c = t->config;
-    const struct eval_config *e = c->eval;
-    size_t bytes = 0;
-    if (c->kind == TRAINER_GRPO)
-        bytes += answers_bytes(t, (size_t)(c->rl->prompts * c->rl->group_size),
-                               c->rollout->max_new_tokens);
-    if (strcmp(e->split, "none") == 0) return bytes;
-    size_t problems = t->evaluated.n;
-    if (e->problems && (size_t)e->problems < problems) problems = (size_t)e->problems;
-    return bytes +
-           answers_bytes(t, problems * (size_t)e->samples,
-                         e->max_new_tokens ? e->max_new_tokens : c->rollout->max_new_tokens);
-}
-
-/* Says before any work what the run needs, and refuses what the machine does not have. */
-static status memory_check(struct trainer *t, size_t *bytes) {
-    const struct trainer_config *c = t->config;
-    struct learner_config learner = learner_shape(c);
-    struct engine_config engine = engine_shape(c);
-    size_t policies = policy_bytes(t->stream, &t->policy->config, t->policy->form);
-    *bytes = learner_bytes(t->policy, &learner) + step_bytes(t);
-    if (samples_wanted(c)) *bytes += engine_bytes(t->policy, &engine);
-    if (reference_wanted(c) && c->lora->rank == 0) *bytes += policies;
-    policies += adapter_bytes(t->policy);
-    double machine =
-        (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / comm_local_size(c->comm);
-    if ((double)(*bytes + policies) > machine)
-        return fail(EXIT_BAD_CONFIG,
-                    "this run needs %.1f GiB, the machine has %.1f GiB%s; smaller rollout.batch, "
-                    "rl.micro_tokens or rl.prompts help",
-                    (double)(*bytes + policies) / 0x1p30, machine / 0x1p30,
-                    comm_local_size(c->comm) > 1 ? " for each rank" : "");
-    *bytes += policies;
     return NULL;
 }
 
@@ -218,8 +130,8 @@ static status task_parts_open(struct trainer *t) {
 }
 
 static status positions_check(const struct trainer_config *c, const char *policy, int positions) {
-    bool evaluation = samples_wanted(c) && evaluation_is_longer(c);
-    int64_t wanted = evaluation ? longest_sampled(c) : longest_trained(c);
+    bool evaluation = shape_samples_wanted(c) && shape_evaluation_is_longer(c);
+    int64_t wanted = evaluation ? shape_longest_sampled(c) : shape_longest_trained(c);
     if (wanted <= positions) return NULL;
     return fail(EXIT_BAD_CONFIG,
                 "rollout.max_prompt_tokens + %s.max_new_tokens = %lld, %s is made for %d positions",
@@ -233,19 +145,9 @@ static status trained_choose(struct trainer *t) {
     return trainer_adapt(t->policy, c->lora, (uint64_t)c->seed, c->adapter);
 }
 
-/* The same for a policy that is yet to be made. */
-static status trained_check(struct trainer *t, const struct policy_config *shape) {
-    const struct trainer_config *c = t->config;
-    const struct lora_config *lora = c->lora;
-    if (lora->rank == 0)
-        return policy_train_check(t->stream, shape, c->train->params, "train.params");
-    return adapter_check(t->stream, shape,
-                         &(struct adapter_shape){(int)lora->rank, lora->alpha, lora->targets});
-}
-
 /* Opens t->model, and notes what the run begins from: weights, and what gives them and texts a meaning. */
 static status model_load(struct trainer *t) {
-    struct policy_form form = {(int)longest_sampled(t->config), t->config->bf16, false};
+    struct policy_form form = {(int)shape_longest_sampled(t->config), t->config->bf16, false};
     TRY(trainer_load_model(t->model, t->stream, form, &t->tokenizer, &t->policy));
     TRY(trained_choose(t));
     struct arena *a = &t->arena;
@@ -264,18 +166,30 @@ static status model_load(struct trainer *t) {
     return NULL;
 }
 
+/* Whether the machine can hold the run, before any work. */
+static status memory_check(struct trainer *t, const struct policy_config *shape, size_t *bytes) {
+    struct memory_plan plan;
+    struct policy *outline;
+    TRY(memory_outline(&outline, t->stream, shape, t->config));
+    memory_plan(&plan, outline, t->config, t->evaluated.n);
+    policy_close(outline);
+    *bytes = plan.total;
+    return memory_plan_check(&plan, t->config);
+}
+
 /* What can be wrong with the model is found before the run directory is touched. */
-static status model_open(struct trainer *t) {
+static status model_open(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
     struct policy_config shape;
-    if (!c->model[0]) {
-        TRY(model_config_shape(c->shape, DEMO_VOCABULARY_SIZE, 0, &shape));
-        TRY(trained_check(t, &shape));
-        return positions_check(c, "the policy of model.positions", shape.max_positions);
-    }
+    bool random = !c->model[0];
+    if (random) TRY(model_config_shape(c->shape, DEMO_VOCABULARY_SIZE, 0, &shape));
+    else TRY(policy_config_read(&shape, c->model));
+    TRY(positions_check(c, random ? "the policy of model.positions" : c->model,
+                        shape.max_positions));
+    TRY(memory_check(t, &shape, bytes));
+    if (random) return NULL;
     t->model = c->model;
-    TRY(model_load(t));
-    return positions_check(c, t->model, t->policy->max_positions);
+    return model_load(t);
 }
 
 /* Without model.path the run starts from random weights, which rank 0 keeps in OUT/init. */
@@ -312,14 +226,14 @@ static status origin_check(struct trainer *t) {
 }
 
 /* What a rank opens by itself, before the run directory. */
-static status parts_open(struct trainer *t) {
+static status parts_open(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
     TRY(config_check(c));
     /* Before the stream has threads: a Python reward starts processes. */
     TRY(reward_open(&t->reward, c->reward));
     TRY(stream_open(&t->stream, &c->stream));
     TRY(task_parts_open(t));
-    return model_open(t);
+    return model_open(t, bytes);
 }
 
 static status reference_open(struct trainer *t) {
@@ -330,21 +244,20 @@ static status reference_open(struct trainer *t) {
 }
 
 /* And after it. */
-static status workers_open(struct trainer *t, size_t *bytes) {
+static status workers_open(struct trainer *t) {
     const struct trainer_config *c = t->config;
-    struct learner_config learner = learner_shape(c);
-    struct engine_config engine = engine_shape(c);
+    struct learner_config learner = shape_learner(c);
+    struct engine_config engine = shape_engine(c);
     if (t->run.start == RUN_FRESH) TRY(trainer_prompts_check(t));
-    TRY(memory_check(t, bytes));
     TRY(learner_open(&t->learner, t->policy, &learner));
-    if (reference_wanted(c)) TRY(reference_open(t));
-    if (samples_wanted(c)) TRY(engine_open(&t->engine, t->policy, &engine));
+    if (shape_reference_wanted(c)) TRY(reference_open(t));
+    if (shape_samples_wanted(c)) TRY(engine_open(&t->engine, t->policy, &engine));
     return NULL;
 }
 
 status trainer_open(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
-    TRY(comm_agree(t->comm, parts_open(t), NULL));
+    TRY(comm_agree(t->comm, parts_open(t, bytes), NULL));
     comm_use_device(t->comm, c->stream.device);
     struct run_plan plan = {.comm = t->comm,
                             .dir = c->run->out,
@@ -359,7 +272,7 @@ status trainer_open(struct trainer *t, size_t *bytes) {
     TRY(run_open(&t->run, &plan, &t->arena));
     if (!t->policy) TRY(model_make(t));
     TRY(origin_check(t));
-    return comm_agree(t->comm, workers_open(t, bytes), NULL);
+    return comm_agree(t->comm, workers_open(t), NULL);
 }
 
 void trainer_close(struct trainer *t) {

@@ -113,6 +113,24 @@ size_t engine_bytes(struct policy *p, const struct engine_config *config) {
     return l.used;
 }
 
+size_t engine_used(struct policy *p, const struct engine_config *config,
+                   const struct engine_load *load) {
+    struct engine e = {0};
+    struct layout l = {0};
+    engine_shape(&e, p, config);
+    if (!counts_fit(&e)) return SIZE_MAX / 4;
+    buffers_place(&e, &l);
+    arena_free(&e.arena);
+    int64_t flying = config->max_batch, shared = (load->prompt - 1) / KV_BLOCK;
+    int64_t block = (e.kv.k_block + e.kv.v_block) * p->config.layers * (int64_t)sizeof(float);
+    if ((size_t)flying > load->samples) flying = (int64_t)load->samples;
+    /* Whole blocks of a prompt are held once, by its prefix; one more prompt may be ready. */
+    int64_t blocks = flying * (e.blocks_per_seq - shared) +
+                     (flying / load->group + 2) * ((load->prompt + KV_BLOCK - 2) / KV_BLOCK);
+    if (blocks > e.kv.blocks) blocks = e.kv.blocks;
+    return l.used - (size_t)((e.kv.blocks - blocks) * block);
+}
+
 status engine_open(struct engine **out, struct policy *p, const struct engine_config *config) {
     REQUIRE(config->max_positions <= p->max_positions); /* the RoPE tables end there */
     struct engine *e = memory_new(1, sizeof *e);

@@ -39,5 +39,13 @@ void engine_close(struct engine *e); /* NULL is fine */
 status engine_run(struct engine *e, const struct request *requests, int n, struct arena *arena,
                   struct completion *out, engine_poll *poll, void *ctx, struct engine_stats *stats);
 
-/* Device bytes an engine takes beside the policy; far too many where they cannot be counted. */
+/* Device bytes an engine reserves beside the policy; far too many where they cannot be counted. */
 size_t engine_bytes(struct policy *p, const struct engine_config *config);
+
+/* What it uses of them at most for so many samples, `group` of a prompt, of prompts no longer than that. */
+struct engine_load {
+    size_t samples;
+    int group, prompt;
+};
+size_t engine_used(struct policy *p, const struct engine_config *config,
+                   const struct engine_load *load);

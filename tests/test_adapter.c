@@ -159,7 +159,7 @@ static void test_refused_targets(void **state) {
     struct policy *p = fixture_policy("tests/golden/policy/deepseek_v3", s);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct adapter_shape shape = {2, 4, others[i]};
-        refused(adapter_check(s, &p->config, &shape), EXIT_BAD_CONFIG, "cannot carry an adapter");
+        refused(adapter_outline(p, &shape), EXIT_BAD_CONFIG, "cannot carry an adapter");
         refused(adapter_add(p, &shape, 1), EXIT_BAD_CONFIG, "lora.targets: ");
         if (i + 1 == sizeof others / sizeof *others) break;
     }
