@@ -15,7 +15,8 @@
 
 struct tokenizer;
 
-/* Reads DIR/tokenizer.json, and of DIR/tokenizer_config.json, if there is one, how texts begin. EXIT_NO_INPUT, EXIT_BAD_DATA (what is wrong or not supported, by name). */
+/* Reads DIR/tokenizer.json and, of DIR/tokenizer_config.json if there is one, how texts begin.
+ * EXIT_NO_INPUT, EXIT_BAD_DATA (what is wrong or not supported, by name). */
 status tokenizer_open(struct tokenizer **out, const char *dir);
 
 /* The same from the text of a tokenizer.json; `where` begins the sentences. */

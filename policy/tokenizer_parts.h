@@ -129,8 +129,8 @@ status pretokenize_load(struct tokenizer *t, const json_t *root, const char *whe
 status bpe_load(struct tokenizer *t, const json_t *root, const char *where);
 status decoder_load(struct tokenizer *t, const json_t *root, const char *where);
 
-/* The token that a raw text begins with, by the file's post-processor; and by DIR/tokenizer_config.json, where
- * that says it. */
+/* The token that a raw text begins with, by the file's post-processor; and by DIR/tokenizer_config.json,
+ * where that says it. */
 void begin_load(struct tokenizer *t, const json_t *root);
 status begin_settings(struct tokenizer *t, const char *dir);
 
