@@ -8,7 +8,6 @@
 #include "tests/cuda_emulator/fiber.h"
 
 #include <link.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -455,12 +454,13 @@ static void shared_end(void) {
 #ifdef __SANITIZE_ADDRESS__
     __asan_unpoison_memory_region(smem_raw, sizeof smem_raw);
 #else
-    for (size_t i = grid.shared_bytes; i < grid.shared_bytes + DYNAMIC_SLACK; i++)
-        if (smem_raw[i] != POISON)
-            emu_report(
-                "out-of-bounds",
-                "kernel %s launched at %s wrote %zu bytes into %zu bytes of dynamic shared memory",
-                grid.call->name, grid.call->site, i, grid.shared_bytes);
+    for (size_t i = grid.shared_bytes; i < grid.shared_bytes + DYNAMIC_SLACK; i++) {
+        if (smem_raw[i] == POISON) continue;
+        char kernel[256];
+        emu_describe_code(grid.call->kernel, kernel, sizeof kernel);
+        emu_report("out-of-bounds", "kernel %s wrote %zu bytes into %zu bytes of dynamic memory",
+                   kernel, i, grid.shared_bytes);
+    }
 #endif
 }
 

@@ -20,8 +20,6 @@ struct emu_call {
     void (*run)(const struct emu_call *call); /* calls the kernel as one thread */
     size_t bytes;                             /* of this block, arguments included */
     const void *kernel;
-    const char *name; /* as the launch wrote it */
-    const char *site; /* "file:line" of the launch */
 };
 
 /* Checks the configuration as a device does and queues the call; owns `call` from now on. */
@@ -40,7 +38,7 @@ void emu_collective(const char *kind, const char *site, unsigned mask, void *lan
 unsigned emu_lane(void);        /* 0..31 */
 unsigned emu_active_mask(void); /* lanes of this warp that have not returned */
 
-/* cp.async: copies happen only when the thread waits for them, so that a missing wait shows. */
+/* cp.async: a copy happens at once, or when the thread waits for it: at random. */
 void emu_async_copy(void *shared, const void *global, size_t bytes, size_t zero_fill EMU_ZERO);
 void emu_async_commit(void);
 void emu_async_wait(unsigned groups_left);

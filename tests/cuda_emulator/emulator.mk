@@ -26,6 +26,7 @@ EMULATED_LINK = $(Q)$(CXX) -shared $(SAN) -Wl,-soname,$(@F) -Wl,-z,defs -o $@ $^
 # checker exclude one another.
 EMULATED := $(if $(CUDA_SOURCES),$(BUILD)/libgrpo_cuda_emulated.so) $(BUILD)/libmutants_emulated.so
 EMULATED_CHECKED := $(if $(CUDA_SOURCES),$(BUILD)/libgrpo_cuda_checked.so) $(BUILD)/libmutants_checked.so
+all: $(filter %libgrpo_cuda_emulated.so,$(EMULATED))
 EMULATED_ALL := $(EMULATED) $(if $(SAN),,$(EMULATED_CHECKED))
 
 $(BUILD)/emulated/%.cu.o: %.cu $(BUILD)/.flags

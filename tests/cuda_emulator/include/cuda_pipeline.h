@@ -1,5 +1,4 @@
-/* cp.async for the emulator: shadows NVIDIA's header of the same name. A copy happens when the thread
- * that asked for it waits for it, and not before. */
+/* cp.async for the emulator: shadows NVIDIA's header of the same name. */
 #pragma once
 
 #include <cuda_runtime.h>

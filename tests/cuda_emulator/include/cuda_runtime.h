@@ -340,24 +340,19 @@ template <class... P> static void emu_run_call(const emu_call *call) {
 
 /* Arguments are converted to the kernel's parameter types and copied now, as a device's are. */
 template <class... P, class... A>
-static inline cudaError_t emu_launch_kernel(const char *site, const char *name,
-                                            const cudaLaunchConfig_t *config, void (*kernel)(P...),
-                                            A &&...arguments) {
+static inline cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(P...),
+                                             A &&...arguments) {
     static_assert(sizeof...(P) == sizeof...(A), "a kernel takes as many arguments as it declares");
     static_assert((std::is_trivially_copyable<P>::value && ...), "parameters are plain data");
     static_assert((sizeof(P) + ... + 0) <= 4096, "parameters have at most 4096 bytes");
     typedef emu_typed_call<P...> typed;
     typed *made = (typed *)malloc(sizeof(typed));
     if (!made) abort();
-    new (made) typed{{emu_run_call<P...>, sizeof(typed), (const void *)kernel, name, site},
+    new (made) typed{{emu_run_call<P...>, sizeof(typed), (const void *)kernel},
                      kernel,
                      std::tuple<P...>(static_cast<P>(arguments)...)};
     return emu_launch(config, &made->call);
 }
-
-/* The kernel may be a template's instance, which has commas of its own: put it in parentheses. */
-#define cudaLaunchKernelEx(config, kernel, ...)                                                    \
-    emu_launch_kernel(EMU_SITE, #kernel, config, kernel, ##__VA_ARGS__)
 
 template <class... P>
 static inline cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute attribute,
