@@ -2,6 +2,8 @@
 
 #include "base/module.h"
 #include "kernels/comm_tcp.h"
+#include "kernels/cuda_backend.h"
+#include "kernels/cuda_nccl.h"
 #include "kernels/mpi/comm_mpi.h"
 
 #include <stdio.h>
@@ -19,12 +21,15 @@ struct comm {
     struct message *messages; /* [2 * size] room for one transfer */
     int n;                    /* messages so far */
     bool agreed;              /* a failure was brought before all */
+    struct nccl_join join;    /* how `device` was joined, if that is NCCL */
 };
 
 int comm_rank(const struct comm *c) { return c ? c->rank : 0; }
 int comm_size(const struct comm *c) { return c ? c->size : 1; }
 int comm_local_size(const struct comm *c) { return c ? c->launch.local_size : 1; }
-const char *comm_name(const struct comm *c) { return c ? c->host->name : ""; }
+const char *comm_name(const struct comm *c) {
+    return !c ? "" : c->device ? c->device->name : c->host->name;
+}
 
 /* ---- joining and leaving ---------------------------------------------------------------------------- */
 
@@ -75,7 +80,9 @@ status comm_open(struct comm **out) {
 status comm_close(struct comm *c, status ended) {
     if (!c) return ended;
     bool orderly = !ended || c->agreed, told = ended && orderly && c->rank > 0;
+    if (c->device && c->device != c->host) c->device->close(c->device, orderly);
     if (c->host) c->host->close(c->host, orderly);
+    free(c->join.functions);
     free(c->messages);
     free(c);
     if (!told) return ended;
@@ -156,9 +163,39 @@ void comm_cut(const struct comm *c, int64_t n, int64_t *cut) {
 
 /* ---- device memory ------------------------------------------------------------------------------------ */
 
-void comm_use_device(struct comm *c, const char *device) {
-    bool host = strcmp(device, "cpu") == 0 || strcmp(device, "ref") == 0;
-    if (c) c->device = host ? c->host : NULL;
+/* Whether NCCL can be loaded here. */
+static bool nccl_find(struct comm *c, const struct cuda_nccl **nccl, const char *device) {
+    const char *library = getenv(NCCL_LIBRARY_VARIABLE);
+    bool emulated = strcmp(device, "cuda") != 0, named = library && *library;
+    cuda_nccl_function *functions;
+    if (emulated && !named) return false; /* what the system has is for GPUs */
+    status failed = cuda_backend_symbol(device, CUDA_NCCL_SYMBOL, &functions);
+    *nccl = failed ? NULL : functions();
+    status_free(failed);
+    return *nccl && (*nccl)->load(&c->join, named ? library : "libnccl.so.2");
+}
+
+/* Joins over NCCL: rank 0 makes the id, the hosts pass it on. */
+static status nccl_join(struct comm *c, const struct cuda_nccl *nccl, struct stream *s) {
+    struct nccl_join *j = &c->join;
+    j->stream = s;
+    j->rank = c->rank;
+    j->size = c->size;
+    j->host = c->host;
+    bool named = c->rank > 0 || nccl->name(j);
+    TRY(comm_agree(c, named ? NULL : fail(EXIT_IO, "NCCL: %s", j->error), NULL));
+    TRY(comm_broadcast(c, j->id, sizeof j->id));
+    c->device = nccl->open(j);
+    return c->device ? NULL : fail(EXIT_IO, "rank %d: NCCL: %s", c->rank, j->error);
+}
+
+status comm_use_device(struct comm *c, struct stream *s, const char *device) {
+    if (!c || strcmp(device, "cpu") == 0 || strcmp(device, "ref") == 0) return NULL;
+    const struct cuda_nccl *nccl = NULL;
+    bool missing = !nccl_find(c, &nccl, device);
+    c->device = NULL;
+    TRY(comm_agree(c, NULL, &missing));
+    return missing ? NULL : nccl_join(c, nccl, s);
 }
 
 /* By way of the host's memory. */

@@ -149,6 +149,20 @@ static const char *transfer(struct transport *transport, const struct message *m
     }
 }
 
+/* Between transfers every connection is between messages: what waits there is a header, news, or the end. */
+static const char *watch(struct transport *transport) {
+    struct tcp_transport *t = (struct tcp_transport *)transport;
+    for (int r = 0; r < t->size; r++) {
+        struct header h = {0};
+        if (r == t->rank) continue;
+        ssize_t n = recv(t->sockets.fd[r], &h, sizeof h, MSG_PEEK | MSG_DONTWAIT);
+        bool ended = n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+        if (ended) return lost(t, r, r);
+        if (n == (ssize_t)sizeof h && h.bytes == LOST) return lost(t, (int)h.rank, r);
+    }
+    return NULL;
+}
+
 static void transport_close(struct transport *transport, bool orderly) {
     struct tcp_transport *t = (struct tcp_transport *)transport;
     if (!orderly)
@@ -160,7 +174,7 @@ static void transport_close(struct transport *transport, bool orderly) {
 }
 
 status comm_tcp_open(struct transport **out, const struct launch *launch, int timeout_ms) {
-    static const struct transport functions = {"TCP", transfer, transport_close};
+    static const struct transport functions = {"TCP", transfer, watch, transport_close};
     struct tcp_transport *t = memory_new(1, sizeof *t);
     t->transport = functions;
     t->rank = launch->rank;

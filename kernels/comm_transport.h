@@ -20,6 +20,9 @@ struct transport {
     /* Moves n messages, all of them at once, and returns when they are done: NULL, or what went wrong in
      * half a sentence, valid until the next call. After a failure only `close` may be called. */
     const char *(*transfer)(struct transport *t, const struct message *messages, int n);
+    /* Looks, without waiting and outside of a transfer, whether a rank was lost: NULL, or which, as above.
+     * The function is NULL where the launcher ends all ranks by itself. */
+    const char *(*watch)(struct transport *t);
     /* Frees the transport. Not orderly: other ranks may be waiting and have to be let know. */
     void (*close)(struct transport *t, bool orderly);
 };

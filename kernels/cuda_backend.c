@@ -50,3 +50,9 @@ status cuda_backend_describe(struct cuda_device *out, const char *device) {
     TRY(load_backend(&backend, device));
     return backend->describe(out);
 }
+
+status cuda_backend_symbol(const char *device, const char *name, void *function) {
+    void *library;
+    TRY(open_library(&library, device));
+    return module_symbol(library, name, function);
+}

@@ -44,3 +44,6 @@ status cuda_backend_open(struct stream **out, const struct stream_config *config
 
 /* Describes what `device` would run on. Same failures. */
 status cuda_backend_describe(struct cuda_device *out, const char *device);
+
+/* Another function that the library of `device` exports, into *function. Failures as above. */
+status cuda_backend_symbol(const char *device, const char *name, void *function);

@@ -258,7 +258,7 @@ static status workers_open(struct trainer *t) {
 status trainer_open(struct trainer *t, size_t *bytes) {
     const struct trainer_config *c = t->config;
     TRY(comm_agree(t->comm, parts_open(t, bytes), NULL));
-    comm_use_device(t->comm, c->stream.device);
+    TRY(comm_use_device(t->comm, t->stream, c->stream.device));
     struct run_plan plan = {.comm = t->comm,
                             .dir = c->run->out,
                             .command = c->kind == TRAINER_SFT ? "sft" : "train",

@@ -6,7 +6,7 @@ NVCC ?= $(firstword $(wildcard $(shell command -v nvcc 2>/dev/null) $(CUDA_HOME)
 CUDA_ARCHITECTURES ?= 80 86 89 90 100 120
 CUDA_SOURCES := $(wildcard kernels/cuda/*.cu)
 # What the library has a copy of, so that it needs no symbol of the program.
-CUDA_SUPPORT := base/status.c
+CUDA_SUPPORT := base/status.c kernels/comm_launch.c
 CUDA_HEADERS := $(wildcard kernels/cuda/*.cuh kernels/*.h base/*.h)
 # Other trees (clang, sanitizers) differ in the host compiler only.
 CUDA_LIBRARY := $(if $(filter build,$(BUILD)),$(if $(NVCC),$(BUILD)/libgrpo_cuda.so))

@@ -5,6 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+extern "C" {
+#include "kernels/comm_launch.h"
+}
+
 enum { OLDEST_MAJOR = 8 }; /* sm_80: bf16 tensor cores, asynchronous copies to shared memory */
 
 bool device_ok(struct device_stream *d, cudaError_t error, const char *where) {
@@ -125,9 +129,19 @@ static void fill_table(struct ops *table) {
     cuda_adamw(table);
 }
 
-/* A sentence when device 0 of the visible ones cannot be used. */
+/* Of several visible devices each rank of a host takes its own. */
+static status choose_device(const char *device, int count, int *index) {
+    struct launch launch;
+    TRY(launch_read(&launch, getenv));
+    *index = count > 1 ? launch.local_rank : 0;
+    if (*index < count) return NULL;
+    return fail(EXIT_BAD_CONFIG, "device=%s: %d GPUs for rank %d of this host, expected one for each rank",
+                device, count, *index);
+}
+
+/* A sentence when the device cannot be used; otherwise it is the current one. */
 static status check_device(const char *device, int *shared_max) {
-    int count = 0, major = 0, minor = 0;
+    int count = 0, major = 0, minor = 0, index = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaErrorInsufficientDriver)
         return fail(EXIT_BAD_CONFIG,
@@ -136,12 +150,14 @@ static status check_device(const char *device, int *shared_max) {
                     device);
     if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
         return fail(EXIT_BAD_CONFIG, "device=%s: there is no CUDA device, expected one", device);
+    if (error == cudaSuccess) TRY(choose_device(device, count, &index));
+    if (error == cudaSuccess) error = cudaSetDevice(index);
     if (error == cudaSuccess)
-        error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+        error = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
     if (error == cudaSuccess)
-        error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+        error = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
     if (error == cudaSuccess)
-        error = cudaDeviceGetAttribute(shared_max, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+        error = cudaDeviceGetAttribute(shared_max, cudaDevAttrMaxSharedMemoryPerBlockOptin, index);
     if (error != cudaSuccess)
         return fail(EXIT_BAD_CONFIG, "device=%s: %s", device, cudaGetErrorString(error));
     if (major < OLDEST_MAJOR)

@@ -82,7 +82,7 @@ static void transport_close(struct transport *transport, bool orderly) {
 }
 
 struct transport *comm_mpi_open(int *rank, int *size, const char **error) {
-    static const struct transport functions = {"MPI", transfer, transport_close};
+    static const struct transport functions = {"MPI", transfer, NULL, transport_close};
     int provided;
     *error = "MPI_Init failed";
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) return NULL;
