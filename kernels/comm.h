@@ -50,8 +50,8 @@ status comm_share_texts(struct comm *c, struct span mine, struct arena *arena, s
 void comm_cut(const struct comm *c, int64_t n, int64_t *cut);
 
 /* Collective: says whose memory device memory is from here on, a stream's on `device`; until then, and where
- * the device is the host, it is host memory. GPUs speak over NCCL where all ranks have it, otherwise by way of
- * their hosts. EXIT_IO: NCCL is there and refuses, with what it says. */
+ * the device is the host, it is host memory. GPUs speak over NCCL where all ranks have it, otherwise by way
+ * of their hosts. EXIT_IO: NCCL is there and refuses, with what it says. */
 status comm_use_device(struct comm *c, struct stream *s, const char *device);
 
 /* Device memory, floats. Share: as above. Exchange: floats [cut[r], cut[r+1]) of `from` go to rank r; `to`

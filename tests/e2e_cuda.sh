@@ -22,21 +22,41 @@ check "has them too" same_run "$cpu" "$work/order" $STEPS
 
 # ---- as two ranks, each with an emulated device of its own ----
 port=$((10000 + RANDOM % 20000))
-rank() { # rank R: one of two, over TCP
-    env MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" WORLD_SIZE=2 timeout -k 5 240 \
-        "${train[@]}" device=cuda-emulated out="$work/ranks" >"$work/rank.$1" 2>&1
+nccl=$(dirname "$GRPO")/libgrpo_cuda_emulated.so # which has a stand-in for NCCL
+rank() { # rank R KEY...: one of two
+    exec env CUDA_EMULATOR_DEVICES=2 LOCAL_RANK="$1" MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" \
+        WORLD_SIZE=2 timeout -k 5 240 "${train[@]}" device=cuda-emulated "${@:2}" >"$work/rank.$1" 2>&1
 }
-two_ranks() {
+two_ranks() { # two_ranks KEY...: both come to their end
     local other ok=0
-    rank 1 &
+    (rank 1 "$@") &
     other=$!
-    rank 0 || ok=1
+    (rank 0 "$@") || ok=1
     wait "$other" || ok=1
     [ $ok -eq 0 ] || cat "$work"/rank.[01]
     return $ok
 }
-check "two ranks with a device each" two_ranks
+GRPO_NCCL_LIBRARY=$nccl check "two ranks with a device each" two_ranks out="$work/ranks"
+check "speak over NCCL" grep -q '2 ranks over NCCL' "$work/rank.0"
 check "have the same bytes" same_run "$cpu" "$work/ranks" $STEPS
+one=(steps=1 rl.prompts=2 eval.problems=1)
+check "one step on the CPU" run "${train[@]}" "${one[@]}" out="$work/one"
+check "without NCCL, by way of the hosts" two_ranks "${one[@]}" out="$work/hosts"
+check "ranks have the same bytes" same_run "$work/one" "$work/hosts" 1
+lose_rank() { # rank 1 is killed when training has begun; rank 0 ends by itself and names it
+    local first victim code
+    (rank 1 out="$work/torn") &
+    victim=$!
+    (rank 0 out="$work/torn") &
+    first=$!
+    while [ ! -e "$work/torn/metrics.jsonl" ] && kill -0 "$first" 2>/dev/null; do sleep 0.1; done
+    pkill -KILL -P "$victim" # timeout's child is the rank
+    wait "$first"
+    code=$?
+    cat "$work/rank.0"
+    [ $code -eq 74 ] && grep -qE '^grpo train: rank 0: (NCCL|TCP): rank 1 was lost$' "$work/rank.0"
+}
+GRPO_NCCL_LIBRARY=$nccl check "a rank that is lost ends the other" lose_rank
 
 # ---- in bf16: the losses of a warm start within a tolerance, and law 1 exactly ----
 warm=("steps=$STEPS" sft.log_every=1 eval.every=0 eval.problems=1 checkpoint.every=5 policy.dtype=bf16)
