@@ -63,7 +63,7 @@ json_set() { # json_set FILE EXPRESSION: replaces the file by an SQL expression 
     sqlite3 :memory: "SELECT writefile('$1', json($2)) FROM (SELECT readfile('$1') AS it)" >"$work/written"
 }
 model_refused() { refused "$1" "$2" "$3" "${train[@]}" model="$work/broken"; } # CODE NAME SENTENCE
-refused 66 "no such model" "cannot read $work/nowhere/tokenizer.json" "${train[@]}" model="$work/nowhere"
+refused 66 "no such model" "cannot read $work/nowhere/config.json" "${train[@]}" model="$work/nowhere"
 for file in config.json tokenizer.json; do
     broken && rm "$work/broken/$file"
     model_refused 66 "a model without $file" "cannot read $work/broken/$file"

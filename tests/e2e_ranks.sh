@@ -175,7 +175,7 @@ refused 78 "three ranks" '3 ranks, expected a power of two' -n 3 "${none[@]}"
 refused 78 "an unknown key" 'unknown key "nonsense"' -n 2 "${none[@]}" nonsense=1
 refused 78 "another config on rank 1" "rank 1: another config than rank 0's \(seed: 1 there, 2 here\)" \
     -n 1 "${none[@]}" : -n 1 "${none[@]}" seed=2
-refused 66 "a file that rank 1 lacks" 'rank 1: cannot read /nowhere/tokenizer.json' \
+refused 66 "a file that rank 1 lacks" 'rank 1: cannot read /nowhere/config.json' \
     -n 1 "${none[@]}" : -n 1 "${none[@]}" model=/nowhere
 mkdir "$work/bare" && cp "$GRPO" "$work/bare/grpo"
 "${mpi[@]}" -n 2 "$work/bare/grpo" train -c configs/tiny.yaml out="$work/none" >"$work/.stdout" 2>"$work/.log"
