@@ -84,6 +84,7 @@ same_for_all train $STEPS "${train[@]}"
 dense=(model.type=qwen3 model.tied=true rl.kl_coef=0 rl.zero_signal=resample rl.resample_max=2)
 same_for_all dense 3 "${train[@]}" "${dense[@]}" steps=3
 same_for_all part 2 "${train[@]}" train.params='layers\.1\.' steps=2
+same_for_all adapters 2 "${train[@]}" lora.rank=4 rl.balance_speed=0 train.checkpoint_activations=true steps=2
 same_for_all sft 6 "${sft[@]}" rl.grad_shards=4 steps=6
 check "another number of shards ends in other bytes" run "${train[@]}" rl.grad_shards=8 out="$work/other"
 check "which the comparison sees" differs same_checkpoint "$work/train.1" "$work/other" $STEPS
