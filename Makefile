@@ -160,7 +160,7 @@ asan: ## the unit tests and the fuzz corpora under the address and undefined-beh
 
 bench: $(BENCHES) ## print what the kernels and the loop reach on this machine; build/bench.json too
 	@rm -f $(BUILD)/bench.json
-	@for bench in $(BENCHES); do $$bench $(BUILD)/bench.json || exit; done
+	@for bench in $(filter-out %/bench_gpu,$(BENCHES)); do $$bench $(BUILD)/bench.json || exit; done
 
 FUZZ_FLAGS := CC=clang BUILD=build/fuzz SAN=-fsanitize=address,undefined,fuzzer-no-link \
               FUZZ_LINK=-fsanitize=fuzzer
@@ -184,7 +184,7 @@ gpu-bench: all $(BUILD)/tests/bench_gpu ## on such a machine: what the kernels a
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -D -m 755 $(BUILD)/grpo $(DESTDIR)$(PREFIX)/bin/grpo
-	$(if $(MODULES),install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/grpo $(MODULES))
+	$(if $(MODULES)$(CUDA_LIBRARY),install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/grpo $(MODULES) $(CUDA_LIBRARY))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo README.md LICENSE $(wildcard docs/*.md)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/configs $(wildcard configs/*.yaml)
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/grpo/examples $(wildcard docs/examples/*.c docs/examples/*.py)

@@ -75,12 +75,12 @@ end_to_end_tests() { # end_to_end_tests TREE: scripts find the program in $GRPO
     done
 }
 
-operations_emulated() { # operations_emulated TREE HOW: the operations' tests try the emulated device
+operations_on() { # operations_on TREE DEVICE HOW: the operations' tests try that device
     local source name
     for source in tests/test_stream.c tests/test_ops_*.c; do
         name=$(basename "$source" .c)
-        TEST_DEVICE=cuda-emulated capture "$1/tests/$name"
-        report "$2: $name" "$(sum_of '\[  PASSED  \] [0-9]+ test')" \
+        TEST_DEVICE=$2 capture "$1/tests/$name"
+        report "$3: $name" "$(sum_of '\[  PASSED  \] [0-9]+ test')" \
             "$(sum_of '\[  FAILED  \] [0-9]+ test')" "$code"
     done
 }
@@ -106,10 +106,10 @@ with_emulator() {
     local seed
     echo "the CUDA backend, without a GPU"
     for seed in 1 2 3; do
-        CUDA_EMULATOR_SEED=$seed operations_emulated build "emulated, seed $seed"
+        CUDA_EMULATOR_SEED=$seed operations_on build cuda-emulated "emulated, seed $seed"
     done
     # Races and reads of what nobody wrote do not depend on the order: one seed shows them.
-    GRPO_CUDA_LIBRARY=$PWD/build/libgrpo_cuda_checked.so operations_emulated build "accesses checked"
+    GRPO_CUDA_LIBRARY=$PWD/build/libgrpo_cuda_checked.so operations_on build cuda-emulated "accesses checked"
 }
 
 # For people with a GPU: the operations against the reference, each repeated and in pieces; the trainer
@@ -118,7 +118,7 @@ with_gpu() {
     local tool
     echo "the CUDA backend, on the GPU"
     build "build" CC=gcc BUILD=build || return
-    operations_on build cuda 1
+    operations_on build cuda "on the GPU"
     TEST_DEVICE=cuda GRPO=$PWD/build/grpo capture bash tests/e2e_cuda.sh
     report "e2e_cuda.sh" "$(grep -ac '^ok: ' "$out/log")" "$(grep -ac '^FAILED: ' "$out/log")" "$code"
     if ! command -v compute-sanitizer >/dev/null; then
@@ -144,7 +144,7 @@ with_sanitizers() {
     build "build/asan" CC=gcc BUILD=build/asan 'CFLAGS=-O1 -g -fno-omit-frame-pointer -Wno-error' \
         'SAN=-fsanitize=address,undefined -fno-sanitize-recover=all' || return
     unit_tests build/asan
-    operations_emulated build/asan "emulated"
+    operations_on build/asan cuda-emulated "emulated"
     fuzz_corpora build/asan
 }
 
