@@ -28,7 +28,7 @@ enum {
     /* Operands are copied close together where they lie badly: steps far apart share cache sets and
      * need a page each. Found by trial (docs/speed.md). */
     FAR_A = 192, /* floats between steps of an a whose rows are neighbours (gemm_tn) */
-    FAR_B = 1024,
+    FAR_B = 512,
     COPY_B_ROWS = 192,               /* fewer rows do not pay for a copy of b */
     A_STEP = (ROWS_MAX + 7) / 8 * 8, /* floats between steps of a copied a */
     COPY_TILES = 8,                  /* row tiles copied at once */
