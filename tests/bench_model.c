@@ -35,7 +35,7 @@ struct row {
 #define TRL "TRL", "peer_trl.py"
 static const struct row rows[] = {
     {"rollout", "135M", ROLLOUT, {1, 64, 128, 32}, LLAMA, 2, false},
-    {"rollout, long", "135M", ROLLOUT, {1, 64, 128, 128}, LLAMA, 2, true},
+    {"long rollout", "135M", ROLLOUT, {1, 64, 128, 128}, LLAMA, 2, true},
     {"prefill", "135M", ROLLOUT, {1, 1, 512, 1}, LLAMA, 2, false},
     {"decode", "135M", ROLLOUT, {1, 1, 16, 32}, LLAMA, 1.15, false},
     {"update", "135M", UPDATE, {.samples = 8, .n_new = 256}, TORCH, 1.5, false},
