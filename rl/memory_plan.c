@@ -4,8 +4,8 @@
 #include "policy/adapter.h"
 #include "rl/trainer_shape.h"
 
-/* The program, its libraries, problems, the store's pages: what every run has. */
-static const size_t PROGRAM = (size_t)17 << 20;
+/* The program, its libraries, problems, the store's pages: what every run has. And a tokenizer, by id. */
+static const size_t PROGRAM = (size_t)17 << 20, TOKENIZER_ID = 1280;
 
 status memory_outline(struct policy **out, struct stream *s, const struct policy_config *config,
                       const struct trainer_config *c) {
@@ -109,7 +109,7 @@ void memory_plan(struct memory_plan *out, struct policy *p, const struct trainer
     add(out, "rollout", shape_samples_wanted(c) ? rollout_bytes(p, c, evaluated) : 0);
     add(out, "a step", step_bytes(p, c, evaluated));
     add(out, "checkpoint", comm_size(c->comm) > 1 && comm_rank(c->comm) == 0 ? moments : 0);
-    add(out, "program", PROGRAM);
+    add(out, "program", PROGRAM + (size_t)p->config.vocab * TOKENIZER_ID);
 }
 
 size_t memory_allowed(const struct trainer_config *c) {
