@@ -28,9 +28,10 @@ static status load_backend(const struct cuda_backend **out, const char *device) 
     void *library;
     cuda_backend_function *function;
     TRY(open_library(&library, device));
-    TRY(module_symbol(library, CUDA_BACKEND_SYMBOL, &function));
-    *out = function();
-    if ((*out)->layout == cuda_backend_layout()) return NULL;
+    status foreign = module_symbol(library, CUDA_BACKEND_SYMBOL, &function);
+    *out = foreign ? NULL : function();
+    status_free(foreign);
+    if (*out && (*out)->layout == cuda_backend_layout()) return NULL;
     return fail(
         EXIT_BAD_CONFIG,
         "device=%s: its library is of another build, expected the one made with this program",

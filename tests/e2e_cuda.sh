@@ -96,6 +96,10 @@ else
 fi
 GRPO_CUDA_LIBRARY=$work/nowhere.so expect 78 "a library that is not there" "GRPO_CUDA_LIBRARY" \
     "${small[@]}" device=cuda out="$work/none"
+for foreign in /lib/*/libm.so.6; do
+    GRPO_CUDA_LIBRARY=$foreign expect 78 "a library of somebody else's" "its library is of another build" \
+        "${small[@]}" device=cuda out="$work/none"
+done
 CUDA_EMULATOR_DEVICES=0 expect 78 "no device" "device=cuda-emulated: " \
     "${small[@]}" device=cuda-emulated out="$work/none"
 CUDA_EMULATOR_MEMORY=100000 expect 78 "too little memory" "bytes for tensors on a GPU with" \
