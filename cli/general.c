@@ -25,6 +25,10 @@ const struct config_key general_keys[] = {
         struct general_config, dtype, "policy.dtype", "fp32", "fp32|bf16", SEMANTIC,
         "how linear layers multiply: in fp32, or rounded to bf16 and summed in fp32 (the router, "
         "norms, attention and the weights that train stay fp32)"),
+    CONFIG_ENUM(
+        struct general_config, cuda_gemm, "cuda.gemm", "own", "own|cublas", SEMANTIC,
+        "device=cuda: who multiplies dense matrices; with NVIDIA's cuBLAS rows no longer stand "
+        "alone, and what was stored when a token was drawn is not exactly what training computes"),
     CONFIG_STRING(struct general_config, model, "model.path", "", EXECUTION,
                   "a Hugging Face directory to start from; empty: random weights as model.* says"),
     CONFIG_STRING(struct general_config, adapter, "model.adapter", "", EXECUTION,

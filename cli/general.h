@@ -7,7 +7,7 @@ struct general_config {
     const char *model, *adapter;
     int64_t seed;
     int64_t steps;
-    const char *device, *isa, *dtype;
+    const char *device, *isa, *dtype, *cuda_gemm;
     int64_t threads; /* 0: general_threads chooses */
 };
 

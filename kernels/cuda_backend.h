@@ -8,7 +8,8 @@
 static inline size_t cuda_backend_layout(void) {
     return sizeof(struct ops) + 31 * sizeof(struct gemm) + 37 * sizeof(struct attention_backward) +
            41 * sizeof(struct router) + 43 * sizeof(struct logsoftmax) +
-           47 * sizeof(struct sample) + 53 * sizeof(struct policy_loss) + 59 * sizeof(struct adamw);
+           47 * sizeof(struct sample) + 53 * sizeof(struct policy_loss) +
+           59 * sizeof(struct adamw) + 61 * sizeof(struct stream_config);
 }
 
 /* What a device is, and what its clocks and widths allow. */
@@ -36,6 +37,9 @@ typedef const struct cuda_backend *cuda_backend_function(void);
 
 /* Names a library to load in place of the one that lies with the program. */
 #define CUDA_LIBRARY_VARIABLE "GRPO_CUDA_LIBRARY"
+
+/* Names a library to load in place of the system's libcublas.so.13. */
+#define CUBLAS_LIBRARY_VARIABLE "GRPO_CUBLAS_LIBRARY"
 
 /* Loads the library of device `cuda` or `cuda-emulated`, libgrpo_cuda.so or libgrpo_cuda_emulated.so, from
  * where the program lies (base/module.h), and opens a stream. The library stays loaded until the program

@@ -371,6 +371,7 @@ struct stream_config {
     const char *device; /* "cpu", "ref", "cuda" or "cuda-emulated" */
     const char *isa;    /* "auto", "avx2", "avx512"; cpu only */
     int threads;        /* >= 1; cpu only */
+    bool cublas;        /* dense products by NVIDIA's cuBLAS, without the laws; cuda only */
 };
 
 /* Opens a stream; EXIT_BAD_CONFIG with a sentence when the device or instruction set is not here.

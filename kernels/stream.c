@@ -101,6 +101,10 @@ status stream_open(struct stream **out, const struct stream_config *config) {
                     config->device);
     if (config->threads < 1)
         return fail(EXIT_BAD_CONFIG, "threads=%d, expected at least 1", config->threads);
+    if (config->cublas && !cuda)
+        return fail(EXIT_BAD_CONFIG,
+                    "cuda.gemm=cublas with device=%s, expected cuda.gemm=own or device=cuda",
+                    config->device);
     if (!has_avx2())
         return fail(EXIT_BAD_CONFIG,
                     "device=%s: this CPU lacks AVX2 or FMA, which every device needs",

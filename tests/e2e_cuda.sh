@@ -62,17 +62,17 @@ GRPO_NCCL_LIBRARY=$nccl check "a rank that is lost ends the other" lose_rank
 warm=("steps=$STEPS" sft.log_every=1 eval.every=0 eval.problems=1 checkpoint.every=5 policy.dtype=bf16)
 check "a warm start in bf16 on the CPU" run "${sft[@]}" "${warm[@]}" out="$work/warm-cpu"
 check "on the device" run "${sft[@]}" "${warm[@]}" "${on[@]}" out="$work/warm"
-close_metric() { # close_metric NAME DISTANCE: in every step of both warm starts
+close_metric() { # close_metric DIR_A DIR_B NAME DISTANCE: in every step of both runs
     local step a b
     for step in $(seq 1 $STEPS); do
-        a=$(metric "$work/warm-cpu" "$step" "$1") b=$(metric "$work/warm" "$step" "$1")
-        awk -v a="$a" -v b="$b" -v d="$2" \
+        a=$(metric "$1" "$step" "$3") b=$(metric "$2" "$step" "$3")
+        awk -v a="$a" -v b="$b" -v d="$4" \
             'BEGIN { exit !(a != "" && b != "" && a - b <= d && b - a <= d) }' ||
-            { echo "step $step: $1 is $a on the CPU and $b on the device" && return 1; }
+            { echo "step $step: $3 is $a in $1 and $b in $2" && return 1; }
     done
 }
-check "losses agree" close_metric actor/loss 0.001
-check "gradients agree" close_metric actor/grad_norm 0.001
+check "losses agree" close_metric "$work/warm-cpu" "$work/warm" actor/loss 0.001
+check "gradients agree" close_metric "$work/warm-cpu" "$work/warm" actor/grad_norm 0.001
 check "a run in bf16 on the device" run "${train[@]}" policy.dtype=bf16 "${on[@]}" out="$work/half"
 exact() {
     local step
@@ -82,6 +82,28 @@ exact() {
     done
 }
 check "what was stored when tokens were drawn is what training computes" exact "$work/half"
+
+# ---- dense products by cuBLAS, or by the stand-in for it that the emulated backend's library has ----
+[ -n "${TEST_DEVICE:-}" ] || export GRPO_CUBLAS_LIBRARY=$nccl
+cublas=("${on[@]}" cuda.gemm=cublas)
+for dtype in fp32 bf16; do
+    own=$work/own-$dtype by=$work/cublas-$dtype
+    warm+=("policy.dtype=$dtype")
+    check "a warm start in $dtype by the own kernels" run "${sft[@]}" "${warm[@]}" "${on[@]}" out="$own"
+    check "by cuBLAS" run "${sft[@]}" "${warm[@]}" "${cublas[@]}" out="$by"
+    check "its losses agree" close_metric "$own" "$by" actor/loss 0.001
+    check "its gradients agree" close_metric "$own" "$by" actor/grad_norm 0.001
+    # On hardware products as small as these may happen to have the same order.
+    [ -n "${TEST_DEVICE:-}" ] || check "its weights have other bits" differs cmp \
+        {"$own","$by"}/checkpoints/global_step_$STEPS/model.safetensors
+done
+check "a run by cuBLAS" run "${train[@]}" "${cublas[@]}" out="$work/rollout"
+near_law_1() { # what was stored when tokens were drawn is nearly what training computes
+    local step
+    for step in $(seq 1 $STEPS); do metric "$1" "$step" training/rollout_probs_diff_max; done |
+        awk -v steps=$STEPS '$1 > 0.001 { far = 1 } END { exit !(NR == steps && !far) }'
+}
+check "its probabilities are nearly exact" near_law_1 "$work/rollout"
 
 # ---- devices that are missing or fail ----
 small=("$GRPO" train -c configs/tiny.yaml steps=1 threads=1)
@@ -100,6 +122,15 @@ for foreign in /lib/*/libm.so.6; do
     GRPO_CUDA_LIBRARY=$foreign expect 78 "a library of somebody else's" "its library is of another build" \
         "${small[@]}" device=cuda out="$work/none"
 done
+by_cublas=("${small[@]}" "${cublas[@]}" out="$work/none")
+GRPO_CUBLAS_LIBRARY=$work/nowhere.so expect 78 "no cuBLAS" \
+    "cuda.gemm=cublas: $work/nowhere.so is not there or not cuBLAS, expected cuBLAS 13" "${by_cublas[@]}"
+CUDA_EMULATOR_CUBLAS=12 GRPO_CUBLAS_LIBRARY=$nccl expect 78 "another version of cuBLAS" \
+    "is version 12, expected cuBLAS 13" "${small[@]}" device=cuda-emulated cuda.gemm=cublas out="$work/none"
+GRPO_CUBLAS_LIBRARY='' expect 78 "the system's cuBLAS for the emulator" "which has a stand-in" \
+    "${small[@]}" device=cuda-emulated cuda.gemm=cublas out="$work/none"
+expect 78 "cuBLAS on the CPU" "cuda.gemm=cublas with device=cpu, expected cuda.gemm=own or device=cuda" \
+    "${small[@]}" cuda.gemm=cublas out="$work/none"
 CUDA_EMULATOR_DEVICES=0 expect 78 "no device" "device=cuda-emulated: " \
     "${small[@]}" device=cuda-emulated out="$work/none"
 CUDA_EMULATOR_MEMORY=100000 expect 78 "too little memory" "bytes for tensors on a GPU with" \

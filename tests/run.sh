@@ -85,6 +85,12 @@ operations_on() { # operations_on TREE DEVICE HOW: the operations' tests try tha
     done
 }
 
+products_by_cublas() { # products_by_cublas TREE DEVICE
+    TEST_CUBLAS=1 TEST_DEVICE=$2 capture "$1/tests/test_ops_gemm"
+    report "by cuBLAS: test_ops_gemm" "$(sum_of '\[  PASSED  \] [0-9]+ test')" \
+        "$(sum_of '\[  FAILED  \] [0-9]+ test')" "$code"
+}
+
 fuzz_corpora() { # fuzz_corpora TREE: every input ever found interesting, through its target
     local source name
     for source in tests/fuzz_*.c; do
@@ -110,6 +116,7 @@ with_emulator() {
     done
     # Races and reads of what nobody wrote do not depend on the order: one seed shows them.
     GRPO_CUDA_LIBRARY=$PWD/build/libgrpo_cuda_checked.so operations_on build cuda-emulated "accesses checked"
+    GRPO_CUBLAS_LIBRARY=$PWD/build/libgrpo_cuda_emulated.so products_by_cublas build cuda-emulated
 }
 
 # For people with a GPU: the operations against the reference, each repeated and in pieces; the trainer
@@ -119,6 +126,7 @@ with_gpu() {
     echo "the CUDA backend, on the GPU"
     build "build" CC=gcc BUILD=build || return
     operations_on build cuda "on the GPU"
+    products_by_cublas build cuda
     TEST_DEVICE=cuda GRPO=$PWD/build/grpo capture bash tests/e2e_cuda.sh
     report "e2e_cuda.sh" "$(grep -ac '^ok: ' "$out/log")" "$(grep -ac '^FAILED: ' "$out/log")" "$code"
     if ! command -v compute-sanitizer >/dev/null; then

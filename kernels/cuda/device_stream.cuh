@@ -14,6 +14,7 @@ struct device_stream {
     buf scratch;       /* grows on demand; an operation's own, until the next one */
     size_t scratch_bytes;
     size_t shared_max; /* shared memory that a block may ask for */
+    struct cublas *cublas; /* NULL: all products are by the kernels of this folder */
 };
 
 static inline struct device_stream *device_of(struct stream *s) {
@@ -55,6 +56,10 @@ static inline unsigned blocks_for(int64_t n, int64_t a_block) {
 
 /* Threads for a row of n columns: whole warps, 256 at most. */
 static inline int threads_for(int64_t n) { return n >= 256 ? 256 : (int)((n + 31) / 32 * 32); }
+
+/* Loads cuBLAS for the stream of `device`, ordered with its kernels. EXIT_BAD_CONFIG with a sentence. */
+status cublas_open(struct device_stream *d, const char *device);
+void cublas_close(struct device_stream *d); /* what was opened, if so, once the stream is idle */
 
 /* The groups of the table, one file each. */
 void cuda_gemm(struct ops *table); /* gemm.cu: pack too */

@@ -5,24 +5,30 @@
 
 enum { PACK_THREADS = 256 };
 
-/* Rounds up to whole blocks. */
-static int64_t whole_blocks(int64_t n) { return (n + BF16_BLOCK - 1) / BF16_BLOCK * BF16_BLOCK; }
-
 static void start(struct stream *s, const char *where, const struct gemm *g, struct product *p) {
     p->groups = g->M;
     p->offsets = (const int32_t *)(const void *)g->offsets.addr;
     if (p->sums_rows) p->segment = (const int32_t *)(const void *)g->segment.addr;
     if (g->packed && g->bf16) {
         p->half = (const uint16_t *)(const void *)g->w.addr;
-        p->half_ld = whole_blocks(p->depth);
+        p->half_ld = gemm_whole_blocks(p->depth);
         p->hhalf = g->hw / 2;
     }
     if (g->T == 0) return;
+    if (device_of(s)->cublas && g->M == 1 && !buf_has(g->offsets)) {
+        gemm_cublas_start(s, where, p, g->bf16);
+        return;
+    }
     if (g->bf16) gemm_bf16_start(s, where, p);
     else gemm_f32_start(s, where, p);
 }
 
-/* y_tn (+)= sum over k of x_tk w_nk, with w in panels of LANES outputs. */
+/* How many outputs a panel of packed fp32 weights has. cuBLAS reads one panel of all of them, [K, N]. */
+static int panel_width(struct stream *s, int N) {
+    return device_of(s)->cublas ? (N + LANES - 1) / LANES * LANES : LANES;
+}
+
+/* y_tn (+)= sum over k of x_tk w_nk, with w in panels. */
 static void matrix_nt(struct stream *s, const struct gemm *g) {
     check_gemm(g);
     REQUIRE(g->packed);
@@ -36,8 +42,8 @@ static void matrix_nt(struct stream *s, const struct gemm *g) {
     p.ldc = g->ldy;
     p.am = g->ldx;
     p.ak = 1;
-    p.panel = (int64_t)LANES * g->K;
-    p.bk = LANES;
+    p.bk = panel_width(s, g->N);
+    p.panel = p.bk == LANES ? (int64_t)LANES * g->K : (int64_t)LANES; /* else columns are neighbours */
     p.hc = g->hy;
     p.ha = g->hx;
     p.hb = g->hw / 4;
@@ -92,21 +98,21 @@ static void matrix_tn(struct stream *s, const struct gemm *g) {
     start(s, "gemm_tn", g, &p);
 }
 
-/* In fp32, panels of LANES outputs: [N/LANES, K, LANES]. In bf16 what the product reads as rows over the
+/* In fp32, panels of LANES outputs: [N/LANES, K, LANES], or one panel: the size is the same. In bf16 what the product reads as rows over the
  * summed index: [N, K], or [K, N] for gemm_nn, rows filled up with zeros to whole blocks. */
 static size_t matrix_pack_size(struct stream *s, int N, int K, enum pack_form form) {
     (void)s;
     REQUIRE(N >= 1 && K >= 1);
-    if (form == PACK_BF16) return (size_t)(2 * N * whole_blocks(K));
-    if (form == PACK_BF16_NN) return (size_t)(2 * K * whole_blocks(N));
+    if (form == PACK_BF16) return (size_t)(2 * N * gemm_whole_blocks(K));
+    if (form == PACK_BF16_NN) return (size_t)(2 * K * gemm_whole_blocks(N));
     return (size_t)4 * (size_t)K * (((size_t)N + LANES - 1) / LANES * LANES);
 }
 
-static __global__ void pack_panels(float *packed, const float *w, int N, int K, int64_t size,
-                                   int64_t hw_raw) {
+static __global__ void pack_panels(float *packed, const float *w, int N, int K, int width,
+                                   int64_t size, int64_t hw_raw) {
     int64_t i = global_thread(), m = blockIdx.y;
     if (i >= size) return;
-    int64_t n = i / (LANES * (int64_t)K) * LANES + i % LANES, k = i / LANES % K;
+    int64_t n = i / (width * (int64_t)K) * width + i % width, k = i / width % K;
     packed[m * size + i] = n < N ? w[m * hw_raw + n * K + k] : 0;
 }
 
@@ -119,21 +125,27 @@ static __global__ void pack_halves(uint16_t *packed, const float *w, int steps, 
         (uint16_t)(i < steps ? half_of(w[m * hw_raw + at / ld * wr + i * wi]) : 0);
 }
 
+void gemm_round(struct stream *s, const char *where, uint16_t *out, const float *w, int M, int rows,
+                int steps, int64_t wr, int64_t wi, int64_t hw) {
+    int64_t ld = gemm_whole_blocks(steps), size = rows * ld;
+    dim3 grid(blocks_for(size, PACK_THREADS), (unsigned)M);
+    launch(s, where, grid, PACK_THREADS, 0, pack_halves, out, w, steps, ld, wr, wi, size, hw);
+}
+
 static void matrix_pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
                         enum pack_form form) {
-    int64_t size = (int64_t)matrix_pack_size(s, N, K, form) / (form == PACK_FP32 ? 4 : 2);
-    dim3 grid(blocks_for(size, PACK_THREADS), (unsigned)M);
     const float *from = (const float *)(const void *)w.addr;
     uint16_t *halves = (uint16_t *)(void *)packed.addr;
-    if (form == PACK_FP32)
+    if (form == PACK_FP32) {
+        int64_t size = (int64_t)matrix_pack_size(s, N, K, form) / 4;
+        dim3 grid(blocks_for(size, PACK_THREADS), (unsigned)M);
         launch(s, "pack", grid, PACK_THREADS, 0, pack_panels, (float *)(void *)packed.addr, from, N,
-               K, size, hw_raw);
-    else if (form == PACK_BF16)
-        launch(s, "pack", grid, PACK_THREADS, 0, pack_halves, halves, from, K, whole_blocks(K),
-               (int64_t)K, (int64_t)1, size, hw_raw);
-    else
-        launch(s, "pack", grid, PACK_THREADS, 0, pack_halves, halves, from, N, whole_blocks(N),
-               (int64_t)1, (int64_t)K, size, hw_raw);
+               K, panel_width(s, N), size, hw_raw);
+    } else if (form == PACK_BF16) {
+        gemm_round(s, "pack", halves, from, M, N, K, K, 1, hw_raw);
+    } else {
+        gemm_round(s, "pack", halves, from, M, K, N, 1, K, hw_raw);
+    }
 }
 
 void cuda_gemm(struct ops *table) {

@@ -25,6 +25,18 @@ struct product {
 /* Starts the kernels: gemm_f32.cu, gemm_bf16.cu. */
 void gemm_f32_start(struct stream *s, const char *where, const struct product *p);
 void gemm_bf16_start(struct stream *s, const char *where, const struct product *p);
+/* The same by cuBLAS (cublas.cu): one matrix, no groups, B in one panel. */
+void gemm_cublas_start(struct stream *s, const char *where, const struct product *p, bool bf16);
+
+/* Rounds up to whole blocks. */
+static inline int64_t gemm_whole_blocks(int64_t n) {
+    return (n + BF16_BLOCK - 1) / BF16_BLOCK * BF16_BLOCK;
+}
+
+/* M matrices, hw apart, rounded to bf16: row r, step i is w[r*wr + i*wi]; rows are filled up with zeros to
+ * whole blocks. */
+void gemm_round(struct stream *s, const char *where, uint16_t *out, const float *w, int M, int rows,
+                int steps, int64_t wr, int64_t wi, int64_t hw);
 
 static inline dim3 gemm_grid(const struct product *p) {
     unsigned cols = (unsigned)((p->cols + TILE - 1) / TILE);

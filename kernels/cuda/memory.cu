@@ -101,6 +101,7 @@ static status memory_sync(struct stream *s) {
 static void memory_close(struct stream *s) {
     struct device_stream *d = device_of(s);
     cudaStreamSynchronize(d->queue); /* errors were sync's to report */
+    cublas_close(d);
     if (d->scratch.addr) cudaFreeAsync(d->scratch.addr, d->queue);
     cudaStreamDestroy(d->queue);
     free(d);
@@ -179,9 +180,14 @@ static status device_open(struct stream **out, const struct stream_config *confi
         return fail(EXIT_BAD_CONFIG, "device=%s: %s", config->device, cudaGetErrorString(error));
     }
     d->shared_max = (size_t)shared_max;
-    d->table.name = "cuda";
+    d->table.name = config->cublas ? "cuda-cublas" : "cuda";
     fill_table(&d->table);
     d->stream.ops = &d->table;
+    if (config->cublas) {
+        status failed = cublas_open(d, config->device);
+        if (failed) memory_close(&d->stream);
+        if (failed) return failed;
+    }
     *out = &d->stream;
     return NULL;
 }
