@@ -169,7 +169,7 @@ fuzz: ## search for crashes with libFuzzer, FUZZ_SECONDS=60 a target
 	@$(MAKE) --no-print-directory $(FUZZ_FLAGS) $(FUZZ_SOURCES:%.c=build/fuzz/%)
 	@tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SOURCES:tests/fuzz_%.c=%)
 
-lint: all ## keep the rules of HACKING.md
+lint: $(BUILD)/grpo ## keep the rules of HACKING.md
 	@tools/lint.sh
 
 fmt: ## format every C file

@@ -12,9 +12,9 @@ ours() { # ours PATTERN...: files tracked, or new and not ignored, and still the
     git ls-files --cached --others --exclude-standard -- "$@" | sort -u |
         while read -r file; do [ ! -f "$file" ] || echo "$file"; done
 }
-mapfile -t C_FILES < <(ours '*.c' '*.h')
+mapfile -t C_FILES < <(ours '*.c' '*.h' '*.cu' '*.cuh')
 mapfile -t SHELL_FILES < <(ours '*.sh' .ci/run)
-mapfile -t TEXT_FILES < <(ours '*.c' '*.h' '*.sh' '*.py' '*.md' '*.yaml' Makefile .ci/run |
+mapfile -t TEXT_FILES < <(ours '*.c' '*.h' '*.cu' '*.cuh' '*.sh' '*.py' '*.md' '*.yaml' Makefile .ci/run |
     grep -v '^tests/golden/')
 
 # ban PATTERN MESSAGE FILE...: no line of the files matches (Perl regular expression).
@@ -71,7 +71,7 @@ ban '^.{111}' "longer than 110 columns" "${C_FILES[@]}" "${SHELL_FILES[@]}"
 ban '[ \t]+$' "white space at the end of the line" "${TEXT_FILES[@]}"
 ban '\t' "a tab; indentation is four spaces" "${C_FILES[@]}"
 for file in "${C_FILES[@]}"; do
-    [[ $file != *.h ]] || grep -q '^#pragma once$' "$file" || say "$file: a header without #pragma once"
+    [[ $file != *.h && $file != *.cuh ]] || grep -q '^#pragma once$' "$file" || say "$file: a header without #pragma once"
 done
 
 # ---- bans ----
@@ -91,7 +91,7 @@ if [ -e build/libgrpo.a ]; then
     find build/base build/kernels build/policy build/tasks build/rollout build/reward build/rl build/cli \
         -name '*.o' 2>/dev/null | sort | while read -r object; do
         source=${object#build/}
-        source=$(sed -E 's/(\.avx2|\.avx512)?\.o$/.c/' <<<"$source")
+        source=$(sed -E 's/(\.[a-z0-9_]+)?\.o$/.c/' <<<"$source")
         [ -e "$source" ] || continue
         objdump -t "$object" | awk -v source="$source" '{
             for (i = 2; i < NF - 1; i++) # value flags... section size name; sections name themselves

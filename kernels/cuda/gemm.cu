@@ -98,8 +98,9 @@ static void matrix_tn(struct stream *s, const struct gemm *g) {
     start(s, "gemm_tn", g, &p);
 }
 
-/* In fp32, panels of LANES outputs: [N/LANES, K, LANES], or one panel: the size is the same. In bf16 what the product reads as rows over the
- * summed index: [N, K], or [K, N] for gemm_nn, rows filled up with zeros to whole blocks. */
+/* In fp32, panels of LANES outputs: [N/LANES, K, LANES], or one panel: the size is the same. In bf16 what the
+ * product reads as rows over the summed index: [N, K], or [K, N] for gemm_nn, rows filled up with zeros to
+ * whole blocks. */
 static size_t matrix_pack_size(struct stream *s, int N, int K, enum pack_form form) {
     (void)s;
     REQUIRE(N >= 1 && K >= 1);
@@ -122,7 +123,7 @@ static __global__ void pack_halves(uint16_t *packed, const float *w, int steps, 
     int64_t at = global_thread(), m = blockIdx.y, i = at % ld;
     if (at >= size) return;
     packed[m * size + at] =
-        (uint16_t)(i < steps ? half_of(w[m * hw_raw + at / ld * wr + i * wi]) : 0);
+        i < steps ? bf16_of(w[m * hw_raw + at / ld * wr + i * wi]) : 0;
 }
 
 void gemm_round(struct stream *s, const char *where, uint16_t *out, const float *w, int M, int rows,
