@@ -1,11 +1,13 @@
 /* bf16: the upper half of a float. One number at a time; what the vector kernels must agree with. */
 #pragma once
 
+#include "kernels/device_inline.h"
+
 #include <stdint.h>
 #include <string.h>
 
 /* To nearest, ties to even. Denormals become zeros and keep their sign; a NaN stays a NaN. */
-static inline uint16_t bf16_of(float x) {
+DEVICE_INLINE uint16_t bf16_of(float x) {
     uint32_t bits;
     memcpy(&bits, &x, 4);
     uint32_t magnitude = bits & 0x7fffffff;

@@ -7,17 +7,19 @@
  * normal number count as zero, so that nothing depends on the flush-to-zero mode either. */
 #pragma once
 
+#include "kernels/device_inline.h"
+
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-static inline uint32_t fmath_bits(float x) {
+DEVICE_INLINE uint32_t fmath_bits(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-static inline float fmath_float(uint32_t bits) {
+DEVICE_INLINE float fmath_float(uint32_t bits) {
     float x;
     memcpy(&x, &bits, sizeof x);
     return x;
@@ -49,7 +51,7 @@ static inline float fmath_float(uint32_t bits) {
 
 /* e^x within 1.02 ulp (every float was compared); exp(0) = 1 exactly; +inf on overflow, +0 where the
  * result would not be normal, NaN for NaN. x = n ln 2 + r, so e^x = 2^n e^r. */
-static inline float fmath_exp(float x) {
+DEVICE_INLINE float fmath_exp(float x) {
     float shifted = fmaf(x, FMATH_LOG2E, FMATH_ROUND);
     float n = shifted - FMATH_ROUND;
     float r = fmaf(n, -FMATH_LN2_HIGH, x);
@@ -69,7 +71,7 @@ static inline float fmath_exp(float x) {
 /* ln x within 0.86 ulp (likewise); log(1) = +0 exactly; -inf for zeros and subnormals, +inf for +inf,
  * NaN for negative numbers and NaN. x = 2^e (1+f) with 1+f nearest to one, so
  * ln x = e ln 2 + log(1+f). */
-static inline float fmath_log(float x) {
+DEVICE_INLINE float fmath_log(float x) {
     uint32_t shifted = fmath_bits(x) - FMATH_SQRT_HALF;
     float e = (float)((int32_t)shifted >> 23);
     float f = fmath_float((shifted & 0x7fffffu) + FMATH_SQRT_HALF) - 1.0f;

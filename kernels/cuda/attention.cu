@@ -40,13 +40,13 @@ static __device__ void softmax_block(float *p, struct running *r, const struct s
     for (int half = LANES / 2; half > 0; half /= 2)
         m_b = fmaxf(m_b, __shfl_xor_sync(FULL_WARP, m_b, half));
     for (int j = lane; j < visible; j += LANES) {
-        ps[j] = device_exp(ps[j] - m_b);
+        ps[j] = fmath_exp(ps[j] - m_b);
         sum = sum + ps[j];
     }
     sum = lanes_fold(sum);
     if (lane || !visible) return;
     float m = first ? r->m[s] : m_b, m_new = fmaxf(m, m_b);
-    float keep = device_exp(m - m_new), take = device_exp(m_b - m_new);
+    float keep = fmath_exp(m - m_new), take = fmath_exp(m_b - m_new);
     r->l[s] = first ? fmaf(r->l[s], keep, sum * take) : sum;
     r->m[s] = m_new;
     r->keep[s] = keep;
@@ -111,7 +111,7 @@ static __global__ __launch_bounds__(ATTENTION_THREADS, 2) void attend(struct att
     }
     int s = threadIdx.x;
     if (s < used && slots[s].position >= 0 && buf_device(a.lse))
-        f32(a.lse)[(int64_t)slots[s].row * a.H + slots[s].head] = r.m[s] + device_log(r.l[s]);
+        f32(a.lse)[(int64_t)slots[s].row * a.H + slots[s].head] = r.m[s] + fmath_log(r.l[s]);
 }
 
 /* Rows enough to fill the device get tiles of 16 slots; a few rows get a block each, so that their

@@ -25,7 +25,7 @@ static __global__ void delta_heads(struct attention_backward b, float *delta) {
 /* dS of one pair from its scaled chain and its dP; *P is the probability */
 static __device__ __forceinline__ float slope_of(float score, float dP, float lse, float delta,
                                                  float scale, float *P) {
-    *P = device_exp(score - lse);
+    *P = fmath_exp(score - lse);
     return *P * (dP - delta) * scale;
 }
 

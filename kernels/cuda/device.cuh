@@ -1,4 +1,4 @@
-/* What the kernels of this folder share: typed addresses, the functions of fmath.h, the lane tree.
+/* What the kernels of this folder share: typed addresses, the lane tree.
  *
  * In fp32 the kernels perform, output by output, the operations that kernels/ops.h states, in the
  * order it states: chains are fmaf in a register, lane trees are half-warps. The compiler may not
@@ -15,54 +15,6 @@
 static __device__ __forceinline__ float *f32(buf b) { return (float *)(void *)b.addr; }
 static __device__ __forceinline__ int32_t *i32(buf b) { return (int32_t *)(void *)b.addr; }
 static __device__ __forceinline__ bool buf_device(buf b) { return b.addr != 0; }
-
-/* fmath_exp and fmath_log, operation by operation. */
-static __device__ __forceinline__ float device_exp(float x) {
-    float shifted = fmaf(x, FMATH_LOG2E, FMATH_ROUND);
-    float n = shifted - FMATH_ROUND;
-    float r = fmaf(n, -FMATH_LN2_HIGH, x);
-    r = fmaf(n, -FMATH_LN2_LOW, r);
-    float p = fmaf(FMATH_EXP_C6, r, FMATH_EXP_C5);
-    p = fmaf(p, r, FMATH_EXP_C4);
-    p = fmaf(p, r, FMATH_EXP_C3);
-    p = fmaf(p, r, FMATH_EXP_C2);
-    p = fmaf(p, r * r, r);
-    p = p + 1.0f;
-    float y = __uint_as_float(__float_as_uint(p) + (__float_as_uint(shifted) << 23));
-    y = x < FMATH_EXP_LOW ? 0.0f : y;
-    y = x > FMATH_EXP_HIGH ? INFINITY : y;
-    return x == x ? y : x;
-}
-
-static __device__ __forceinline__ float device_log(float x) {
-    uint32_t shifted = __float_as_uint(x) - FMATH_SQRT_HALF;
-    float e = (float)((int32_t)shifted >> 23);
-    float f = __uint_as_float((shifted & 0x7fffffu) + FMATH_SQRT_HALF) - 1.0f;
-    float f2 = f * f;
-    float p = fmaf(FMATH_LOG_C10, f, FMATH_LOG_C9);
-    p = fmaf(p, f, FMATH_LOG_C8);
-    p = fmaf(p, f, FMATH_LOG_C7);
-    p = fmaf(p, f, FMATH_LOG_C6);
-    p = fmaf(p, f, FMATH_LOG_C5);
-    p = fmaf(p, f, FMATH_LOG_C4);
-    p = fmaf(p, f, FMATH_LOG_C3);
-    p = p * (f2 * f);
-    p = fmaf(e, FMATH_LN2_LOW, p);
-    p = fmaf(f2, -0.5f, p);
-    float y = fmaf(e, FMATH_LN2_HIGH, f + p);
-    y = x > 0x1.fffffep127f ? x : y;
-    y = x < 0x1p-126f ? -INFINITY : y;
-    y = x < 0.0f ? NAN : y;
-    return x == x ? y : x;
-}
-
-/* bf16_of of kernels/bf16.h: to nearest, ties to even; denormals become zeros and keep their sign; a NaN stays one. */
-static __device__ __forceinline__ unsigned half_of(float x) {
-    unsigned bits = __float_as_uint(x), magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u) return bits >> 16 | 0x40u;
-    if (magnitude < 0x00800000u) return bits >> 16 & 0x8000u;
-    return (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-}
 
 /* Which lane of its lane tree a thread is, and which of the block's lane trees. */
 static __device__ __forceinline__ int lane_of_tree(void) { return threadIdx.x % LANES; }

@@ -43,7 +43,7 @@ static __device__ __forceinline__ int id_of(uint64_t rank) {
 
 static __device__ __forceinline__ float weight_of(const struct row *r, int v) {
     if (r->least && rank_of(r, v) < r->least) return 0;
-    return device_exp(logit_of(r, v) - r->m);
+    return fmath_exp(logit_of(r, v) - r->m);
 }
 
 /* The chunks' sums of the allowed weights in shared memory; returns their sum. */
@@ -122,7 +122,7 @@ static __device__ uint64_t nucleus(const struct row *r, struct row_memory *memor
         uint64_t low = nth_rank(r, memory, below, RANKED);
         sort_ranks(r, memory, low, below);
         for (int i = threadIdx.x; i < RANKED && memory->rank[i]; i += ROW_THREADS)
-            memory->weight[i] = device_exp(logit_of(r, id_of(memory->rank[i])) - r->m);
+            memory->weight[i] = fmath_exp(logit_of(r, id_of(memory->rank[i])) - r->m);
         __syncthreads();
         if (threadIdx.x == 0) {
             memory->found_rank = 0;
@@ -210,7 +210,7 @@ static __global__ void sample_row(struct sample p) {
     struct row r = {f32(p.logits) + t * p.V, p.valid, scale_of(inv_temp), 0, 0};
     for (int v = threadIdx.x; v < r.n; v += ROW_THREADS) m = fmaxf(m, logit_of(&r, v));
     r.m = block_max(m, memory.of_warp);
-    float lse = r.m + device_log(sum_chunks(&r, &memory));
+    float lse = r.m + fmath_log(sum_chunks(&r, &memory));
 
     int id, top_k = i32(p.top_k)[t];
     float top_p = f32(p.top_p)[t];

@@ -64,6 +64,15 @@ static __device__ __forceinline__ int group_of_tile(const int32_t *offsets, int 
     return low;
 }
 
+/* Which row and which of `steps` steps of a slice of A the element `at` is: neighbouring threads read
+ * neighbouring addresses, along k if that is how A lies, else along m. */
+static __device__ __forceinline__ int slice_row(int along_k, int at, int steps) {
+    return along_k ? at / steps : at % TILE;
+}
+static __device__ __forceinline__ int slice_step(int along_k, int at, int steps) {
+    return along_k ? at % steps : at / TILE;
+}
+
 static __device__ __forceinline__ struct part part_of_block(const struct product *p) {
     int col = (int)blockIdx.x * TILE, row = (int)blockIdx.y * TILE;
     struct part part = {(int)blockIdx.z, row, col, 0, p->rows - row, p->cols - col, p->depth};

@@ -29,26 +29,17 @@ enum {
 
 typedef unsigned half_row[ROW];
 
-/* Neighbouring threads read neighbouring addresses: along k, or along m where that is how A lies. */
-static __device__ __forceinline__ int pair_row(int along_k, int i) {
-    int at = threadIdx.x + i * BF16_THREADS;
-    return along_k ? at / PAIRS : at % TILE;
-}
-static __device__ __forceinline__ int pair_at(int along_k, int i) {
-    int at = threadIdx.x + i * BF16_THREADS;
-    return along_k ? at % PAIRS : at / TILE;
-}
-
 /* A thread's share of a slice of `steps` steps of an fp32 operand, rounded, two steps of k a word. */
 static __device__ __forceinline__ void load_pairs(unsigned *pairs, const float *x, int64_t xm,
                                                   int64_t xk, int rows, int first, int steps) {
     int along_k = xk == 1;
 #pragma unroll
     for (int i = 0; i < PAIRS_A_THREAD; i++) {
-        int m = pair_row(along_k, i), k = pair_at(along_k, i) * 2;
+        int pair = threadIdx.x + i * BF16_THREADS;
+        int m = slice_row(along_k, pair, PAIRS), k = slice_step(along_k, pair, PAIRS) * 2;
         const float *at = x + m * xm + (first + k) * xk;
-        unsigned low = m < rows && k < steps ? half_of(at[0]) : 0;
-        unsigned high = m < rows && k + 1 < steps ? half_of(at[xk]) : 0;
+        unsigned low = m < rows && k < steps ? bf16_of(at[0]) : 0;
+        unsigned high = m < rows && k + 1 < steps ? bf16_of(at[xk]) : 0;
         pairs[i] = low | high << 16;
     }
 }
@@ -56,8 +47,10 @@ static __device__ __forceinline__ void load_pairs(unsigned *pairs, const float *
 static __device__ __forceinline__ void store_pairs(half_row *tile, const unsigned *pairs,
                                                    int along_k) {
 #pragma unroll
-    for (int i = 0; i < PAIRS_A_THREAD; i++)
-        tile[pair_row(along_k, i)][pair_at(along_k, i)] = pairs[i];
+    for (int i = 0; i < PAIRS_A_THREAD; i++) {
+        int pair = threadIdx.x + i * BF16_THREADS;
+        tile[slice_row(along_k, pair, PAIRS)][slice_step(along_k, pair, PAIRS)] = pairs[i];
+    }
 }
 
 /* Starts copying a slice of packed weights; rows that are not there become zero. */

@@ -17,27 +17,18 @@ struct slice {
     float a[LOADS], b[LOADS];
 };
 
-/* Neighbouring threads read neighbouring addresses of A: along k if rows are far apart, else along m. */
-static __device__ __forceinline__ int a_row(int along_k, int i) {
-    int at = threadIdx.x + i * F32_THREADS;
-    return along_k ? at / DEPTH : at % TILE;
-}
-static __device__ __forceinline__ int a_step(int along_k, int i) {
-    int at = threadIdx.x + i * F32_THREADS;
-    return along_k ? at % DEPTH : at / TILE;
-}
-
 static __device__ __forceinline__ void load_slice(struct slice *s, const struct product *p,
                                                   const struct part *part, const float *a,
                                                   const float *b, int first) {
     int along_k = p->ak == 1, left = part->depth - first;
 #pragma unroll
     for (int i = 0; i < LOADS; i++) {
-        int m = a_row(along_k, i), k = a_step(along_k, i);
+        int at = threadIdx.x + i * F32_THREADS;
+        int m = slice_row(along_k, at, DEPTH), k = slice_step(along_k, at, DEPTH);
         bool real = m < part->rows && k < left;
         s->a[i] = real ? a[m * p->am + (first + k) * p->ak] : 0;
         int n = threadIdx.x % TILE;
-        k = (threadIdx.x + i * F32_THREADS) / TILE;
+        k = at / TILE;
         real = n < part->cols && k < left;
         s->b[i] = real ? b[n / LANES * p->panel + n % LANES + (first + k) * p->bk] : 0;
     }
@@ -49,8 +40,9 @@ static __device__ __forceinline__ void store_slice(const struct slice *s, int al
                                                    tile_row *b) {
 #pragma unroll
     for (int i = 0; i < LOADS; i++) {
-        a[a_step(along_k, i)][a_row(along_k, i)] = s->a[i];
-        b[(threadIdx.x + i * F32_THREADS) / TILE][threadIdx.x % TILE] = s->b[i];
+        int at = threadIdx.x + i * F32_THREADS;
+        a[slice_step(along_k, at, DEPTH)][slice_row(along_k, at, DEPTH)] = s->a[i];
+        b[at / TILE][threadIdx.x % TILE] = s->b[i];
     }
 }
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 extern "C" {
+#include "kernels/bf16.h"
 #include "kernels/cuda_backend.h"
 #include "kernels/fmath.h"
 #include "kernels/ops.h"

@@ -20,7 +20,7 @@ static __global__ void softmax_row(struct logsoftmax l) {
         int length = chunk_length(first, l.valid);
         float e = 0, ez = 0;
         for (int v = lane_of_tree(); v < length; v += LANES) {
-            float z = logits[first + v] * scale, p = device_exp(z - m);
+            float z = logits[first + v] * scale, p = fmath_exp(z - m);
             e = e + p;
             ez = fmaf(p, z, ez);
         }
@@ -38,7 +38,7 @@ static __global__ void softmax_row(struct logsoftmax l) {
         sum = sum + chunk_sum[c];
         weighted = weighted + chunk_weighted[c];
     }
-    float lse = m + device_log(sum);
+    float lse = m + fmath_log(sum);
     f32(l.lse)[t] = lse;
     f32(l.logp)[t] = logits[i32(l.target)[t]] * scale - lse;
     if (buf_device(l.entropy)) f32(l.entropy)[t] = lse - weighted / sum;
@@ -55,7 +55,7 @@ static __global__ void softmax_row_backward(struct logsoftmax l, const float *co
     float scale = scale_of(f32(l.inv_temp)[t]), lse = f32(l.lse)[t], c = coef[t];
     int target = i32(l.target)[t];
     for (int v = threadIdx.x; v < l.V; v += ROW_THREADS) {
-        float p = v < l.valid ? device_exp(logits[v] * scale - lse) : 0;
+        float p = v < l.valid ? fmath_exp(logits[v] * scale - lse) : 0;
         logits[v] = v < l.valid ? (c * ((v == target ? 1.0f : 0.0f) - p)) * scale : 0;
     }
 }
@@ -70,13 +70,13 @@ static __global__ void policy_loss_row(struct policy_loss l, float low, float hi
     int64_t t = global_thread();
     if (t >= l.T) return;
     float logp = f32(l.logp)[t], A = f32(l.adv)[t];
-    float r = device_exp(logp - f32(l.old)[t]);
+    float r = fmath_exp(logp - f32(l.old)[t]);
     float clip = r < low ? low : r > high ? high : r;
     float free_gain = r * A, clip_gain = clip * A;
     bool clipped = clip_gain < free_gain;
     float loss = -(clipped ? clip_gain : free_gain), slope = clipped ? 0 : -free_gain, kl = 0;
     if (buf_device(l.ref)) {
-        float gap = f32(l.ref)[t] - logp, e = device_exp(gap);
+        float gap = f32(l.ref)[t] - logp, e = fmath_exp(gap);
         kl = (e - gap) - 1.0f;
         loss = loss + l.kl_coef * kl;
         slope = slope + l.kl_coef * (1.0f - e);

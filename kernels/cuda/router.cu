@@ -26,13 +26,13 @@ static __device__ void score_row(const struct router *r, const float *logits, fl
     int lane = threadIdx.x % 32;
     float m = -INFINITY, sum = 0;
     for (int e = lane; e < r->E; e += 32) {
-        score[e] = r->sigmoid ? 1.0f / (1.0f + device_exp(-logits[e])) : logits[e];
+        score[e] = r->sigmoid ? 1.0f / (1.0f + fmath_exp(-logits[e])) : logits[e];
         m = fmaxf(m, logits[e]);
     }
     __syncwarp(FULL_WARP);
     if (r->sigmoid) return;
     m = warp_max(m);
-    for (int e = lane; e < r->E; e += 32) score[e] = device_exp(score[e] - m);
+    for (int e = lane; e < r->E; e += 32) score[e] = fmath_exp(score[e] - m);
     __syncwarp(FULL_WARP);
     for (int e = lane_of_tree(); e < r->E; e += LANES) sum = sum + score[e];
     sum = lanes_fold(sum); /* both halves of the warp did the same */

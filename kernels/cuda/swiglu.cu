@@ -10,7 +10,7 @@ static __global__ void gate_row(float *h, const float *gu, int I, const int32_t 
     if (rows && t >= rows[0]) return;
     for (int i = threadIdx.x; i < I; i += blockDim.x) {
         float g = gu[t * 2 * I + i], u = gu[t * 2 * I + I + i];
-        h[t * I + i] = (g / (1.0f + device_exp(-g))) * u;
+        h[t * I + i] = (g / (1.0f + fmath_exp(-g))) * u;
     }
 }
 
@@ -26,7 +26,7 @@ static __global__ void gate_row_backward(float *dgu, const float *dh, const floa
     if (rows && t >= rows[0]) return;
     for (int i = threadIdx.x; i < I; i += blockDim.x) {
         float g = gu[t * 2 * I + i], u = gu[t * 2 * I + I + i], d = dh[t * I + i];
-        float sg = 1.0f / (1.0f + device_exp(-g));
+        float sg = 1.0f / (1.0f + fmath_exp(-g));
         dgu[t * 2 * I + i] = (d * u) * (sg * (1.0f + g * (1.0f - sg)));
         dgu[t * 2 * I + I + i] = d * (g * sg);
     }
