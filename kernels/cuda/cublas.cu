@@ -7,8 +7,8 @@
  * its C transposed, so B comes first. */
 #include "kernels/cuda/device_stream.cuh"
 #include "kernels/cuda/gemm.cuh"
+#include "kernels/cuda/library.cuh"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 
 /* ---- cuBLAS's interface, as of 13 --------------------------------------------------------------------- */
@@ -19,7 +19,9 @@ enum { CUBLAS_OP_N = 0, CUBLAS_OP_T = 1 };
 enum { CUBLAS_R_32F = 0, CUBLAS_R_16BF = 14, CUBLAS_COMPUTE_32F = 68, CUBLAS_GEMM_DEFAULT = -1 };
 /* The default mode, in which fp32 stays fp32 (no TF32), and partial sums stay fp32 too. */
 enum { CUBLAS_MATH = 0 | 16 };
-enum { WORKSPACE_BYTES = 32 << 20 }; /* what NVIDIA recommends for compute capability 9.0 and later */
+enum {
+    WORKSPACE_BYTES = 32 << 20
+}; /* what NVIDIA recommends for compute capability 9.0 and later */
 
 struct cublas_functions {
     int (*property)(int which, int *value);
@@ -41,26 +43,15 @@ struct cublas {
     void *handle, *workspace;
 };
 
-static bool load_functions(struct cublas_functions *f, const char *library) {
-    static const struct {
-        const char *name;
-        size_t at;
-    } functions[] = {{"cublasGetProperty", offsetof(struct cublas_functions, property)},
-                     {"cublasCreate_v2", offsetof(struct cublas_functions, create)},
-                     {"cublasDestroy_v2", offsetof(struct cublas_functions, destroy)},
-                     {"cublasSetStream_v2", offsetof(struct cublas_functions, set_stream)},
-                     {"cublasSetWorkspace_v2", offsetof(struct cublas_functions, set_workspace)},
-                     {"cublasSetMathMode", offsetof(struct cublas_functions, set_math)},
-                     {"cublasSgemm_v2", offsetof(struct cublas_functions, sgemm)},
-                     {"cublasGemmEx", offsetof(struct cublas_functions, gemm_ex)}};
-    void *loaded = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-    for (const auto &function : functions) {
-        void *address = loaded ? dlsym(loaded, function.name) : NULL;
-        if (!address) return false;
-        memcpy(reinterpret_cast<char *>(f) + function.at, &address, sizeof address);
-    }
-    return true;
-}
+static const struct library_function FUNCTIONS[] = {
+    {"cublasGetProperty", offsetof(struct cublas_functions, property)},
+    {"cublasCreate_v2", offsetof(struct cublas_functions, create)},
+    {"cublasDestroy_v2", offsetof(struct cublas_functions, destroy)},
+    {"cublasSetStream_v2", offsetof(struct cublas_functions, set_stream)},
+    {"cublasSetWorkspace_v2", offsetof(struct cublas_functions, set_workspace)},
+    {"cublasSetMathMode", offsetof(struct cublas_functions, set_math)},
+    {"cublasSgemm_v2", offsetof(struct cublas_functions, sgemm)},
+    {"cublasGemmEx", offsetof(struct cublas_functions, gemm_ex)}};
 
 static status load_library(struct cublas_functions *f, const char *device) {
     const char *library = getenv(CUBLAS_LIBRARY_VARIABLE);
@@ -73,14 +64,16 @@ static status load_library(struct cublas_functions *f, const char *device) {
                         device);
         library = "libcublas.so.13";
     }
-    if (!load_functions(f, library))
-        return fail(EXIT_BAD_CONFIG,
-                    "device=%s: cuda.gemm=cublas: %s is not there or not cuBLAS, expected cuBLAS %d",
-                    device, library, CUBLAS_MAJOR);
+    if (!library_load(f, library, FUNCTIONS))
+        return fail(
+            EXIT_BAD_CONFIG,
+            "device=%s: cuda.gemm=cublas: %s is not there or not cuBLAS, expected cuBLAS %d",
+            device, library, CUBLAS_MAJOR);
     if (f->property(CUBLAS_MAJOR_VERSION, &major) == CUBLAS_SUCCESS && major == CUBLAS_MAJOR)
         return NULL;
-    return fail(EXIT_BAD_CONFIG, "device=%s: cuda.gemm=cublas: %s is version %d, expected cuBLAS %d",
-                device, library, major, CUBLAS_MAJOR);
+    return fail(EXIT_BAD_CONFIG,
+                "device=%s: cuda.gemm=cublas: %s is version %d, expected cuBLAS %d", device,
+                library, major, CUBLAS_MAJOR);
 }
 
 status cublas_open(struct device_stream *d, const char *device) {
@@ -90,16 +83,17 @@ status cublas_open(struct device_stream *d, const char *device) {
     TRY(load_library(&c->call, device));
     cudaError_t error = cudaMalloc(&c->workspace, WORKSPACE_BYTES);
     if (error != cudaSuccess)
-        return fail(EXIT_BAD_CONFIG, "device=%s: cuda.gemm=cublas: %d bytes of workspace: %s", device,
-                    WORKSPACE_BYTES, cudaGetErrorString(error));
+        return fail(EXIT_BAD_CONFIG, "device=%s: cuda.gemm=cublas: %d bytes of workspace: %s",
+                    device, WORKSPACE_BYTES, cudaGetErrorString(error));
     int result = c->call.create(&c->handle);
     if (result == CUBLAS_SUCCESS) result = c->call.set_stream(c->handle, d->queue);
     if (result == CUBLAS_SUCCESS) /* after the stream, which would take it away */
         result = c->call.set_workspace(c->handle, c->workspace, WORKSPACE_BYTES);
     if (result == CUBLAS_SUCCESS) result = c->call.set_math(c->handle, CUBLAS_MATH);
     if (result == CUBLAS_SUCCESS) return NULL;
-    return fail(EXIT_BAD_CONFIG, "device=%s: cuda.gemm=cublas: cuBLAS does not start (its status %d)",
-                device, result);
+    return fail(EXIT_BAD_CONFIG,
+                "device=%s: cuda.gemm=cublas: cuBLAS does not start (its status %d)", device,
+                result);
 }
 
 void cublas_close(struct device_stream *d) {

@@ -4,8 +4,8 @@
  * communicator does not block: every call comes back, and whoever waits looks meanwhile whether a rank was
  * lost, which NCCL by itself may take for one that is slow. */
 #include "kernels/cuda/device_stream.cuh"
+#include "kernels/cuda/library.cuh"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -48,29 +48,21 @@ static const struct nccl *functions_of(const struct nccl_join *j) {
     return static_cast<const struct nccl *>(j->functions);
 }
 
+static const struct library_function FUNCTIONS[] = {
+    {"ncclGetUniqueId", offsetof(struct nccl, get_id)},
+    {"ncclCommInitRankConfig", offsetof(struct nccl, init)},
+    {"ncclSend", offsetof(struct nccl, send)},
+    {"ncclRecv", offsetof(struct nccl, receive)},
+    {"ncclGroupStart", offsetof(struct nccl, group_start)},
+    {"ncclGroupEnd", offsetof(struct nccl, group_end)},
+    {"ncclCommGetAsyncError", offsetof(struct nccl, async_error)},
+    {"ncclCommAbort", offsetof(struct nccl, abort)},
+    {"ncclCommDestroy", offsetof(struct nccl, destroy)},
+    {"ncclGetErrorString", offsetof(struct nccl, error_string)}};
+
 static bool nccl_load(struct nccl_join *j, const char *library) {
-    static const struct {
-        const char *name;
-        size_t at;
-    } functions[] = {{"ncclGetUniqueId", offsetof(struct nccl, get_id)},
-                     {"ncclCommInitRankConfig", offsetof(struct nccl, init)},
-                     {"ncclSend", offsetof(struct nccl, send)},
-                     {"ncclRecv", offsetof(struct nccl, receive)},
-                     {"ncclGroupStart", offsetof(struct nccl, group_start)},
-                     {"ncclGroupEnd", offsetof(struct nccl, group_end)},
-                     {"ncclCommGetAsyncError", offsetof(struct nccl, async_error)},
-                     {"ncclCommAbort", offsetof(struct nccl, abort)},
-                     {"ncclCommDestroy", offsetof(struct nccl, destroy)},
-                     {"ncclGetErrorString", offsetof(struct nccl, error_string)}};
-    void *loaded = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-    char *table = loaded ? static_cast<char *>(calloc(1, sizeof(struct nccl))) : NULL;
-    j->functions = table;
-    for (const auto &f : functions) {
-        void *address = table ? dlsym(loaded, f.name) : NULL;
-        if (!address) return false;
-        memcpy(table + f.at, &address, sizeof address);
-    }
-    return true;
+    j->functions = calloc(1, sizeof(struct nccl));
+    return j->functions && library_load(j->functions, library, FUNCTIONS);
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------ */
