@@ -1,7 +1,5 @@
 #include "policy/adapter.h"
 
-#include "base/patterns.h"
-
 #include <stdlib.h>
 
 /* ---- which matrices --------------------------------------------------------------------------------- */
@@ -38,22 +36,18 @@ static bool is_default(const struct policy *p, const struct parameter *t) {
 static status targets_choose(struct policy *p, const char *patterns, bool *chosen) {
     static const char key[] = "lora.targets";
     int n = p->n_parameters;
-    const char **names = memory_new((size_t)n, sizeof *names);
     bool *able = memory_new((size_t)n, sizeof *able);
-    status failed = NULL;
     for (int i = 0; i < n; i++) {
-        names[i] = p->parameters[i].name;
         able[i] = can_carry(p, &p->parameters[i]);
         chosen[i] = able[i] && is_default(p, &p->parameters[i]);
     }
-    if (patterns[0]) failed = patterns_choose(patterns, key, names, n, chosen);
+    status failed = policy_choose(p, patterns, key, chosen);
     for (int i = 0; i < n && !failed; i++)
         if (chosen[i] && !able[i])
             failed = fail(EXIT_BAD_CONFIG,
                           "%s: %s cannot carry an adapter; the projections of attention (but "
                           "kv_b_proj), dense MLPs and shared experts can",
-                          key, names[i]);
-    free(names);
+                          key, p->parameters[i].name);
     free(able);
     return failed;
 }

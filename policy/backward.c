@@ -47,9 +47,15 @@ static void weight_gradient(struct policy *p, const struct weight *w, const stru
     }
 }
 
-/* w's matrices as gemm_nn wants them, with rows that belong to the sequences `segment`. */
-static struct gemm back_through(const struct policy *p, const struct weight *w, buf segment) {
+/* dx = dy W for T rows, dense, that belong to the sequences `segment`. */
+static struct gemm back_through(const struct policy *p, const struct weight *w, buf dx, buf dy,
+                                int T, buf segment) {
     return (struct gemm){
+        .y = dy,
+        .x = dx,
+        .T = T,
+        .ldy = w->N,
+        .ldx = w->K,
         .w = w->bf16 ? (buf){p->packed.addr + w->turned} : policy_param(p, w->offset),
         .N = w->N,
         .K = w->K,
@@ -64,12 +70,7 @@ static struct gemm back_through(const struct policy *p, const struct weight *w, 
 /* y = x W^T, with its adapter:  dx (+)= dy W,  dW += dy^T x. */
 static void linear_backward(struct policy *p, struct tape *tape, const struct weight *w, buf dx,
                             buf dy, buf x, int T, bool add, buf grads) {
-    struct gemm g = back_through(p, w, tape->segment);
-    g.y = dy;
-    g.x = dx;
-    g.T = T;
-    g.ldy = w->N;
-    g.ldx = w->K;
+    struct gemm g = back_through(p, w, dx, dy, T, tape->segment);
     g.add = add;
     bool pass = needed_before(p, w->offset);
     if (pass) op_gemm_nn(p->stream, &g);
@@ -81,12 +82,7 @@ static void linear_backward(struct policy *p, struct tape *tape, const struct we
 
 static void linear_grouped_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x,
                                     buf offsets, int rows, buf segment, buf grads) {
-    struct gemm g = back_through(p, w, segment);
-    g.y = dy;
-    g.x = dx;
-    g.T = rows;
-    g.ldy = w->N;
-    g.ldx = w->K;
+    struct gemm g = back_through(p, w, dx, dy, rows, segment);
     g.offsets = offsets;
     if (needed_before(p, w->offset)) op_gemm_nn(p->stream, &g);
     g.x = x;
@@ -163,10 +159,7 @@ static void value_up_backward(struct policy *p, const struct policy_layer *layer
                               struct tape_layer *t, buf dlatent, buf dattention, int T, buf segment,
                               buf grads) {
     int H = p->config.heads, L = p->config.kv_lora, v = p->config.v_dim;
-    struct gemm g = back_through(p, &layer->v_up, segment);
-    g.y = dattention;
-    g.x = dlatent;
-    g.T = T;
+    struct gemm g = back_through(p, &layer->v_up, dlatent, dattention, T, segment);
     g.ldy = H * v;
     g.ldx = H * L;
     g.hy = v;
@@ -332,13 +325,9 @@ void policy_backward(struct policy *p, struct tape *tape, const struct batch *b,
 static bool head_passes(const struct policy *p) { return p->first_trained <= p->final_norm; }
 
 void head_logits_backward(struct policy *p, struct head *h, int first, int n, buf dhead) {
-    int D = p->config.hidden, V = p->config.vocab;
-    struct gemm g = back_through(p, &p->head, buf_i32(h->segment, first));
-    g.y = h->logits;
-    g.x = buf_f32(h->dh, (int64_t)first * D);
-    g.T = n;
-    g.ldy = V;
-    g.ldx = D;
+    int D = p->config.hidden;
+    struct gemm g = back_through(p, &p->head, buf_f32(h->dh, (int64_t)first * D), h->logits, n,
+                                 buf_i32(h->segment, first));
     if (head_passes(p)) op_gemm_nn(p->stream, &g);
     if (!buf_has(dhead)) return;
     g.x = buf_f32(h->h, (int64_t)first * D);

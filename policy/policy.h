@@ -157,6 +157,10 @@ void policy_copy(struct policy *to, const struct policy *from);
 void policy_pack(struct policy *p);
 void policy_pack_trained(struct policy *p);
 
+/* Sets chosen [n_parameters] to the parameters whose names one of `patterns` matches (base/patterns.h); leaves
+ * it as it is when `patterns` is empty. `key` is the config key it comes from. EXIT_BAD_CONFIG. */
+status policy_choose(const struct policy *p, const char *patterns, const char *key, bool *chosen);
+
 /* Chooses the parameters that train: those whose names one of `patterns` matches (base/patterns.h), all of
  * them when it is empty. `key` is the config key it comes from. EXIT_BAD_CONFIG. */
 status policy_train(struct policy *p, const char *patterns, const char *key);

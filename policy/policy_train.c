@@ -5,16 +5,21 @@
 
 #include <stdlib.h>
 
-status policy_train(struct policy *p, const char *patterns, const char *key) {
+status policy_choose(const struct policy *p, const char *patterns, const char *key, bool *chosen) {
+    if (!patterns[0]) return NULL;
     int n = p->n_parameters;
     const char **names = memory_new((size_t)n, sizeof *names);
+    for (int i = 0; i < n; i++) names[i] = p->parameters[i].name;
+    status failed = patterns_choose(patterns, key, names, n, chosen);
+    free(names);
+    return failed;
+}
+
+status policy_train(struct policy *p, const char *patterns, const char *key) {
+    int n = p->n_parameters;
     bool *chosen = memory_new((size_t)n, sizeof *chosen);
-    status failed = NULL;
-    for (int i = 0; i < n; i++) {
-        names[i] = p->parameters[i].name;
-        chosen[i] = true;
-    }
-    if (patterns[0]) failed = patterns_choose(patterns, key, names, n, chosen);
+    for (int i = 0; i < n; i++) chosen[i] = true;
+    status failed = policy_choose(p, patterns, key, chosen);
     if (!failed) {
         p->n_trained = 0;
         p->first_trained = p->n_params;
@@ -26,7 +31,6 @@ status policy_train(struct policy *p, const char *patterns, const char *key) {
             if (chosen[i]) p->n_trained += t->size;
         }
     }
-    free(names);
     free(chosen);
     return failed;
 }
