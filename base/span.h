@@ -23,6 +23,13 @@ static inline bool span_eq(struct span a, struct span b) {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* Less than, equal to or greater than 0: by bytes, a prefix before what it begins. */
+static inline int span_order(struct span a, struct span b) {
+    size_t n = a.n < b.n ? a.n : b.n;
+    int order = n ? memcmp(a.p, b.p, n) : 0;
+    return order ? order : (a.n > b.n) - (a.n < b.n);
+}
+
 /* Bytes [from, to) of s; both must lie in it. */
 static inline struct span span_slice(struct span s, size_t from, size_t to) {
     return (struct span){s.p + from, to - from};

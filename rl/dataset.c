@@ -43,10 +43,8 @@ static struct span normalized(struct span text, struct arena *arena) {
 
 static int by_text(const void *a, const void *b) {
     const struct question *x = a, *y = b;
-    size_t n = x->text.n < y->text.n ? x->text.n : y->text.n;
-    int order = n ? memcmp(x->text.p, y->text.p, n) : 0;
+    int order = span_order(x->text, y->text);
     if (order) return order;
-    if (x->text.n != y->text.n) return x->text.n < y->text.n ? -1 : 1;
     if (x->part != y->part) return x->part - y->part;
     return (x->index > y->index) - (x->index < y->index);
 }

@@ -45,10 +45,8 @@ struct keyed {
 
 static int by_name(const void *a, const void *b) {
     const struct keyed *x = a, *y = b;
-    size_t n = x->name.n < y->name.n ? x->name.n : y->name.n;
-    int order = n ? memcmp(x->name.p, y->name.p, n) : 0;
+    int order = span_order(x->name, y->name);
     if (order) return order;
-    if (x->name.n != y->name.n) return x->name.n < y->name.n ? -1 : 1;
     return x->problem < y->problem ? -1 : x->problem > y->problem;
 }
 

@@ -133,11 +133,6 @@ static int order_numbers(const struct tree *a, const struct tree *b) {
     return fmpq_cmp(a->value, b->value);
 }
 
-static int order_names(struct span a, struct span b) {
-    int order = memcmp(a.p ? a.p : "", b.p ? b.p : "", a.n < b.n ? a.n : b.n);
-    return order ? order : (a.n > b.n) - (a.n < b.n);
-}
-
 int tree_order(const struct tree *a, const struct tree *b) {
     if (a == b) return 0;
     if (a->hash != b->hash) return a->hash < b->hash ? -1 : 1;
@@ -148,7 +143,7 @@ int tree_order(const struct tree *a, const struct tree *b) {
     if (a->kind == TREE_NUMBER) return order_numbers(a, b);
     if (a->kind == TREE_MATRIX && a->columns != b->columns) return a->columns < b->columns ? -1 : 1;
     if (has_name(a)) {
-        int order = order_names(a->name, b->name);
+        int order = span_order(a->name, b->name);
         if (order) return order;
     }
     for (int i = 0; i < a->n; i++) {
