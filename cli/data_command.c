@@ -1,8 +1,6 @@
 /* `grpo data`: what is wrong with the config's problems, told before a run trains on them. */
 #include "base/json.h"
-#include "cli/arguments.h"
-#include "cli/commands.h"
-#include "cli/schema.h"
+#include "cli/session.h"
 #include "rl/dataset.h"
 
 #include <stdio.h>
@@ -93,10 +91,8 @@ static status report(const struct settings *s, bool json) {
 status cli_data(int argc, char **argv) {
     struct settings settings;
     const char *given[OPTIONS];
-    schema_open(&settings);
-    struct arguments a = {.options = cli_data_options, .values = given, .config = &settings.config};
-    status s = arguments_read(&a, argc, argv);
-    if (!s) s = report(&settings, given[JSON] != NULL);
+    TRY(session_arguments(&settings, cli_data_options, given, NULL, 0, argc, argv));
+    status s = report(&settings, given[JSON] != NULL);
     schema_close(&settings);
     return s;
 }

@@ -2,9 +2,7 @@
  * it takes. */
 #include "base/clock.h"
 #include "base/json.h"
-#include "cli/arguments.h"
-#include "cli/commands.h"
-#include "cli/schema.h"
+#include "cli/session.h"
 #include "reward/adversary.h"
 #include "reward/reward.h"
 #include "tasks/task.h"
@@ -207,11 +205,8 @@ static status lint_settings(struct settings *settings, const char *const *given)
 status cli_lint_reward(int argc, char **argv) {
     struct settings settings;
     const char *given[OPTIONS];
-    schema_open(&settings);
-    struct arguments a = {
-        .options = cli_lint_reward_options, .values = given, .config = &settings.config};
-    status s = arguments_read(&a, argc, argv);
-    if (!s) s = lint_settings(&settings, given);
+    TRY(session_arguments(&settings, cli_lint_reward_options, given, NULL, 0, argc, argv));
+    status s = lint_settings(&settings, given);
     schema_close(&settings);
     return s;
 }
