@@ -37,7 +37,7 @@ cudaError_t cudaGetLastError(void) {
     return error;
 }
 
-static const struct {
+static const struct error_text {
     cudaError_t error;
     const char *name, *text;
 } ERRORS[] = {
@@ -74,17 +74,16 @@ static const struct {
      "operation not permitted on an event last recorded in a capturing stream"},
 };
 
-const char *cudaGetErrorName(cudaError_t error) {
+static const struct error_text *error_find(cudaError_t error) {
+    static const struct error_text unknown = {
+        .name = "unrecognized error code", .text = "unrecognized error code"};
     for (size_t i = 0; i < sizeof ERRORS / sizeof *ERRORS; i++)
-        if (ERRORS[i].error == error) return ERRORS[i].name;
-    return "unrecognized error code";
+        if (ERRORS[i].error == error) return &ERRORS[i];
+    return &unknown;
 }
 
-const char *cudaGetErrorString(cudaError_t error) {
-    for (size_t i = 0; i < sizeof ERRORS / sizeof *ERRORS; i++)
-        if (ERRORS[i].error == error) return ERRORS[i].text;
-    return "unrecognized error code";
-}
+const char *cudaGetErrorName(cudaError_t error) { return error_find(error)->name; }
+const char *cudaGetErrorString(cudaError_t error) { return error_find(error)->text; }
 
 /* ---- the device: an sm_80 that has no more than the smallest later one ---- */
 
