@@ -39,11 +39,14 @@ status tokenizer_parse(struct tokenizer **out, struct span json, const char *whe
 status tokenizer_open(struct tokenizer **out, const char *dir) {
     struct arena arena = {0};
     struct span text;
+    struct tokenizer *t = NULL;
     const char *path = arena_print(&arena, "%s/tokenizer.json", dir);
     status s = file_read(&text, path, FILE_BYTES_MAX, &arena);
-    if (!s) s = tokenizer_parse(out, text, path);
+    if (!s) s = tokenizer_parse(&t, text, path);
     arena_free(&arena);
-    if (!s && (s = begin_settings(*out, dir))) tokenizer_close(*out);
+    if (!s) s = begin_settings(t, dir);
+    if (s) tokenizer_close(t);
+    else *out = t;
     return s;
 }
 

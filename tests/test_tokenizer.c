@@ -401,8 +401,10 @@ static void test_begin(void **state) {
                  "\"content\": \"<｜begin▁of▁sentence｜>\"}}",
                  deepseek);
     expect_begin("mini_deepseek", "{\"add_bos_token\": false, \"bos_token\": \"x\"}", -1);
+    t = NULL; /* a failure leaves nothing behind that would be closed twice */
     expect_failure(open_with(&t, "mini_llama3", "{\"add_bos_token\": true, \"bos_token\": \"no\"}"),
                    EXIT_BAD_DATA, "\"bos_token\" was expected to be a token");
+    assert_null(t);
     expect_failure(open_with(&t, "mini_llama3", "{\"add_bos_token\": 1}"), EXIT_BAD_DATA,
                    "\"add_bos_token\" must be");
 }
