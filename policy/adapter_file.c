@@ -169,7 +169,9 @@ static status targets_of(const struct safetensors *st, const char *path, struct 
     for (int i = 0; i < st->n; i++) {
         const char *name = st->entries[i].name;
         struct span s = span_of(name);
-        bool prefixed = span_starts(s, span_of(name_prefix));
+        /* The prefix ends with the dot that a suffix begins with: they may not overlap. */
+        bool prefixed = span_starts(s, span_of(name_prefix)) &&
+                        s.n >= sizeof name_prefix - 1 + sizeof name_end_a - 1;
         bool is_a = prefixed && span_ends(s, span_of(name_end_a));
         if (!is_a && !(prefixed && span_ends(s, span_of(name_end_b))))
             return fail(EXIT_BAD_DATA, "%s: tensor %s is no lora_A or lora_B of a matrix", path,

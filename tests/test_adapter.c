@@ -3,6 +3,8 @@
 #include "tests/golden_policy.h"
 
 #include "base/file.h"
+#include "policy/safetensors.h"
+#include "tests/expect.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -142,14 +144,6 @@ static void test_beginning(void **state) {
     op_close(s);
 }
 
-static void refused(status failed, enum exit_code code, const char *sentence) {
-    assert_non_null(failed);
-    if (!strstr(status_text(failed), sentence)) print_error("%s\n", status_text(failed));
-    assert_int_equal(status_code(failed), code);
-    assert_non_null(strstr(status_text(failed), sentence));
-    status_free(failed);
-}
-
 static void test_refused_targets(void **state) {
     (void)state;
     static const char *const others[] = {"kv_b_proj",       "\\.experts\\.1\\.up_proj",
@@ -159,12 +153,11 @@ static void test_refused_targets(void **state) {
     struct policy *p = fixture_policy("tests/golden/policy/deepseek_v3", s);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         struct adapter_shape shape = {2, 4, others[i]};
-        refused(adapter_outline(p, &shape), EXIT_BAD_CONFIG, "cannot carry an adapter");
-        refused(adapter_add(p, &shape, 1), EXIT_BAD_CONFIG, "lora.targets: ");
-        if (i + 1 == sizeof others / sizeof *others) break;
+        expect_failure(adapter_outline(p, &shape), EXIT_BAD_CONFIG, "cannot carry an adapter");
+        expect_failure(adapter_add(p, &shape, 1), EXIT_BAD_CONFIG, "lora.targets: ");
     }
-    refused(adapter_add(p, &(struct adapter_shape){2, 4, "q_prj"}, 1), EXIT_BAD_CONFIG,
-            "lora.targets: 'q_prj' matches nothing; the nearest name is model.layers.");
+    expect_failure(adapter_add(p, &(struct adapter_shape){2, 4, "q_prj"}, 1), EXIT_BAD_CONFIG,
+                   "lora.targets: 'q_prj' matches nothing; the nearest name is model.layers.");
     assert_int_equal(p->adapters.rank, 0);
     policy_close(p);
     op_close(s);
@@ -180,7 +173,28 @@ static void config_refused(const char *json, const char *sentence) {
     fixture_ok(file_copy("tests/golden/adapter/qwen2/adapter_model.safetensors",
                          arena_print(&arena, "%s/adapter_model.safetensors", dir)));
     fixture_ok(file_write(arena_print(&arena, "%s/adapter_config.json", dir), json, strlen(json)));
-    refused(adapter_open(p, dir), EXIT_BAD_DATA, sentence);
+    expect_failure(adapter_open(p, dir), EXIT_BAD_DATA, sentence);
+    fixture_ok(file_remove_tree(dir));
+    arena_free(&arena);
+    policy_close(p);
+    op_close(s);
+}
+
+/* An adapter of one tensor; beside it qwen2's adapter_config.json. */
+static void tensor_refused(const char *name, const char *sentence) {
+    struct stream *s = fixture_stream("cpu", "auto", 1);
+    struct policy *p = fixture_policy("tests/golden/policy/qwen2", s);
+    struct arena arena = {0};
+    char dir[] = "/tmp/grpo-adapter-XXXXXX";
+    const float x[6] = {0};
+    struct tensor_source tensor = {
+        .name = name, .dtype = DTYPE_F32, .n_dims = 2, .dims = {3, 2}, .data = x};
+    assert_non_null(mkdtemp(dir));
+    fixture_ok(file_copy("tests/golden/adapter/qwen2/adapter_config.json",
+                         arena_print(&arena, "%s/adapter_config.json", dir)));
+    fixture_ok(safetensors_write(arena_print(&arena, "%s/adapter_model.safetensors", dir), &tensor,
+                                 1, NULL));
+    expect_failure(adapter_open(p, dir), EXIT_BAD_DATA, sentence);
     fixture_ok(file_remove_tree(dir));
     arena_free(&arena);
     policy_close(p);
@@ -189,6 +203,9 @@ static void config_refused(const char *json, const char *sentence) {
 
 static void test_refused_files(void **state) {
     (void)state;
+    /* The dot that ends the prefix also begins the suffix: no name is left between. */
+    tensor_refused("base_model.model.lora_A.weight", "is no lora_A or lora_B of a matrix");
+    tensor_refused("base_model.model.x", "is no lora_A or lora_B of a matrix");
     config_refused("{\"peft_type\":\"LORA\",\"r\":3}", "\"lora_alpha\"");
     config_refused("{\"peft_type\":\"IA3\",\"r\":3,\"lora_alpha\":1}", "peft_type is IA3");
     config_refused("{\"peft_type\":\"LORA\",\"r\":3,\"lora_alpha\":1,\"use_dora\":true}",
@@ -205,10 +222,12 @@ static void test_refused_files(void **state) {
     config_refused("{\"peft_type\":\"LORA\",\"r\":4,\"lora_alpha\":1}", "of shape [4, 24]");
     struct stream *s = fixture_stream("cpu", "auto", 1);
     struct policy *p = fixture_policy("tests/golden/policy/llama", s);
-    refused(adapter_open(p, "tests/golden/adapter/nothing"), EXIT_NO_INPUT, "adapter_config.json");
+    expect_failure(adapter_open(p, "tests/golden/adapter/nothing"), EXIT_NO_INPUT,
+                   "adapter_config.json");
     policy_close(p);
     p = fixture_policy("tests/golden/policy/llama_linear", s); /* other shapes */
-    refused(adapter_open(p, "tests/golden/adapter/qwen2"), EXIT_BAD_DATA, "expected a tensor");
+    expect_failure(adapter_open(p, "tests/golden/adapter/qwen2"), EXIT_BAD_DATA,
+                   "expected a tensor");
     policy_close(p);
     op_close(s);
 }
