@@ -320,7 +320,7 @@ static status merges_json(const struct gguf *g, json_t *merges) {
 }
 
 static json_t *post_processor(bool add_bos, const struct vocabulary *v, int32_t bos) {
-    if (!add_bos || bos < 0) return json_null();
+    if (!add_bos) return json_null();
     json_t *text = json_stringn(v->text[bos].p, v->text[bos].n);
     json_t *first = json_pack("{s:{s:O, s:i}}", "SpecialToken", "id", text, "type_id", 0);
     json_t *a = json_pack("{s:{s:s, s:i}}", "Sequence", "id", "A", "type_id", 0);
@@ -397,6 +397,10 @@ static status read_all(const struct gguf *g, const struct policy_config *c, cons
     TRY(read_vocabulary(&v, g, c, arena));
     bool add_bos = cutting->add_bos;
     TRY(gguf_maybe_bool(g, "tokenizer.ggml.add_bos_token", &add_bos));
+    if (add_bos && (c->bos < 0 || v.type[c->bos] == TYPE_UNUSED))
+        return fail(EXIT_BAD_DATA,
+                    "%s: texts begin with a token, but tokenizer.ggml.bos_token_id names none",
+                    g->path);
     TRY(gguf_maybe_text(g, "tokenizer.chat_template", &template));
     status failed = NULL;
     json_t *root = tokenizer_json(g, c, cutting, &v, add_bos, &failed);
