@@ -80,17 +80,13 @@ static bool progress(void *ctx, double done) {
 }
 
 /* The problems of the split that the reward can judge; of the others it is told how many there are. */
-static status problems_open(const struct task *task, const struct reward *reward, struct pool *pool,
-                            const char *split, struct arena *arena, struct problem_set *out) {
+static status problems_open(const struct settings *s, const struct task *task,
+                            const struct reward *reward, struct pool *pool, struct arena *arena,
+                            struct problem_set *out) {
+    const char *split = s->eval.split;
     const struct problem_set *all = task_set(task, split_named(split));
     if (all->n == 0) return fail(EXIT_BAD_CONFIG, "eval.split=%s has no problems", split);
-    *out = judging_usable(reward, pool, all, arena);
-    if (out->n == 0)
-        return fail(
-            EXIT_BAD_DATA,
-            "none of the %zu %s problems has a gold that the answer rule can read; grpo data "
-            "tells more",
-            all->n, split);
+    TRY(judging_usable(reward, pool, all, split, s->reward.rule, arena, out));
     if (out->n < all->n)
         fprintf(stderr, "%zu of %zu %s problems are skipped: their golds cannot be read\n",
                 all->n - out->n, all->n, split);
@@ -105,6 +101,10 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     struct reward *reward = NULL;
     struct pool *pool = NULL;
     struct evaluation evaluation;
+    if (strcmp(e->split, "none") == 0)
+        return fail(
+            EXIT_BAD_CONFIG,
+            "eval.split=none leaves nothing to evaluate, expected train, validation or heldout");
     TRY(temperature_check("eval.temperature", e->temperature));
     /* Before the session has threads: it may start processes. */
     TRY(reward_open(&reward, &s->reward));
@@ -122,7 +122,7 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     if (!failed) failed = task_open(&task, &s->tasks);
     struct problem_set set = {0};
     if (!failed) pool = pool_open(general_threads(&s->general, 1));
-    if (!failed) failed = problems_open(task, reward, pool, e->split, arena, &set);
+    if (!failed) failed = problems_open(s, task, reward, pool, arena, &set);
     if (!failed) {
         struct evaluator evaluator = {
             .engine = session.engine,

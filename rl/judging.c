@@ -55,18 +55,23 @@ static void check_one(const void *task, int i) {
     c->usable[i] = reward_can_judge(c->reward, &c->problems[i]);
 }
 
-struct problem_set judging_usable(const struct reward *reward, struct pool *pool,
-                                  const struct problem_set *set, struct arena *arena) {
+status judging_usable(const struct reward *reward, struct pool *pool, const struct problem_set *set,
+                      const char *split, const char *rule, struct arena *arena,
+                      struct problem_set *out) {
     struct checking checking = {reward, set->items, memory_new(set->n, sizeof(bool))};
     pool_run(pool, (int)set->n, check_one, &checking);
     size_t n = 0;
     for (size_t i = 0; i < set->n; i++) n += checking.usable[i];
-    struct problem_set usable = *set;
+    *out = *set;
     if (n < set->n) {
-        usable = (struct problem_set){ARENA_ARRAY(arena, n, struct problem), 0};
+        *out = (struct problem_set){ARENA_ARRAY(arena, n, struct problem), 0};
         for (size_t i = 0; i < set->n; i++)
-            if (checking.usable[i]) usable.items[usable.n++] = set->items[i];
+            if (checking.usable[i]) out->items[out->n++] = set->items[i];
     }
     free(checking.usable);
-    return usable;
+    if (n > 0) return NULL;
+    return fail(EXIT_BAD_DATA,
+                "none of the %zu %s problems has a gold that reward.rule=%s can read; grpo data "
+                "tells more",
+                set->n, split, rule);
 }

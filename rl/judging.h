@@ -9,7 +9,9 @@
 void judging_run(const struct reward *reward, struct pool *pool, const struct reward_item *items,
                  size_t n, struct verdict *verdicts);
 
-/* The problems of a set that the reward can judge (reward_can_judge), in the set's order: the set itself when
- * that is all of them, otherwise in the arena. The others would cost answers and teach nothing. */
-struct problem_set judging_usable(const struct reward *reward, struct pool *pool,
-                                  const struct problem_set *set, struct arena *arena);
+/* The problems of a split that the reward can judge (reward_can_judge), in the split's order: its own set
+ * when that is all of them, otherwise in the arena. The others would cost answers and teach nothing.
+ * EXIT_BAD_DATA when there are none; the names of the split and of the answer rule are for the sentence. */
+status judging_usable(const struct reward *reward, struct pool *pool, const struct problem_set *set,
+                      const char *split, const char *rule, struct arena *arena,
+                      struct problem_set *out);

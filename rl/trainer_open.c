@@ -97,13 +97,10 @@ static status data_digest(struct trainer *t) {
 /* The problems of a part that the reward can judge. The others are skipped, and told. */
 static status usable_open(struct trainer *t, enum split_part part, struct problem_set *out) {
     const struct problem_set *set = task_set(t->task, part);
-    *out = judging_usable(t->reward, t->pool, set, &t->arena);
+    TRY(judging_usable(t->reward, t->pool, set, split_name(part), t->config->reward->rule,
+                       &t->arena, out));
     t->skipped += set->n - out->n;
-    if (out->n > 0) return NULL;
-    return fail(EXIT_BAD_DATA,
-                "none of the %zu %s problems has a gold that reward.rule=%s can read; grpo data "
-                "tells more",
-                set->n, split_name(part), t->config->reward->rule);
+    return NULL;
 }
 
 static status task_parts_open(struct trainer *t) {

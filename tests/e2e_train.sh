@@ -149,6 +149,8 @@ expect 78 "and another kind of training" "holds a run of grpo train" \
 
 # ---- the policy it leaves ----
 policy=$base/checkpoints/global_step_$STEPS/hf
+expect 78 "there is something to evaluate" "eval.split=none leaves nothing to evaluate" \
+    "$GRPO" eval -c configs/tiny.yaml model="$policy" eval.split=none
 check "is evaluated" run "$GRPO" eval -c configs/tiny.yaml model="$policy"
 cp "$work/.stdout" "$work/judged"
 check "however it is computed" run "$GRPO" eval -c configs/tiny.yaml model="$policy" "${otherwise[@]}"
