@@ -32,15 +32,21 @@ static struct span other_value(struct span gold, struct arena *arena) {
     return span_of(arena_print(arena, "%.*s1", SPAN_FMT(gold)));
 }
 
-/* Every number, added or subtracted, whichever misses the target. */
+/* Every number, added up, or subtracted from the first where the sum is the target. */
 static struct span other_expression(const struct problem *p, struct arena *arena) {
+    enum { NUMBER_BYTES = 21 }; /* a sign of the sum, and 20 characters at most */
     int64_t sum = 0;
-    for (int i = 0; i < p->n_numbers; i++) sum += p->numbers[i];
-    char sign = sum == p->target ? '-' : '+';
-    const char *text = arena_print(arena, "%" PRId64, p->numbers[0]);
-    for (int i = 1; i < p->n_numbers; i++)
-        text = arena_print(arena, "%s%c%" PRId64, text, sign, p->numbers[i]);
-    return span_of(text);
+    bool fits = true;
+    for (int i = 0; i < p->n_numbers && fits; i++)
+        fits = !__builtin_add_overflow(sum, p->numbers[i], &sum);
+    char sign = fits && sum == p->target ? '-' : '+';
+    size_t room = NUMBER_BYTES * (size_t)p->n_numbers + 1, n = 0;
+    char *text = arena_alloc(arena, room);
+    for (int i = 0; i < p->n_numbers; i++) {
+        if (i) text[n++] = sign;
+        n += (size_t)snprintf(text + n, room - n, "%" PRId64, p->numbers[i]);
+    }
+    return (struct span){text, n};
 }
 
 struct subject subject_of(const struct problem *problem, struct span prompt, struct arena *arena) {

@@ -151,13 +151,15 @@ void composite_gold_close(struct reward_gold *gold) {
     free(gold);
 }
 
-bool composite_can_judge(const struct composite *c, const struct problem *problem) {
+bool composite_can_judge(const struct composite *c, const struct problem *problem,
+                         const struct reward_gold *gold) {
     /* A number wherever rules look for answers: what is left to fail is the gold. */
     const struct reward_item item = {.problem = problem,
                                      .prompt = SPAN(""),
                                      .completion = SPAN("<answer>\\boxed{0}</answer>"),
                                      .n_tokens = 1,
-                                     .finish = FINISH_STOP};
+                                     .finish = FINISH_STOP,
+                                     .gold = gold};
     return strcmp(composite_judge(c, &item).verdict, "no_gold") != 0;
 }
 

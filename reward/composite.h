@@ -33,8 +33,9 @@ int composite_part(const struct composite *c, const char *name); /* -1: no such 
 struct reward_gold *composite_gold_open(const struct composite *c, const struct problem *problem);
 void composite_gold_close(struct reward_gold *gold);
 
-/* Whether the answer rule can compare completions with the problem's gold. */
-bool composite_can_judge(const struct composite *c, const struct problem *problem);
+/* Whether the answer rule can compare completions with the problem's gold, as read, or NULL. */
+bool composite_can_judge(const struct composite *c, const struct problem *problem,
+                         const struct reward_gold *gold);
 
 /* The verdict but for the score and for users' parts, which are 0. Pure, bounded by work, never fails. */
 struct verdict composite_judge(const struct composite *c, const struct reward_item *item);

@@ -117,7 +117,7 @@ API struct grpo_reward_problem *grpo_reward_countdown(const struct grpo_reward *
 }
 
 API int grpo_reward_readable(const struct grpo_reward_problem *problem) {
-    return composite_can_judge(problem->composite, &problem->problem);
+    return composite_can_judge(problem->composite, &problem->problem, problem->gold);
 }
 
 API void grpo_reward_problem_close(struct grpo_reward_problem *problem) {

@@ -76,7 +76,7 @@ void reward_gold_close(struct reward_gold *gold) { composite_gold_close(gold); }
 bool reward_can_judge(const struct reward *r, const struct problem *problem) {
     bool has_gold = problem->gold.n > 0 || problem->n_numbers > 0;
     if (r->composite.config.answer_weight == 0 || (!has_gold && reward_can_fail(r))) return true;
-    return composite_can_judge(&r->composite, problem);
+    return composite_can_judge(&r->composite, problem, NULL);
 }
 
 /* ---- judging ---- */

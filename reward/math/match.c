@@ -92,10 +92,12 @@ static enum truth unordered(struct matcher *m, const struct tree *gold, const st
     if (n == 0 && k == 0) return TRUTH_EQUAL;
     /* What is left must equal something of the other side; as a rule, something that is left there. */
     if (n == k) {
-        enum truth left = both(covered(m, a, n, b, k, false), covered(m, b, k, a, n, true));
+        enum truth left = covered(m, a, n, b, k, false);
+        if (left != TRUTH_DIFFERENT) left = both(left, covered(m, b, k, a, n, true));
         if (left == TRUTH_EQUAL) return left;
     }
-    return both(covered(m, a, n, all_b, all_k, false), covered(m, b, k, all_a, all_n, true));
+    enum truth there = covered(m, a, n, all_b, all_k, false);
+    return there == TRUTH_DIFFERENT ? there : both(there, covered(m, b, k, all_a, all_n, true));
 }
 
 static enum truth ordered(struct matcher *m, const struct tree *gold, const struct tree *answer) {

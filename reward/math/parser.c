@@ -116,12 +116,15 @@ struct product {
 };
 
 static const struct tree *product_close(struct grammar *g, struct product *p) {
-    const struct tree *t = p->factors.items[0];
-    if (p->factors.n == 2) t = multiply(g, t, p->factors.items[1]);
-    else if (p->factors.n > 2) {
-        for (int i = 0; i < p->factors.n; i++)
-            if (is_shape(p->factors.items[i])) return grammar_fail(g);
-        t = tree_product(g->work, p->factors.items, p->factors.n);
+    const struct tree *const *items = p->factors.items, *t = items[0];
+    int last = p->factors.n - 1;
+    if (last == 1) t = multiply(g, t, items[1]);
+    else if (last > 1) { /* numbers may stand before one shape, which they scale */
+        for (int i = 0; i < last; i++)
+            if (is_shape(items[i])) return grammar_fail(g);
+        bool scales = is_shape(items[last]);
+        t = tree_product(g->work, p->factors.items, last + !scales);
+        if (scales) t = multiply(g, t, items[last]);
     }
     p->factors.n = 0;
     return t;

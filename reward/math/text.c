@@ -30,7 +30,7 @@ static struct span fold(struct span text, bool lower, struct arena *arena) {
         if (wrapper) {
             i += wrapper - 1;
             gap |= wrapper == 2;
-        } else if (is_blank(c)) {
+        } else if (is_blank(c) || c == '~') {
             gap = true;
         } else if (c == '.' && n && is_letter(out[n - 1])) {
             continue; /* p.m., U.S. */
@@ -64,7 +64,7 @@ static size_t skip_marks(struct span text, size_t at) {
     while (at < text.n) {
         size_t wrapper = text.p[at] == '\\' ? wrapper_at(text, at) : 0;
         if (wrapper) at += wrapper;
-        else if (is_blank(text.p[at]) || is_one_of(text.p[at], "{}($[\"'`*")) at++;
+        else if (is_blank(text.p[at]) || is_one_of(text.p[at], "{}($[\"'`*~")) at++;
         else break;
     }
     return at;
@@ -104,7 +104,7 @@ char text_choice(struct span answer, bool strict) {
     char next = after < answer.n ? answer.p[after] : '\0';
     size_t rest = after;
     while (rest < answer.n &&
-           (is_blank(answer.p[rest]) || is_one_of(answer.p[rest], ")}].$\"'`*,:\\")))
+           (is_blank(answer.p[rest]) || is_one_of(answer.p[rest], ")}].$\"'`*,:\\~")))
         rest++;
     if (rest >= answer.n) return letter; /* the letter alone */
     if (strict || is_letter(next) || is_digit(next)) return '\0';

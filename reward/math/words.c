@@ -384,15 +384,8 @@ static const char *const refused[] = {
     "to",      "unless",  "when",     "where",     "without",
 };
 
-/* By bytes; a name from outside may hold a NUL. */
-static int order_names(struct span a, const char *b) {
-    size_t n = strlen(b);
-    int order = memcmp(a.p, b, a.n < n ? a.n : n);
-    return order ? order : (a.n > n) - (a.n < n);
-}
-
 static int compare_words(const void *key, const void *entry) {
-    return order_names(*(const struct span *)key, ((const struct word *)entry)->name);
+    return span_order(*(const struct span *)key, span_of(((const struct word *)entry)->name));
 }
 
 const struct word *words_command(struct span name) {
@@ -405,7 +398,7 @@ const struct word *words_plain(struct span name) {
 }
 
 static int compare_names(const void *key, const void *entry) {
-    return order_names(*(const struct span *)key, *(const char *const *)entry);
+    return span_order(*(const struct span *)key, span_of(*(const char *const *)entry));
 }
 
 static bool listed(struct span word, const char *const *list, size_t n) {
