@@ -141,14 +141,22 @@ status comm_broadcast(struct comm *c, void *data, size_t n) {
     return transfer(c, c->host);
 }
 
+status comm_share_each(struct comm *c, void *all, size_t width) {
+    if (!c) return NULL;
+    int64_t *cut = memory_new((size_t)c->size + 1, sizeof *cut);
+    for (int r = 0; r <= c->size; r++) cut[r] = r;
+    status lost = comm_share(c, all, width, cut);
+    free(cut);
+    return lost;
+}
+
 status comm_share_texts(struct comm *c, struct span mine, struct arena *arena, struct span *out) {
     out[0] = mine;
     if (!c) return NULL;
     int64_t *length = ARENA_ARRAY(arena, c->size, int64_t);
     int64_t *cut = ARENA_ARRAY(arena, c->size + 1, int64_t);
-    for (int r = 0; r <= c->size; r++) cut[r] = r;
     length[c->rank] = (int64_t)mine.n;
-    TRY(comm_share(c, length, sizeof *length, cut));
+    TRY(comm_share_each(c, length, sizeof *length));
     for (int r = 0; r < c->size; r++) cut[r + 1] = cut[r] + length[r];
     char *all = arena_alloc(arena, (size_t)cut[c->size]);
     if (mine.n) memcpy(all + cut[c->rank], mine.p, mine.n);
@@ -259,14 +267,6 @@ struct vote {
     char sentence[SENTENCE_MAX];
 };
 
-static status votes_share(struct comm *c, struct vote *votes) {
-    int64_t *cut = memory_new((size_t)c->size + 1, sizeof *cut);
-    for (int r = 0; r <= c->size; r++) cut[r] = r;
-    status lost = comm_share(c, votes, sizeof *votes, cut);
-    free(cut);
-    return lost;
-}
-
 /* The failure of the lowest rank that has one. */
 static status votes_failure(const struct comm *c, const struct vote *votes) {
     for (int r = 0; r < c->size; r++) {
@@ -283,7 +283,7 @@ status comm_agree(struct comm *c, status failed, bool *any) {
     mine->code = (int32_t)status_code(failed);
     mine->wish = any && *any;
     snprintf(mine->sentence, sizeof mine->sentence, "%s", status_text(failed));
-    status lost = votes_share(c, votes);
+    status lost = comm_share_each(c, votes, sizeof *votes);
     for (int r = 0; !lost && any && r < c->size; r++) *any = *any || votes[r].wish;
     status all = lost ? NULL : votes_failure(c, votes);
     free(votes);

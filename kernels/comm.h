@@ -43,6 +43,9 @@ status comm_broadcast(struct comm *c, void *data, size_t n);
 status comm_share(struct comm *c, void *data, size_t width, const int64_t *cut);
 status comm_collect(struct comm *c, void *data, size_t width, const int64_t *cut);
 
+/* One element of `width` bytes a rank, all [size]. */
+status comm_share_each(struct comm *c, void *all, size_t width);
+
 /* Each rank brings a text of any length; all get all of them, out [size], in the arena. Alone: mine. */
 status comm_share_texts(struct comm *c, struct span mine, struct arena *arena, struct span *out);
 

@@ -137,11 +137,13 @@ static status accept_ranks(struct meeting *m, int own) {
     while ((absent = missing(m, own + 1)) < m->launch->size) {
         struct pollfd p = {m->listener, POLLIN, 0};
         int ready = poll(&p, 1, milliseconds_left(m));
-        if (ready == 0)
+        if (ready == 0 || milliseconds_left(m) == 0)
             return fail(EXIT_IO, "rank %d did not come to rank %d within %d s", absent, own,
                         m->timeout_ms / 1000);
         struct place from = {.length = sizeof from.address};
-        int fd = accept4(m->listener, (struct sockaddr *)&from.address, &from.length, SOCK_CLOEXEC);
+        int fd = ready < 0 ? -1
+                           : accept4(m->listener, (struct sockaddr *)&from.address, &from.length,
+                                     SOCK_CLOEXEC);
         if (fd < 0) continue;
         struct hello h;
         status failed = greet(m, fd, &h);

@@ -101,14 +101,11 @@ status ranks_first(struct learner *l, int64_t mine, int64_t *first) {
     struct comm *c = l->config.comm;
     int ranks = comm_size(c);
     int64_t *each = memory_new((size_t)ranks, sizeof *each);
-    int64_t *cut = memory_new((size_t)ranks + 1, sizeof *cut);
-    for (int r = 0; r <= ranks; r++) cut[r] = r;
     each[comm_rank(c)] = mine;
-    status lost = comm_share(c, each, sizeof *each, cut);
+    status lost = comm_share_each(c, each, sizeof *each);
     *first = INT64_MAX;
     for (int r = 0; r < ranks; r++) *first = smaller(*first, each[r]);
     free(each);
-    free(cut);
     return lost;
 }
 
