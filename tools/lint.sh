@@ -71,7 +71,8 @@ ban '^.{111}' "longer than 110 columns" "${C_FILES[@]}" "${SHELL_FILES[@]}"
 ban '[ \t]+$' "white space at the end of the line" "${TEXT_FILES[@]}"
 ban '\t' "a tab; indentation is four spaces" "${C_FILES[@]}"
 for file in "${C_FILES[@]}"; do
-    [[ $file != *.h && $file != *.cuh ]] || grep -q '^#pragma once$' "$file" || say "$file: a header without #pragma once"
+    [[ $file != *.h && $file != *.cuh ]] || grep -q '^#pragma once$' "$file" ||
+        say "$file: a header without #pragma once"
 done
 
 # ---- bans ----

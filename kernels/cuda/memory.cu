@@ -202,13 +202,15 @@ static double tensor_width(int major, int minor) {
 
 static status device_describe(struct cuda_device *out) {
     struct cudaDeviceProp properties;
-    int core_khz = 0, memory_khz = 0, bus_bits = 0;
-    cudaError_t error = cudaGetDeviceProperties(&properties, 0);
-    if (error == cudaSuccess) error = cudaDeviceGetAttribute(&core_khz, cudaDevAttrClockRate, 0);
+    int index = 0, core_khz = 0, memory_khz = 0, bus_bits = 0;
+    cudaError_t error = cudaGetDevice(&index);
+    if (error == cudaSuccess) error = cudaGetDeviceProperties(&properties, index);
     if (error == cudaSuccess)
-        error = cudaDeviceGetAttribute(&memory_khz, cudaDevAttrMemoryClockRate, 0);
+        error = cudaDeviceGetAttribute(&core_khz, cudaDevAttrClockRate, index);
     if (error == cudaSuccess)
-        error = cudaDeviceGetAttribute(&bus_bits, cudaDevAttrGlobalMemoryBusWidth, 0);
+        error = cudaDeviceGetAttribute(&memory_khz, cudaDevAttrMemoryClockRate, index);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&bus_bits, cudaDevAttrGlobalMemoryBusWidth, index);
     if (error == cudaSuccess) error = cudaDriverGetVersion(&out->driver);
     if (error == cudaSuccess) error = cudaRuntimeGetVersion(&out->runtime);
     if (error != cudaSuccess) return fail(EXIT_BAD_CONFIG, "cuda: %s", cudaGetErrorString(error));

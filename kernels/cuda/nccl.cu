@@ -39,7 +39,7 @@ struct nccl {
     int (*group_start)(void);
     int (*group_end)(void);
     int (*async_error)(void *comm, int *result);
-    int (*abort)(void *comm);
+    int (*abandon)(void *comm);
     int (*destroy)(void *comm);
     const char *(*error_string)(int result);
 };
@@ -56,7 +56,7 @@ static const struct library_function FUNCTIONS[] = {
     {"ncclGroupStart", offsetof(struct nccl, group_start)},
     {"ncclGroupEnd", offsetof(struct nccl, group_end)},
     {"ncclCommGetAsyncError", offsetof(struct nccl, async_error)},
-    {"ncclCommAbort", offsetof(struct nccl, abort)},
+    {"ncclCommAbort", offsetof(struct nccl, abandon)},
     {"ncclCommDestroy", offsetof(struct nccl, destroy)},
     {"ncclGetErrorString", offsetof(struct nccl, error_string)}};
 
@@ -128,7 +128,7 @@ static const char *drain(struct nccl_transport *t) {
 /* What waits for a rank that is lost waits for ever: it has to be off the stream before anybody synchronises
  * with that, if only to close it. */
 static const char *give_up(struct nccl_transport *t, const char *failed) {
-    if (failed && t->comm) functions_of(t->join)->abort(t->comm);
+    if (failed && t->comm) functions_of(t->join)->abandon(t->comm);
     if (failed) t->comm = NULL;
     return failed;
 }
@@ -153,7 +153,7 @@ static const char *nccl_transfer(struct transport *transport, const struct messa
 static void nccl_close(struct transport *transport, bool orderly) {
     struct nccl_transport *t = reinterpret_cast<struct nccl_transport *>(transport);
     if (t->comm && orderly) functions_of(t->join)->destroy(t->comm);
-    else if (t->comm) functions_of(t->join)->abort(t->comm);
+    else if (t->comm) functions_of(t->join)->abandon(t->comm);
     free(t);
 }
 
