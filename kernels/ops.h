@@ -369,7 +369,7 @@ struct stream {
 
 struct stream_config {
     const char *device; /* "cpu", "ref", "cuda" or "cuda-emulated" */
-    const char *isa;    /* "auto", "avx2", "avx512"; cpu only */
+    const char *isa;    /* "auto", "avx2", "avx512", "avx512_bf16", "amx"; cpu only */
     int threads;        /* >= 1; cpu only */
     bool cublas;        /* dense products by NVIDIA's cuBLAS, without the laws; cuda only */
 };

@@ -4,26 +4,11 @@
 #define BF16_DEALT 1
 #endif
 #include "kernels/cpu/bf16_pack.h"
+#include "kernels/cpu/gemm_shapes.h"
 
-/* A kernel computes rows x vectors sums in registers, first the even ones of a block, then the odd ones;
- * fewer rows take more vectors, so that enough chains are in flight. The list names the shapes as
- * (rows, log2 vectors). */
-/* clang-format off */
-#ifdef __AVX512F__
-enum { ROWS_MAX = 14, COLUMN_BLOCK = 24 };
-#define SHAPES(X)                                                                                  \
-    X(1, 0) X(1, 1) X(1, 2) X(1, 3) X(2, 0) X(2, 1) X(2, 2) X(2, 3)                                \
-    X(3, 0) X(3, 1) X(3, 2) X(4, 0) X(4, 1) X(4, 2) X(5, 0) X(5, 1) X(5, 2) X(6, 0) X(6, 1) X(6, 2) \
-    X(7, 0) X(7, 1) X(8, 0) X(8, 1) X(9, 0) X(9, 1) X(10, 0) X(10, 1)                              \
-    X(11, 0) X(11, 1) X(12, 0) X(12, 1) X(13, 0) X(13, 1) X(14, 0) X(14, 1)
-#else
-enum { ROWS_MAX = 6, COLUMN_BLOCK = 24 };
-#define SHAPES(X) X(1, 0) X(1, 1) X(1, 2) X(2, 0) X(2, 1) X(3, 0) X(3, 1) X(4, 0) X(5, 0) X(6, 0)
-#endif
-/* clang-format on */
-
+/* A kernel computes rows x vectors sums in registers, first the even ones of a block, then the odd ones. */
 enum {
-    VECTORS_MAX = 8,
+    COLUMN_BLOCK = 24,
     DEPTH_BLOCKS =
         12, /* rows of a and two panels of b, this many blocks deep, stay in a 32 KiB L1 */
 };

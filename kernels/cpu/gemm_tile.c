@@ -1,25 +1,9 @@
 /* Register-blocked micro-kernels and the loops that keep their operands in the caches. */
 #include "kernels/cpu/gemm_tile.h"
 
-/* A kernel computes rows x vectors accumulators, all in registers: a step of k loads the vectors of
- * b once and broadcasts each row's a. Fewer rows take more vectors, so that enough chains are in
- * flight to hide the latency of an FMA. The list names the shapes as (rows, log2 vectors). */
-/* clang-format off */
-#ifdef __AVX512F__
-enum { ROWS_MAX = 14 }; /* 14 x 2 of 32 registers, two for b, one broadcast */
-#define SHAPES(X)                                                                                  \
-    X(1, 0) X(1, 1) X(1, 2) X(1, 3) X(2, 0) X(2, 1) X(2, 2) X(2, 3)                                \
-    X(3, 0) X(3, 1) X(3, 2) X(4, 0) X(4, 1) X(4, 2) X(5, 0) X(5, 1) X(5, 2) X(6, 0) X(6, 1) X(6, 2) \
-    X(7, 0) X(7, 1) X(8, 0) X(8, 1) X(9, 0) X(9, 1) X(10, 0) X(10, 1)                              \
-    X(11, 0) X(11, 1) X(12, 0) X(12, 1) X(13, 0) X(13, 1) X(14, 0) X(14, 1)
-#else
-enum { ROWS_MAX = 6 }; /* 6 x 1 pairs of 16 registers, a pair for b, one broadcast */
-#define SHAPES(X) X(1, 0) X(1, 1) X(1, 2) X(2, 0) X(2, 1) X(3, 0) X(3, 1) X(4, 0) X(5, 0) X(6, 0)
-#endif
-/* clang-format on */
+#include "kernels/cpu/gemm_shapes.h"
 
 enum {
-    VECTORS_MAX = 8,
     AHEAD = 8,          /* steps of k between fetching from b and using it */
     DEPTH_BLOCK = 384,  /* ROWS_MAX rows of a, this deep, stay in a 32 KiB L1 */
     COLUMN_BLOCK = 384, /* this many columns of b, that deep, stay in L2 while the rows pass */
