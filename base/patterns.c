@@ -35,7 +35,7 @@ static size_t part_distance(const char *text, size_t n, const char *name) {
             size_t skip = (above[i] < row[i - 1] ? above[i] : row[i - 1]) + 1;
             row[i] = replace < skip ? replace : skip;
         }
-        memcpy(above, row, sizeof row);
+        memcpy(above, row, (n + 1) * sizeof *row);
         if (row[n] < best) best = row[n];
     }
     return best;

@@ -69,11 +69,13 @@ struct span utf8_lossy(struct span s, struct arena *arena) {
     return (struct span){out, length};
 }
 
-bool utf8_is_blank(int32_t c) {
-    return c == ' ' || (c >= '\t' && c <= '\r') || (c >= 0x1C && c <= 0x1F) || c == 0x85 ||
-           c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
-           c == 0x202F || c == 0x205F || c == 0x3000;
+bool utf8_is_space(int32_t c) {
+    return (c >= '\t' && c <= '\r') || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+           c == 0x205F || c == 0x3000;
 }
+
+bool utf8_is_blank(int32_t c) { return utf8_is_space(c) || (c >= 0x1C && c <= 0x1F); }
 
 /* Where the last character of s begins: at most three continuation bytes back. */
 static size_t last_character(struct span s) {

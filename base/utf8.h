@@ -20,6 +20,9 @@ size_t utf8_invalid(struct span s);
 /* s itself when it is valid, otherwise a copy in the arena with U+FFFD for what is not. */
 struct span utf8_lossy(struct span s, struct arena *arena);
 
+/* Unicode's White_Space property. */
+bool utf8_is_space(int32_t code);
+
 /* Whether a code point is white space: ASCII's, Unicode's, or one of the separators U+001C .. U+001F. */
 bool utf8_is_blank(int32_t code);
 

@@ -312,7 +312,8 @@ void policy_backward(struct policy *p, struct tape *tape, const struct batch *b,
     REQUIRE(tape->training && !p->form.inference);
     int64_t end = p->final_norm; /* of the layer's parameters */
     for (int i = p->config.layers - 1; i >= 0 && needed_before(p, end); i--) {
-        if (tape->recompute) policy_layer_forward(p, tape, i, b, kv);
+        bool kept = !tape->recompute || i + 1 == p->config.layers; /* the forward ended with it */
+        if (!kept) policy_layer_forward(p, tape, i, b, kv);
         layer_backward(p, i, tape, b, kv, grads);
         end = p->layers[i].norm1;
     }

@@ -3,9 +3,8 @@
 #include "policy/gguf_config.h"
 #include "policy/gguf_map.h"
 #include "policy/gguf_tokenizer.h"
-#include "policy/policy.h"
+#include "policy/policy_layout.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { QUANTIZATION_VERSION = 2 };
@@ -117,11 +116,7 @@ status gguf_import(const char *from, const char *to) {
 /* Layers beyond the model's own only draft; they are left out. */
 static int drafting_tensors(const struct safetensors *st, const struct policy_config *c) {
     int n = 0;
-    for (int i = 0; i < st->n; i++) {
-        int layer;
-        if (sscanf(st->entries[i].name, "model.layers.%d.", &layer) == 1)
-            n += layer >= c->layers && layer < c->layers + c->mtp_layers;
-    }
+    for (int i = 0; i < st->n; i++) n += policy_is_drafting(c, st->entries[i].name);
     return n;
 }
 

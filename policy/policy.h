@@ -116,7 +116,7 @@ struct policy {
     int max_positions;
 
     /* Tensors of the drafting layers (multi-token prediction) as they were loaded: policy_save writes them
-     * back, nothing computes with them, clones have none. */
+     * back, nothing computes with them, clones and policies for inference have none. */
     struct tensor_source *carried; /* [n_carried] */
     int n_carried;
     struct arena carried_arena;
@@ -157,8 +157,8 @@ void policy_copy(struct policy *to, const struct policy *from);
 void policy_pack(struct policy *p);
 void policy_pack_trained(struct policy *p);
 
-/* Sets chosen [n_parameters] to the parameters whose names one of `patterns` matches (base/patterns.h); leaves
- * it as it is when `patterns` is empty. `key` is the config key it comes from. EXIT_BAD_CONFIG. */
+/* Sets chosen [n_parameters] to the parameters whose names one of `patterns` matches (base/patterns.h);
+ * leaves it as it is when `patterns` is empty. `key` is the config key it comes from. EXIT_BAD_CONFIG. */
 status policy_choose(const struct policy *p, const char *patterns, const char *key, bool *chosen);
 
 /* Chooses the parameters that train: those whose names one of `patterns` matches (base/patterns.h), all of

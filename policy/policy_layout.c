@@ -1,5 +1,7 @@
 #include "policy/policy_layout.h"
 
+#include <stdlib.h>
+
 /* The order of parameters is part of what a run computes (the gradient norm is summed over fixed blocks
  * of the flat buffer), so it follows the layers and never changes with the machine. */
 
@@ -205,4 +207,12 @@ void policy_layout(struct policy *p) {
     else p->head = matrix_add(&b, "lm_head.weight", c->vocab, c->hidden);
     p->n_trained = p->n_params;
     p->first_trained = 0;
+}
+
+bool policy_is_drafting(const struct policy_config *c, const char *name) {
+    static const char prefix[] = "model.layers.";
+    if (strncmp(name, prefix, sizeof prefix - 1) != 0) return false;
+    char *end;
+    long layer = strtol(name + sizeof prefix - 1, &end, 10);
+    return *end == '.' && layer >= c->layers && layer < c->layers + c->mtp_layers;
 }

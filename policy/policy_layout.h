@@ -21,3 +21,6 @@ void policy_pack_stretch(struct policy *p, int stretch, const struct policy_stag
 
 /* The name under which the bias on a sigmoid router's choice is kept in files, in the arena. */
 const char *policy_bias_name(struct arena *arena, int layer);
+
+/* Whether a tensor of a checkpoint belongs to a drafting layer, one of those after the last. */
+bool policy_is_drafting(const struct policy_config *c, const char *name);

@@ -172,15 +172,6 @@ static status parameters_read(struct reader *r) {
     return NULL;
 }
 
-/* Whether a tensor belongs to a drafting layer, one of those after the last. */
-static bool is_drafting(const struct policy_config *c, const char *name) {
-    static const char prefix[] = "model.layers.";
-    if (strncmp(name, prefix, sizeof prefix - 1) != 0) return false;
-    char *end;
-    long layer = strtol(name + sizeof prefix - 1, &end, 10);
-    return *end == '.' && layer >= c->layers && layer < c->layers + c->mtp_layers;
-}
-
 /* Keeps a tensor as it is; one in 8 bits as floats, because nothing we write has scales. */
 static status tensor_carry(struct reader *r, const struct tensor_entry *e) {
     struct policy *p = r->p;
@@ -216,7 +207,7 @@ static status drafting_carry(struct reader *r) {
          pass++) /* the scales of 8-bit tensors go with them, so they wait */
         for (int i = 0; i < r->st->n; i++) {
             const struct tensor_entry *e = &r->st->entries[i];
-            if (r->used[i] || !is_drafting(&p->config, e->name)) continue;
+            if (r->used[i] || !policy_is_drafting(&p->config, e->name)) continue;
             if ((e->dtype == DTYPE_F8_E4M3) == (pass == 0)) TRY(tensor_carry(r, e));
         }
     if (!p->n_carried) p->config.mtp_layers = 0; /* what is saved has none either */
@@ -233,13 +224,15 @@ static status weights_read(struct reader *r) {
         buf to = buf_f32(p->router_bias, p->layers[i].moe_index * E);
         TRY(tensor_take(r, policy_bias_name(&p->arena, i), 1, &E, to));
     }
-    TRY(drafting_carry(r));
+    if (!p->form.inference) TRY(drafting_carry(r)); /* they are saved again, and nothing else */
     for (int i = 0; i < r->st->n; i++) {
-        bool tied_head = c->tied && strcmp(r->st->entries[i].name, "lm_head.weight") == 0;
-        if (!r->used[i] && !tied_head)
+        const char *name = r->st->entries[i].name;
+        bool tied_head = c->tied && strcmp(name, "lm_head.weight") == 0;
+        bool left = p->form.inference && policy_is_drafting(c, name);
+        if (!r->used[i] && !tied_head && !left)
             return fail(EXIT_BAD_DATA,
                         "%s: tensor %s does not belong to a policy of this config.json", r->dir,
-                        r->st->entries[i].name);
+                        name);
     }
     return NULL;
 }

@@ -2,8 +2,8 @@
  *
  * A training tape keeps every layer's activations for the backward; an inference tape reuses one
  * layer's space for all. A training tape that recomputes (Chen et al., arXiv 1604.06174) does so too, keeps
- * the layers' inputs, and computes a layer again when its backward comes. The arithmetic is the same, so a
- * row's values are the same bits either way. */
+ * the layers' inputs, and computes a layer but the last again when its backward comes. The arithmetic is the
+ * same, so a row's values are the same bits either way. */
 #pragma once
 
 #include "policy/policy.h"

@@ -53,13 +53,6 @@ static bool trie_search(const struct added_trie *trie, struct span text, size_t 
     return false;
 }
 
-/* Unicode's White_Space property. */
-static bool is_space(int32_t c) {
-    return (c >= '\t' && c <= '\r') || c == ' ' || c == 0x85 || c == 0xA0 || c == 0x1680 ||
-           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-           c == 0x205F || c == 0x3000;
-}
-
 /* \w of UTS #18: alphabetic, marks, decimal digits, connectors, join controls. The ranges are the symbols
  * with Other_Alphabetic. */
 static bool is_word(int32_t c) {
@@ -118,10 +111,11 @@ static status encode_around(struct encoder *e, const struct added_trie *trie, st
         if (token->guarded && !e->parse_special) continue;
         if (token->single_word && !stands_alone(text, start, stop)) continue;
         if (token->lstrip)
-            while (start > done && (n = character_before(text, start, &code)) && is_space(code))
+            while (start > done && (n = character_before(text, start, &code)) &&
+                   utf8_is_space(code))
                 start -= n;
         if (token->rstrip)
-            while ((n = character_at(text, stop, &code)) && is_space(code)) stop += n;
+            while ((n = character_at(text, stop, &code)) && utf8_is_space(code)) stop += n;
         if (done < start) TRY(next(e, span_slice(text, done, start)));
         encode_put(e, token->id);
         /* A token of white space inside what rstrip took is found all the same, and then the text goes on

@@ -114,30 +114,6 @@ static void summarise(const struct problem_set *set, struct evaluation *e, struc
     metrics_set(m, "unknown", unknown);
 }
 
-/* What an evaluation asks. */
-struct questions {
-    const struct problem_set *set;
-    struct request *requests; /* [n] */
-    struct span *prompts;     /* [n] */
-    size_t n;
-};
-
-static status questions_make(const struct evaluator *e, struct questions *q, struct arena *arena) {
-    q->requests = ARENA_ARRAY(arena, q->n, struct request);
-    q->prompts = ARENA_ARRAY(arena, q->n, struct span);
-    for (size_t i = 0; i < q->n; i++) {
-        struct request *r = &q->requests[i];
-        int32_t *ids;
-        TRY(prompt_encode(e->tokenizer, e->style, &q->set->items[i], e->max_prompt_tokens, arena,
-                          &q->prompts[i], &ids, &r->n_prompt));
-        r->prompt = ids;
-        r->n_samples = e->samples;
-        r->sampling = e->sampling;
-        r->key = (struct rng_key){.seed = e->seed, .stage = RNG_EVAL, .draw = (uint32_t)i};
-    }
-    return NULL;
-}
-
 /* Judges n rows, whose prompts begin with that of the first. */
 static void rows_judge(const struct evaluator *e, const struct span *prompts,
                        struct evaluation_row *rows, size_t n, struct arena *arena) {
@@ -156,22 +132,34 @@ static void rows_judge(const struct evaluator *e, const struct span *prompts,
     }
 }
 
-/* Answers and judges problems [begin, end), those of this rank. */
-static status answer(const struct evaluator *e, const struct questions *q, size_t begin, size_t end,
-                     struct arena *arena, struct evaluation_row *all, engine_poll *poll,
+/* Answers and judges problems [begin, end) of the set, those of this rank. */
+static status answer(const struct evaluator *e, const struct problem_set *set, size_t begin,
+                     size_t end, struct arena *arena, struct evaluation_row *all, engine_poll *poll,
                      void *ctx) {
-    size_t n = (end - begin) * (size_t)e->samples;
+    size_t asked = end - begin, n = asked * (size_t)e->samples;
     struct evaluation_row *rows = all + begin * (size_t)e->samples;
     struct completion *completions = ARENA_ARRAY(arena, n, struct completion);
-    TRY(engine_run(e->engine, q->requests + begin, (int)(end - begin), arena, completions, poll,
-                   ctx, NULL));
+    struct request *requests = ARENA_ARRAY(arena, asked, struct request);
+    struct span *prompts = ARENA_ARRAY(arena, asked, struct span);
+    for (size_t i = 0; i < asked; i++) {
+        struct request *r = &requests[i];
+        int32_t *ids;
+        TRY(prompt_encode(e->tokenizer, e->style, &set->items[begin + i], e->max_prompt_tokens,
+                          arena, &prompts[i], &ids, &r->n_prompt));
+        r->prompt = ids;
+        r->n_samples = e->samples;
+        r->sampling = e->sampling;
+        r->key =
+            (struct rng_key){.seed = e->seed, .stage = RNG_EVAL, .draw = (uint32_t)(begin + i)};
+    }
+    TRY(engine_run(e->engine, requests, (int)asked, arena, completions, poll, ctx, NULL));
     for (size_t i = 0; i < n; i++) {
         const struct completion *c = &completions[i];
         rows[i].n_tokens = c->n;
         rows[i].finish = c->finish;
         rows[i].text = tokenizer_decode(e->tokenizer, c->ids, (size_t)c->n, true, arena);
     }
-    rows_judge(e, q->prompts + begin, rows, n, arena);
+    rows_judge(e, prompts, rows, n, arena);
     return NULL;
 }
 
@@ -193,11 +181,8 @@ status evaluate_policy(const struct evaluator *e, const char *name, const struct
     }
     int64_t *cut = ARENA_ARRAY(arena, ranks + 1, int64_t);
     comm_cut(e->comm, (int64_t)n, cut);
-    struct questions questions = {.set = set, .n = n};
-    status failed = questions_make(e, &questions, arena);
-    if (!failed)
-        failed = answer(e, &questions, (size_t)cut[rank], (size_t)cut[rank + 1], arena, out->rows,
-                        poll, ctx);
+    status failed =
+        answer(e, set, (size_t)cut[rank], (size_t)cut[rank + 1], arena, out->rows, poll, ctx);
     TRY(comm_agree(e->comm, failed, NULL));
     for (int r = 0; r <= ranks; r++) cut[r] *= e->samples;
     TRY(evaluation_share(e->comm, out->rows, cut, arena));
