@@ -4,6 +4,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/session.h"
+#include "rl/trainer_shape.h"
 #include "rl/workload.h"
 
 #include <stdio.h>
@@ -119,14 +120,12 @@ static void estimate_step(const struct settings *s, struct figures *f) {
 }
 
 static void plan_memory(const struct settings *s, struct policy *p, struct figures *f) {
-    int positions = (int)(s->rollout.max_prompt_tokens + s->rollout.max_new_tokens);
-    f->policy = policy_bytes(p->stream, &p->config, p->form) * (s->rl.kl_coef > 0 ? 2 : 1);
-    f->engine =
-        engine_bytes(p, &(struct engine_config){(int)s->rollout.batch, positions, true, true});
-    f->learner = learner_bytes(p, &(struct learner_config){.micro_tokens = (int)s->rl.micro_tokens,
-                                                           .max_positions = positions,
-                                                           .grad_shards = (int)s->rl.grad_shards,
-                                                           .moments = true});
+    struct trainer_config c = session_trainer(s, TRAINER_GRPO);
+    struct engine_config engine = shape_engine(&c);
+    struct learner_config learner = shape_learner(&c);
+    f->policy = policy_bytes(p->stream, &p->config, p->form) * (shape_reference_wanted(&c) ? 2 : 1);
+    f->engine = engine_bytes(p, &engine);
+    f->learner = learner_bytes(p, &learner);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     f->peak = (double)usage.ru_maxrss * 1024;

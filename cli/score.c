@@ -28,8 +28,9 @@ struct scored_line {
     json_t *row;            /* owned */
     struct problem problem; /* of the row */
     struct reward_item item;
-    struct arena arena; /* the problem's texts */
-    char *out;          /* owned; the line to print */
+    const struct verdict *verdict; /* of the item, once judged */
+    struct arena arena;            /* the problem's texts */
+    char *out;                     /* owned; the line to print */
     bool malformed;
 };
 
@@ -132,11 +133,10 @@ static void line_read(struct scored_line *line, const struct reward *reward, con
     if (s) line_refuse(line, s);
 }
 
-static void line_write(struct scored_line *line, const struct reward *reward,
-                       const struct verdict *v, const char *path) {
+static void line_write(struct scored_line *line, const struct reward *reward, const char *path) {
     status s = NULL;
     if (!line->malformed)
-        s = write_verdict(line->row, &line->problem, reward, v, where_is(line, path));
+        s = write_verdict(line->row, &line->problem, reward, line->verdict, where_is(line, path));
     if (s) line_refuse(line, s);
     line->out = json_dumps(line->row, JSON_COMPACT);
     REQUIRE(line->out);
@@ -177,8 +177,6 @@ struct scoring {
     const struct reward *reward;
     const char *path;
     struct scored_line *lines;
-    const struct verdict *verdicts; /* of the lines that could be read, in order */
-    const int *place;               /* [lines] of a line's verdict */
 };
 
 static void read_piece(const void *task, int i) {
@@ -188,7 +186,7 @@ static void read_piece(const void *task, int i) {
 
 static void write_piece(const void *task, int i) {
     const struct scoring *s = task;
-    line_write(&s->lines[i], s->reward, &s->verdicts[s->place[i]], s->path);
+    line_write(&s->lines[i], s->reward, s->path);
 }
 
 /* Judges the lines of a chunk that could be read. */
@@ -196,16 +194,16 @@ static void chunk_judge(struct chunk *b, const struct reward *reward, const char
                         struct pool *pool) {
     struct reward_item *items = memory_new((size_t)b->n, sizeof *items);
     struct verdict *verdicts = memory_new((size_t)b->n, sizeof *verdicts);
-    int *place = memory_new((size_t)b->n, sizeof *place), n = 0;
-    struct scoring scoring = {reward, path, b->lines, verdicts, place};
+    int n = 0;
+    struct scoring scoring = {reward, path, b->lines};
     pool_run(pool, b->n, read_piece, &scoring);
     for (int i = 0; i < b->n; i++) {
-        place[i] = n;
-        if (!b->lines[i].malformed) items[n++] = b->lines[i].item;
+        if (b->lines[i].malformed) continue;
+        b->lines[i].verdict = &verdicts[n];
+        items[n++] = b->lines[i].item;
     }
     judging_run(reward, pool, items, (size_t)n, verdicts);
     pool_run(pool, b->n, write_piece, &scoring);
-    free(place);
     free(verdicts);
     free(items);
 }

@@ -5,6 +5,7 @@
  *     critic/score/mean              the judge's score
  *     critic/acc/mean                share of right answers
  *     rewards/PART/mean              each part of the reward
+ *     rewards/unknown                completions judged neither right nor wrong
  *     frac_reward_zero_std           share of groups without signal
  *     response_length/mean           tokens of a completion
  *     response_length/clip_ratio     share of completions cut at the length cap
@@ -16,6 +17,7 @@
  *     timing_s/testing               seconds of the evaluation after the step
  *     timing_s/save_checkpoint       seconds of the checkpoints before the step
  *     timing_s/run                   seconds the run has worked so far, everything included
+ *     training/trained_share         share of the parameters that trains; of the first record only
  *     training/num_tokens            tokens sampled or read so far, prompts included
  *     perf/throughput                tokens a second
  *

@@ -74,8 +74,6 @@ const struct chat_format *chat_format_find(const char *name) {
     return NULL;
 }
 
-const char *chat_format_name(const struct chat_format *format) { return format->name; }
-
 bool chat_format_takes_system(const struct chat_format *format) {
     return format->with_system != NULL;
 }

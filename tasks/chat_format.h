@@ -30,9 +30,7 @@ struct chat_format;
 /* NULL when there is no such format, or it is "none". */
 const struct chat_format *chat_format_find(const char *name);
 
-const char *chat_format_name(const struct chat_format *format);
-
-/* Whether a system message can be given; and whether the format has one of its own. */
+/* Whether a system message can be given. */
 bool chat_format_takes_system(const struct chat_format *format);
 
 /* Calls `put` for the parts of the conversation, in order. `system` empty: the format's own message,

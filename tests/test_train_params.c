@@ -2,6 +2,8 @@
  * everything; frozen tensors stay as they are, and take no memory of the learner. */
 #include "tests/fixtures.h"
 
+#include "tests/expect.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -166,12 +168,7 @@ static void test_same_bits(void **state) {
 }
 
 static void refused(struct policy *p, const char *patterns, const char *sentence) {
-    status failed = policy_train(p, patterns, "train.params");
-    assert_non_null(failed);
-    assert_int_equal(status_code(failed), EXIT_BAD_CONFIG);
-    if (!strstr(status_text(failed), sentence)) print_error("%s\n", status_text(failed));
-    assert_non_null(strstr(status_text(failed), sentence));
-    status_free(failed);
+    expect_failure(policy_train(p, patterns, "train.params"), EXIT_BAD_CONFIG, sentence);
 }
 
 static void test_refused(void **state) {
