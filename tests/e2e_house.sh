@@ -46,6 +46,18 @@ counted "a crash" "3 passed, 1 failed" 1
 check "a failure's output is shown" grep -q 'what broke' "$work/said"
 pretend test_mixed 'exit 0'
 counted "a program that ran nothing" "3 passed, 1 failed" 1
+# Two that wait for one another, so that they have to run at once; the first one ends last.
+pretend test_mixed 'touch b; until [ -e a ]; do sleep 0.01; done; echo "[  PASSED  ] 1 test(s)." >&2'
+pretend test_good 'until [ -e b ]; do sleep 0.01; done; touch a; sleep 0.3
+echo "[  PASSED  ] 2 test(s)." >&2'
+OMP_NUM_THREADS=2 TEST_TIMEOUT=20 counted "two at once" "4 passed, 0 failed" 0
+said_of=$(grep -o 'test_[a-z]*' "$work/said" | tr '\n' ' ')
+check "told in their order" test "$said_of" = "test_good test_mixed "
+pretend test_mixed 'sleep 1000 & echo $! >sleeper; wait'
+TEST_TIMEOUT=4 counted "one that never ends" "3 passed, 1 failed" 1
+check "is told as that" grep -q '(over 4 s)' "$work/said"
+ended() { ! grep -qs '^State:.[RSD]' "/proc/$1/status"; } # a memory of it may be there
+check "and what it began is ended" ended "$(cat "$tree/sleeper")"
 rm "$tree/tests/test_mixed.c"
 # shellcheck disable=SC2016 # for the pretended script to expand
 printf 'source "$(dirname "$0")/e2e.sh"\ncheck a true\ncheck b false\n' >"$tree/tests/e2e_pair.sh"

@@ -3,28 +3,38 @@
 # `make asan` and `make gpu-test`.
 #
 # A check is one cmocka test, one check of an end-to-end script, one fuzz target over its corpus, or one
-# build. The output of what fails is shown. The last line is always `N passed, N failed`; the exit code
-# is 0 only when something ran and nothing failed.
+# build. Programs run beside one another, one for each processor; they are told in the order in which they
+# were begun. The output of what fails is shown. The last line is always `N passed, N failed`; the exit
+# code is 0 only when something ran and nothing failed.
 #
 # Contracts: a cmocka program prints its summary to stderr; a script tests/e2e_NAME.sh sources
 # tests/e2e.sh (or ends with its own line `N passed, N failed`); both exit 0 exactly when all is well.
+# What they write lies in a directory of their own.
 set -u
 unset MAKEFLAGS MFLAGS # each build below is what it says, whatever the outer make was told
 cd "$(dirname "$0")/.." || exit 74
 mode=${1:-}
-jobs=$(nproc)
+at_once=$(nproc)           # programs beside one another, and what make is told
 limit=${TEST_TIMEOUT:-600} # seconds for one program
+# These look at the clock, at how memory grows, or keep every processor busy by themselves.
+ALONE=' test_user_reward e2e_limits.sh e2e_ranks.sh '
 passed=0 failed=0
+# Programs by number: what they are, when they began, and exit code and seconds once they have ended.
+begun=0 told=0
+names=() kinds=() began=() ended=()
+running=() # numbers by process id
 out=$(mktemp -d) || exit 74
-trap 'rm -rf "$out"' EXIT
+trap 'kill "${!running[@]}" 2>/dev/null; rm -rf "$out"' EXIT
+trap 'exit 130' INT TERM
+exec {never}<> <(:) # nothing is ever read from it: a pause that starts no process
 
-report() { # report NAME PASSED FAILED EXIT_CODE: counts, and shows the captured output on failure
-    local name=$1 ok=$2 bad=$3 code=$4 seconds=$((SECONDS - began))
+report() { # report NAME PASSED FAILED EXIT_CODE SECONDS LOG: counts, and shows the log of a failure
+    local name=$1 ok=$2 bad=$3 code=$4
     # A program that ended badly without naming a failed test, or that ran nothing, is one failure.
     [ "$bad" -eq 0 ] && { [ "$code" -ne 0 ] || [ "$ok" -eq 0 ]; } && bad=1
     passed=$((passed + ok)) failed=$((failed + bad))
     if [ "$bad" -eq 0 ]; then
-        printf '  ok    %-44s %4d checks %4d s\n' "$name" "$ok" "$seconds"
+        printf '  ok    %-44s %4d checks %4d s\n' "$name" "$ok" "$5"
         return
     fi
     printf '  FAIL  %-44s %4d of %d failed' "$name" "$bad" "$((ok + bad))"
@@ -33,24 +43,75 @@ report() { # report NAME PASSED FAILED EXIT_CODE: counts, and shows the captured
     124) printf ' (over %d s)\n' "$limit" ;;
     *) printf ' (exit code %d)\n' "$code" ;;
     esac
-    tail -n 200 "$out/log" | sed 's/^/        | /'
+    tail -n 200 "$6" | sed 's/^/        | /'
 }
 
-capture() { # capture COMMAND...: runs it with its output in $out/log; sets began and code
-    began=$SECONDS
-    timeout "$limit" "$@" >"$out/log" 2>&1 </dev/null
+# The n in every "n PHRASE" of a log, added up: sum_of PHRASE LOG
+sum_of() { grep -aoE "$1" "$2" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }'; }
+
+tell() { # tell NUMBER: reports a program that has ended, by what its kind counts
+    local log=$out/$1 code=${ended[$1]% *} seconds=${ended[$1]#* } ok bad counts
+    case ${kinds[$1]} in
+    cmocka)
+        ok=$(sum_of '\[  PASSED  \] [0-9]+ test' "$log") bad=$(sum_of '\[  FAILED  \] [0-9]+ test' "$log")
+        ;;
+    script)
+        counts=$(tail -n 1 "$log" | grep -aE '^[0-9]+ passed, [0-9]+ failed$') ||
+            counts='0 passed, 1 failed'
+        ok=${counts%% *} bad=$(awk '{ print $3 }' <<<"$counts")
+        ;;
+    whole) ok=$((code == 0)) bad=$((code != 0)) ;;
+    esac
+    report "${names[$1]}" "$ok" "$bad" "$code" "$seconds" "$log"
+    rm "$log"
+}
+
+# Waits for one program, and tells those that nobody before keeps waiting. It looks again and again: bash's
+# own `wait -n` overlooks a job whose end by a signal the shell has noticed already.
+end_one() {
+    local process code number
+    while :; do
+        for process in "${!running[@]}"; do
+            kill -0 "$process" 2>/dev/null || break 2
+        done
+        read -rt 0.05 -u "$never"
+    done
+    wait "$process"
     code=$?
+    number=${running[$process]}
+    unset "running[$process]"
+    ended[number]="$code $((SECONDS - began[number]))"
+    while [ -n "${ended[told]-}" ]; do tell $((told++)); done
 }
 
-# The n in every "n PHRASE" of the log, added up.
-sum_of() { grep -aoE "$1" "$out/log" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }'; }
+leave() { # leave N: until no more than N programs run
+    while [ ${#running[@]} -gt "$1" ]; do end_one; done
+}
+
+# begin KIND NAME COMMAND...: runs it beside others. KIND: cmocka, script, or whole (one check). A job of
+# the background ignores interrupts unless told otherwise, and would hand that on.
+begin() {
+    local alone=false
+    [[ $ALONE != *" ${2##*/} "* ]] || alone=true
+    if $alone; then leave 0; else leave $((at_once - 1)); fi
+    kinds[begun]=$1 names[begun]=$2 began[begun]=$SECONDS
+    env --default-signal=INT,QUIT timeout "$limit" "${@:3}" >"$out/$begun" 2>&1 </dev/null \
+        {never}<&- &
+    running[$!]=$((begun++))
+    ! $alone || leave 0
+}
+
+heading() { # heading TEXT: of what is begun from now on
+    leave 0
+    echo "$1"
+}
 
 build() { # build NAME MAKE_ARGUMENTS...: one check; false when it fails
-    local name=$1
-    shift
-    capture "${MAKE:-make}" --no-print-directory -j"$jobs" "$@" programs
-    report "$name" "$((code == 0))" "$((code != 0))" "$code"
-    [ "$code" -eq 0 ]
+    local before=$failed
+    leave 0
+    begin whole "$1" "${MAKE:-make}" --no-print-directory -j"$(nproc)" "${@:2}" programs
+    leave 0
+    [ "$failed" -eq "$before" ]
 }
 
 unit_tests() { # unit_tests TREE
@@ -58,37 +119,29 @@ unit_tests() { # unit_tests TREE
     for source in tests/test_*.c; do
         [ -e "$source" ] || continue
         name=$(basename "$source" .c)
-        capture "$1/tests/$name"
-        report "$1/$name" "$(sum_of '\[  PASSED  \] [0-9]+ test')" \
-            "$(sum_of '\[  FAILED  \] [0-9]+ test')" "$code"
+        begin cmocka "$1/$name" "$1/tests/$name"
     done
 }
 
 end_to_end_tests() { # end_to_end_tests TREE: scripts find the program in $GRPO
-    local script counts
+    local script
     for script in tests/e2e_*.sh; do
         [ -e "$script" ] || continue
-        GRPO=$PWD/$1/grpo capture bash "$script"
-        counts=$(tail -n 1 "$out/log" | grep -aE '^[0-9]+ passed, [0-9]+ failed$') ||
-            counts='0 passed, 1 failed'
-        report "$(basename "$script")" "${counts%% *}" "$(awk '{ print $3 }' <<<"$counts")" "$code"
+        begin script "$(basename "$script")" env GRPO="$PWD/$1/grpo" bash "$script"
     done
 }
 
-operations_on() { # operations_on TREE DEVICE HOW: the operations' tests try that device
+operations_on() { # operations_on TREE DEVICE HOW [VARIABLE=VALUE...]: the operations' tests try that device
     local source name
     for source in tests/test_stream.c tests/test_ops_*.c; do
         name=$(basename "$source" .c)
-        TEST_DEVICE=$2 capture "$1/tests/$name"
-        report "$3: $name" "$(sum_of '\[  PASSED  \] [0-9]+ test')" \
-            "$(sum_of '\[  FAILED  \] [0-9]+ test')" "$code"
+        begin cmocka "$3: $name" env TEST_DEVICE="$2" "${@:4}" "$1/tests/$name"
     done
 }
 
-products_by_cublas() { # products_by_cublas TREE DEVICE
-    TEST_CUBLAS=1 TEST_DEVICE=$2 capture "$1/tests/test_ops_gemm"
-    report "by cuBLAS: test_ops_gemm" "$(sum_of '\[  PASSED  \] [0-9]+ test')" \
-        "$(sum_of '\[  FAILED  \] [0-9]+ test')" "$code"
+products_by_cublas() { # products_by_cublas TREE DEVICE [VARIABLE=VALUE...]
+    begin cmocka "by cuBLAS: test_ops_gemm" env TEST_CUBLAS=1 TEST_DEVICE="$2" "${@:3}" \
+        "$1/tests/test_ops_gemm"
 }
 
 fuzz_corpora() { # fuzz_corpora TREE: every input ever found interesting, through its target
@@ -96,59 +149,59 @@ fuzz_corpora() { # fuzz_corpora TREE: every input ever found interesting, throug
     for source in tests/fuzz_*.c; do
         name=$(basename "$source" .c)
         if [ ! -e "$source" ] || [ "$name" = fuzz_driver ]; then continue; fi
-        capture "$1/tests/$name" "tests/corpus/${name#fuzz_}"
-        report "$1/$name" "$((code == 0))" "$((code != 0))" "$code"
+        begin whole "$1/$name" "$1/tests/$name" "tests/corpus/${name#fuzz_}"
     done
 }
 
 with_gcc() {
-    echo "gcc"
+    heading "gcc"
     build "build" CC=gcc BUILD=build || return
     unit_tests build
     end_to_end_tests build
 }
 
 with_emulator() {
-    local seed
-    echo "the CUDA backend, without a GPU"
-    for seed in 1 2 3; do
-        CUDA_EMULATOR_SEED=$seed operations_on build cuda-emulated "emulated, seed $seed"
-    done
+    local seed library=$PWD/build/libgrpo_cuda_
+    heading "the CUDA backend, without a GPU"
     # Races and reads of what nobody wrote do not depend on the order: one seed shows them.
-    GRPO_CUDA_LIBRARY=$PWD/build/libgrpo_cuda_checked.so operations_on build cuda-emulated "accesses checked"
-    GRPO_CUBLAS_LIBRARY=$PWD/build/libgrpo_cuda_emulated.so products_by_cublas build cuda-emulated
+    operations_on build cuda-emulated "accesses checked" GRPO_CUDA_LIBRARY="${library}checked.so"
+    for seed in 1 2 3; do
+        operations_on build cuda-emulated "emulated, seed $seed" CUDA_EMULATOR_SEED=$seed
+    done
+    products_by_cublas build cuda-emulated GRPO_CUBLAS_LIBRARY="${library}emulated.so"
 }
 
 # For people with a GPU: the operations against the reference, each repeated and in pieces; the trainer
-# against the CPU; and NVIDIA's compute-sanitizer over the operations, where it is installed.
+# against the CPU; and NVIDIA's compute-sanitizer over the operations, where it is installed. There is one
+# device: one program at a time.
 with_gpu() {
-    local tool
-    echo "the CUDA backend, on the GPU"
+    local tool name
+    heading "the CUDA backend, on the GPU"
     build "build" CC=gcc BUILD=build || return
+    at_once=1
     operations_on build cuda "on the GPU"
     products_by_cublas build cuda
-    TEST_DEVICE=cuda GRPO=$PWD/build/grpo capture bash tests/e2e_cuda.sh
-    report "e2e_cuda.sh" "$(grep -ac '^ok: ' "$out/log")" "$(grep -ac '^FAILED: ' "$out/log")" "$code"
+    begin script "e2e_cuda.sh" env TEST_DEVICE=cuda GRPO="$PWD/build/grpo" bash tests/e2e_cuda.sh
     if ! command -v compute-sanitizer >/dev/null; then
-        echo "  compute-sanitizer is not here: skipped"
+        heading "  compute-sanitizer is not here: skipped"
         return
     fi
     for tool in memcheck racecheck initcheck synccheck; do
         for name in test_ops_attention test_ops_moe; do
-            TEST_DEVICE=cuda capture compute-sanitizer --tool "$tool" --error-exitcode 9 "build/tests/$name"
-            report "$tool: $name" "$((code == 0))" "$((code != 0))" "$code"
+            begin whole "$tool: $name" env TEST_DEVICE=cuda \
+                compute-sanitizer --tool "$tool" --error-exitcode 9 "build/tests/$name"
         done
     done
 }
 
 with_clang() {
-    echo "clang"
+    heading "clang"
     build "build/clang" CC=clang BUILD=build/clang
 }
 
 # Instrumented code sets off false warnings in gcc's middle end; the other two builds have no warnings.
 with_sanitizers() {
-    echo "address and undefined-behaviour sanitizers"
+    heading "address and undefined-behaviour sanitizers"
     build "build/asan" CC=gcc BUILD=build/asan 'CFLAGS=-O1 -g -fno-omit-frame-pointer -Wno-error' \
         'SAN=-fsanitize=address,undefined -fno-sanitize-recover=all' || return
     unit_tests build/asan
@@ -172,5 +225,6 @@ gpu) with_gpu ;;
     ;;
 esac
 
+leave 0
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
