@@ -22,6 +22,7 @@ struct math_options {
     enum math_require require;   /* where the answer must stand */
     enum math_percent percent;   /* is 28 an answer to 28%? */
     enum math_decimals decimals; /* when a decimal stands for a value it is not equal to */
+    bool evaluated;              /* is 55 + 22 refused where the gold is 77? */
     bool ordered_lists;          /* do bare lists "1, 2" and sets have an order? */
     bool strict_brackets;        /* are (1, 2), {1, 2} and "1, 2" different things? */
     bool lenient_relations;      /* does x > 2 answer a gold that is the set (2, oo)? */
@@ -57,6 +58,7 @@ enum math_result {
     MATH_UNPARSED,  /* there is an answer, but it is not mathematics */
     MATH_NO_ANSWER, /* no answer where one is required */
     MATH_NO_GOLD,
+    MATH_UNEVALUATED, /* equal, but left to be carried out where that is refused: scores 0 */
 };
 
 struct math_verdict {

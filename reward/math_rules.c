@@ -15,6 +15,7 @@ struct math_options math_rules_options(const struct reward_config *c) {
     if (is(c->math_decimals, "exact")) o.decimals = MATH_DECIMALS_EXACT;
     if (is(c->math_decimals, "gold")) o.decimals = MATH_DECIMALS_GOLD;
     if (is(c->math_decimals, "places")) o.decimals = MATH_DECIMALS_SIX_PLACES;
+    o.evaluated = is(c->math_form, "evaluated");
     o.ordered_lists |= is(c->math_lists, "ordered");
     o.strict_brackets |= is(c->math_brackets, "strict");
     o.lenient_relations |= is(c->math_relations, "lenient");

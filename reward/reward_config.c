@@ -38,6 +38,9 @@ const struct config_key reward_keys[] = {
         T, math_decimals, "reward.math.decimals", "rounded", "rounded|exact|gold|places", SEMANTIC,
         "when a decimal stands for what it is not equal to: with six places or more; never; "
         "when the gold is one; rounded to six places"),
+    CONFIG_ENUM(T, math_form, "reward.math.form", "any", "any|evaluated", SEMANTIC,
+                "whether 55 + 22 is right where the gold is 77, or only a number that is written "
+                "out"),
     CONFIG_ENUM(T, math_lists, "reward.math.lists", "unordered", "unordered|ordered", SEMANTIC,
                 "whether bare lists and sets have an order"),
     CONFIG_ENUM(T, math_brackets, "reward.math.brackets", "lenient", "lenient|strict", SEMANTIC,

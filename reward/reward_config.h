@@ -14,7 +14,7 @@ struct reward_config {
     const char *countdown_compat; /* strict | tinyzero */
     /* reward/math.h says what they mean. */
     const char *math_compat, *math_require, *math_percent, *math_decimals, *math_lists,
-        *math_brackets, *math_relations, *math_bases, *math_pattern, *gsm8k_method;
+        *math_brackets, *math_form, *math_relations, *math_bases, *math_pattern, *gsm8k_method;
     const char *regex_pattern;
     int64_t regex_capture;
     const char *format_preset; /* r1 | trl | open_r1 */

@@ -51,6 +51,21 @@ static void judges_mathematics(void **state) {
     grpo_reward_close(judge);
 }
 
+/* What a rule knows beyond its kind, through an option. */
+static void refuses_what_is_not_carried_out(void **state) {
+    (void)state;
+    const char *const options[] = {"math.form=evaluated", NULL};
+    struct grpo_reward *judge = open_judge(options);
+    struct grpo_reward_problem *sum = gold_of(judge, "77");
+    struct grpo_reward_verdict v = judged(sum, "The answer is \\boxed{55+22}.");
+    assert_int_equal(v.kind, GRPO_REWARD_DIFFERENT);
+    assert_string_equal(v.name, "unevaluated");
+    assert_true(v.score == 0);
+    assert_int_equal(judged(sum, "55 + 22 = \\boxed{77}").kind, GRPO_REWARD_EQUAL);
+    grpo_reward_problem_close(sum);
+    grpo_reward_close(judge);
+}
+
 static void judges_countdown(void **state) {
     (void)state;
     struct grpo_reward *judge = open_judge(NULL);
@@ -154,9 +169,9 @@ static void is_safe_in_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(judges_mathematics), cmocka_unit_test(judges_countdown),
-        cmocka_unit_test(takes_options),      cmocka_unit_test(refuses_options),
-        cmocka_unit_test(is_safe_in_threads),
+        cmocka_unit_test(judges_mathematics), cmocka_unit_test(refuses_what_is_not_carried_out),
+        cmocka_unit_test(judges_countdown),   cmocka_unit_test(takes_options),
+        cmocka_unit_test(refuses_options),    cmocka_unit_test(is_safe_in_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

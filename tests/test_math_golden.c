@@ -19,6 +19,7 @@ static bool set_option(struct math_options *o, struct span option) {
     else if (span_eq(option, SPAN("decimals=exact"))) o->decimals = MATH_DECIMALS_EXACT;
     else if (span_eq(option, SPAN("decimals=places"))) o->decimals = MATH_DECIMALS_SIX_PLACES;
     else if (span_eq(option, SPAN("percent=hundredth"))) o->percent = MATH_PERCENT_HUNDREDTH;
+    else if (span_eq(option, SPAN("form=evaluated"))) o->evaluated = true;
     else if (span_eq(option, SPAN("lists=ordered"))) o->ordered_lists = true;
     else if (span_eq(option, SPAN("brackets=strict"))) o->strict_brackets = true;
     else if (span_eq(option, SPAN("relations=lenient"))) o->lenient_relations = true;

@@ -79,7 +79,7 @@ enum { GRPO_REWARD_PARTS_MAX = 16 };
 struct grpo_reward_verdict {
     double score; /* the parts, weighted, gated and bounded as the options say; 1 or 0 by default */
     enum grpo_reward_kind kind;
-    const char *name; /* static text: "equal", ..., or finer: "wrong_numbers", "over_limit" */
+    const char *name; /* static text: "equal", ..., or finer: "wrong_numbers", "unevaluated" */
     const char *tier; /* static text: where the answer stood ("boxed", "anchor", ...), or "" */
     const char
         *answer; /* the extracted answer: a slice of the completion; NULL when there is none */

@@ -175,6 +175,7 @@ static const struct tree *function(struct grammar *g) {
     int id = log ? CALL_LOG : g->token.value;
     const struct tree *base = tree_integer(g->work, 10), *power = NULL;
     if (!grammar_enter(g)) return grammar_fail(g);
+    grammar_operation(g);
     grammar_advance(g);
     for (;;) {
         if (g->token.kind == TOKEN_SUBSCRIPT && log) {
@@ -203,6 +204,7 @@ static const struct tree *function(struct grammar *g) {
 static const struct tree *root(struct grammar *g) {
     const struct tree *degree = tree_integer(g->work, g->token.value);
     if (!grammar_enter(g)) return grammar_fail(g);
+    grammar_operation(g);
     grammar_advance(g);
     if (g->token.kind == TOKEN_OPEN && g->token.value == '[') {
         grammar_advance(g);
@@ -220,19 +222,22 @@ static const struct tree *root(struct grammar *g) {
 static const struct tree *fraction(struct grammar *g) {
     if (!grammar_enter(g)) return grammar_fail(g);
     bool binomial = g->token.kind == TOKEN_BINOMIAL;
+    int operations = g->notes.operations;
     grammar_advance(g);
     const struct tree *top = grammar_argument(g);
     const struct tree *bottom = grammar_argument(g);
     grammar_leave(g);
     if (top->kind > TREE_PERCENT || bottom->kind > TREE_PERCENT) return grammar_fail(g);
-    return binomial ? tree_call2(g->work, CALL_BINOMIAL, top, bottom)
-                    : tree_divide(g->work, top, bottom);
+    if (!binomial) return grammar_quotient(g, operations, top, bottom);
+    grammar_operation(g);
+    return tree_call2(g->work, CALL_BINOMIAL, top, bottom);
 }
 
 /* \sum_{k=1}^{n} body; where i counts, it is not the imaginary unit. */
 static const struct tree *series(struct grammar *g) {
     bool product = g->token.value;
     if (!grammar_enter(g)) return grammar_fail(g);
+    grammar_operation(g);
     grammar_advance(g);
     if (g->token.kind != TOKEN_SUBSCRIPT) return grammar_fail(g);
     size_t end;
@@ -301,6 +306,7 @@ static const struct tree *symbol(struct grammar *g, struct span name, const stru
 
 /* t! and t!!, at the mark. */
 static const struct tree *factorial(struct grammar *g, const struct tree *t) {
+    grammar_operation(g);
     grammar_advance(g);
     bool twice = g->token.kind == TOKEN_BANG && !g->token.spaced;
     if (twice) grammar_advance(g);
@@ -318,6 +324,7 @@ static const struct tree *maybe_callish(struct grammar *g, const struct tree *he
             if (t->kind == TREE_APPLY) t->name = head->name;
             return tree_seal(t);
         }
+        grammar_operation(g);
         if (g->token.kind == TOKEN_POWER) { /* x(x+1)^2 */
             grammar_advance(g);
             inside = tree_power(g->work, inside, exponent(g));
@@ -365,6 +372,7 @@ static const struct tree *letters(struct grammar *g) {
     }
     g->notes.letter_runs += run.n > 1;
     if (run.n == 3 && is_capitals(run)) return symbol(g, run, NULL); /* ABC is not ACB */
+    if (run.n > 1) grammar_operation(g);
     const struct tree *t = NULL;
     for (size_t i = 0; i + 1 < run.n; i++) {
         struct span one = letter_of(run, i);
@@ -550,6 +558,7 @@ const struct tree *grammar_power(struct grammar *g) {
                 break;
             }
             if (!value) return grammar_fail(g);
+            grammar_operation(g);
             grammar_advance(g);
             t = tree_power(g->work, t, exponent(g));
             break;

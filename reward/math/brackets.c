@@ -131,6 +131,7 @@ static const struct tree *angle(struct grammar *g) {
 static const struct tree *rounding(struct grammar *g) {
     char mark = (char)g->token.value;
     struct context outer = shield(g);
+    grammar_operation(g);
     grammar_advance(g);
     const struct tree *inside = grammar_expression(g);
     if (g->token.kind != TOKEN_CLOSE || g->token.value != mark || inside->kind > TREE_PERCENT)
@@ -154,6 +155,7 @@ const struct tree *grammar_bracket(struct grammar *g) {
 const struct tree *grammar_group(struct grammar *g) {
     if (!grammar_enter(g)) return grammar_fail(g);
     struct context outer = shield(g);
+    const int operations = g->notes.operations;
     grammar_advance(g);
     const struct tree *t;
     if (g->token.kind == TOKEN_GROUP_END) {
@@ -165,7 +167,9 @@ const struct tree *grammar_group(struct grammar *g) {
             grammar_advance(g);
             const struct tree *k = grammar_expression(g);
             if (t->kind > TREE_PERCENT || k->kind > TREE_PERCENT) return grammar_fail(g);
-            t = over ? tree_divide(g->work, t, k) : tree_call2(g->work, CALL_BINOMIAL, t, k);
+            if (!over) grammar_operation(g);
+            t = over ? grammar_quotient(g, operations, t, k)
+                     : tree_call2(g->work, CALL_BINOMIAL, t, k);
         }
     }
     if (g->token.kind != TOKEN_GROUP_END) return grammar_fail(g);
@@ -179,6 +183,7 @@ const struct tree *grammar_bars(struct grammar *g) {
     if (!grammar_enter(g)) return grammar_fail(g);
     struct context outer = shield(g);
     g->bars = 1;
+    grammar_operation(g);
     grammar_advance(g);
     const struct tree *inside = grammar_expression(g);
     if (g->token.kind != TOKEN_BAR || inside->kind > TREE_PERCENT) return grammar_fail(g);

@@ -26,6 +26,12 @@ struct grammar {
 
 const struct tree *grammar_fail(struct grammar *g);
 void grammar_advance(struct grammar *g);
+/* Notes that the answer leaves an operation to be carried out. */
+static inline void grammar_operation(struct grammar *g) { g->notes.operations++; }
+/* top/bottom, which is a number as it is written where both are whole and the first is no multiple of the
+ * second, and where nothing was to be carried out in either: `operations` is the count in front of them. */
+const struct tree *grammar_quotient(struct grammar *g, int operations, const struct tree *top,
+                                    const struct tree *bottom);
 /* Goes back (or on) to a place in the text and reads the token there. */
 void grammar_jump(struct grammar *g, size_t at);
 bool grammar_enter(struct grammar *g); /* one level deeper; false, and failed, when too deep */

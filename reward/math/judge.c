@@ -13,8 +13,8 @@ struct judge {
 };
 
 const char *math_result_name(enum math_result result) {
-    static const char *const names[] = {"equal",    "different", "unknown",
-                                        "unparsed", "no_answer", "no_gold"};
+    static const char *const names[] = {"equal",     "different", "unknown",    "unparsed",
+                                        "no_answer", "no_gold",   "unevaluated"};
     return names[result];
 }
 
@@ -76,7 +76,14 @@ static bool equal_as_text(struct judge *j, const struct reading *answer) {
     return gold->choice && !list && text_choice(answer->text, false) == gold->choice;
 }
 
-static enum math_result compare(struct judge *j, const struct reading *answer) {
+/* Whether the answer leaves something to be carried out that the gold does not. */
+static bool is_unevaluated(const struct judge *j, const struct reading *answer) {
+    const struct math_gold *gold = j->gold;
+    return gold->options.evaluated && gold->reading.tree && !gold->words &&
+           gold->reading.notes.operations == 0 && answer->notes.operations > 0;
+}
+
+static enum math_result compare_forms(struct judge *j, const struct reading *answer) {
     const struct math_gold *gold = j->gold;
     enum truth truth = match_pair(j, gold->reading.tree, answer->tree);
     if (truth == TRUTH_EQUAL) return MATH_EQUAL;
@@ -92,6 +99,11 @@ static enum math_result compare(struct judge *j, const struct reading *answer) {
     if (!gold->reading.tree || gold->words) return MATH_DIFFERENT; /* other words */
     if (!answer->tree) return MATH_UNPARSED;
     return truth == TRUTH_UNKNOWN ? MATH_UNKNOWN : MATH_DIFFERENT;
+}
+
+static enum math_result compare(struct judge *j, const struct reading *answer) {
+    enum math_result result = compare_forms(j, answer);
+    return result == MATH_EQUAL && is_unevaluated(j, answer) ? MATH_UNEVALUATED : result;
 }
 
 /* ---- looking for the answer ---- */

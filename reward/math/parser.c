@@ -1,5 +1,6 @@
 #include "reward/math/parser.h"
 
+#include "reward/math/characters.h"
 #include "reward/math/grammar.h"
 #include "reward/math/text.h"
 
@@ -113,6 +114,7 @@ bool grammar_starts_factor(const struct grammar *g) {
 struct product {
     struct trees factors;
     bool literal; /* the last factor is one whole number as it was written, and nothing else */
+    bool decimal; /* ... or one decimal */
 };
 
 static const struct tree *product_close(struct grammar *g, struct product *p) {
@@ -130,12 +132,53 @@ static const struct tree *product_close(struct grammar *g, struct product *p) {
     return t;
 }
 
-/* Reads a signed factor; *literal: it was one whole number and nothing else. */
-static const struct tree *factor(struct grammar *g, bool *literal) {
+/* Reads a signed factor. */
+static const struct tree *factor(struct grammar *g, struct product *p) {
     bool number = g->token.kind == TOKEN_NUMBER;
     int taken = g->taken;
     const struct tree *t = grammar_signed(g);
-    *literal = number && g->taken == taken + 1 && t->places < 0 && fmpz_is_one(&t->value->den);
+    bool alone = number && g->taken == taken + 1;
+    p->literal = alone && t->places < 0 && fmpz_is_one(&t->value->den);
+    p->decimal = alone && !p->literal;
+    return t;
+}
+
+static bool is_whole(const struct tree *t) {
+    return t->kind == TREE_NUMBER && t->places < 0 && fmpz_is_one(&t->value->den);
+}
+
+const struct tree *grammar_quotient(struct grammar *g, int operations, const struct tree *top,
+                                    const struct tree *bottom) {
+    const struct tree *t = tree_divide(g->work, top, bottom);
+    bool number = is_whole(top) && is_whole(bottom) && !is_whole(t);
+    if (!number || g->notes.operations != operations) grammar_operation(g);
+    return t;
+}
+
+/* Whether the text from `at` up to the next token is 10^k. */
+static bool is_power_of_ten(const struct grammar *g, size_t at) {
+    struct span text = span_slice(g->lexer.text, at, g->token.start);
+    while (text.n && is_one_of(text.p[text.n - 1], " $")) text.n--;
+    if (!span_starts(text, SPAN("10^"))) return false;
+    text = span_slice(text, 3, text.n);
+    if (text.n > 1 && is_one_of(text.p[0], "{(")) text = span_slice(text, 1, text.n - 1);
+    if (text.n > 1 && is_one_of(text.p[0], "+-")) text = span_slice(text, 1, text.n);
+    for (size_t i = 0; i < text.n; i++)
+        if (!is_digit(text.p[i])) return false;
+    return text.n > 0;
+}
+
+/* One more factor behind a times sign: 1.5*10^3 is a number as it is written, every other product is to be
+ * carried out. */
+static const struct tree *times(struct grammar *g, struct product *p) {
+    const struct tree *first = p->factors.items[0];
+    bool scientific = p->factors.n == 1 && (p->literal || p->decimal) &&
+                      fmpq_cmp_si(first->value, 1) >= 0 && fmpq_cmp_si(first->value, 10) < 0;
+    int operations = g->notes.operations;
+    size_t at = g->token.start;
+    const struct tree *t = factor(g, p);
+    if (scientific && is_power_of_ten(g, at)) g->notes.operations = operations;
+    else grammar_operation(g);
     return t;
 }
 
@@ -164,7 +207,7 @@ static const struct tree *plain_mixed(struct grammar *g, const struct tree *whol
 static void beside(struct grammar *g, struct product *p) {
     const struct tree **last = &p->factors.items[p->factors.n - 1];
     bool literal = p->literal, fraction = g->token.kind == TOKEN_FRACTION;
-    p->literal = false;
+    p->literal = p->decimal = false;
     if (g->token.kind == TOKEN_NUMBER && literal) {
         *last = plain_mixed(g, *last);
         return;
@@ -175,6 +218,7 @@ static void beside(struct grammar *g, struct product *p) {
     bool mixed = literal && fraction && right->kind == TREE_NUMBER && right->places < 0 &&
                  fmpq_sgn(right->value) > 0 && fmpz_cmp(&right->value->num, &right->value->den) < 0;
     if (!mixed) {
+        grammar_operation(g);
         trees_push(g, &p->factors, whole);
         return;
     }
@@ -183,30 +227,32 @@ static void beside(struct grammar *g, struct product *p) {
 }
 
 /* 1/2% is half a percent. */
-static const struct tree *quotient(struct grammar *g, const struct tree *left,
+static const struct tree *quotient(struct grammar *g, int operations, const struct tree *left,
                                    const struct tree *right) {
     bool percent = right->kind == TREE_PERCENT && left->kind != TREE_PERCENT;
-    const struct tree *t = tree_divide(g->work, left, percent ? right->child[0] : right);
+    const struct tree *t = grammar_quotient(g, operations, left, percent ? right->child[0] : right);
     return percent ? percent_of(g, t) : t;
 }
 
 const struct tree *grammar_term(struct grammar *g) {
     struct product p = {0};
-    const struct tree *t = factor(g, &p.literal);
+    const int operations = g->notes.operations;
+    const struct tree *t = factor(g, &p);
     trees_push(g, &p.factors, t);
     while (!g->failed) {
         enum token_kind operation = g->token.kind;
         if (operation == TOKEN_TIMES) {
             grammar_advance(g);
-            t = factor(g, &p.literal);
+            t = times(g, &p);
             trees_push(g, &p.factors, t);
         } else if (operation == TOKEN_DIVIDE || operation == TOKEN_MOD) {
             const struct tree *left = product_close(g, &p);
             grammar_advance(g);
-            const struct tree *right = factor(g, &p.literal);
-            p.literal = false;
+            const struct tree *right = factor(g, &p);
+            p.literal = p.decimal = false;
             if (is_shape(left) || is_shape(right)) return grammar_fail(g);
-            t = operation == TOKEN_DIVIDE ? quotient(g, left, right)
+            if (operation == TOKEN_MOD) grammar_operation(g);
+            t = operation == TOKEN_DIVIDE ? quotient(g, operations, left, right)
                                           : tree_call2(g->work, CALL_MOD, left, right);
             trees_push(g, &p.factors, t);
         } else if (grammar_starts_factor(g) && !grammar_at_units(g) &&
@@ -219,12 +265,22 @@ const struct tree *grammar_term(struct grammar *g) {
     return product_close(g, &p);
 }
 
-const struct tree *grammar_signed(struct grammar *g) {
+/* The signs in front of a factor; whether they make it negative. One sign belongs to its number; several, or
+ * one in front of a bracket, are to be carried out. */
+static bool signs(struct grammar *g) {
     bool negative = false;
-    while (g->token.kind == TOKEN_PLUS || g->token.kind == TOKEN_MINUS) {
+    int n = 0;
+    for (; g->token.kind == TOKEN_PLUS || g->token.kind == TOKEN_MINUS; n++) {
         negative ^= g->token.kind == TOKEN_MINUS;
         grammar_advance(g);
     }
+    bool bracket = g->token.kind == TOKEN_OPEN || g->token.kind == TOKEN_GROUP;
+    if (n > 1 || (n && bracket)) grammar_operation(g);
+    return negative;
+}
+
+const struct tree *grammar_signed(struct grammar *g) {
+    bool negative = signs(g);
     if (g->token.kind == TOKEN_PLUS_MINUS || g->token.kind == TOKEN_MINUS_PLUS) {
         bool inverted = negative ^ (g->token.kind == TOKEN_MINUS_PLUS);
         grammar_advance(g);
@@ -241,11 +297,7 @@ const struct tree *grammar_signed(struct grammar *g) {
 /* ---- sums ---- */
 
 static const struct tree *signed_term(struct grammar *g) {
-    bool negative = false;
-    while (g->token.kind == TOKEN_PLUS || g->token.kind == TOKEN_MINUS) {
-        negative ^= g->token.kind == TOKEN_MINUS;
-        grammar_advance(g);
-    }
+    bool negative = signs(g);
     enum token_kind kind = g->token.kind;
     if (kind == TOKEN_PLUS_MINUS || kind == TOKEN_MINUS_PLUS) {
         grammar_advance(g);
@@ -274,7 +326,10 @@ const struct tree *grammar_expression(struct grammar *g) {
     }
     struct trees terms = {0};
     trees_push(g, &terms, first);
-    while (at_sign(g)) trees_push(g, &terms, signed_term(g));
+    while (at_sign(g)) {
+        grammar_operation(g);
+        trees_push(g, &terms, signed_term(g));
+    }
     for (int i = 0; i < terms.n; i++)
         if (is_shape(terms.items[i])) return grammar_fail(g);
     return tree_sum(g->work, terms.items, terms.n);
@@ -311,6 +366,8 @@ static const struct tree *ratio(struct grammar *g) {
         grammar_advance(g);
         trees_push(g, &parts, grammar_units(g, region(g)));
     }
+    if (parts.n == 2 && is_whole(parts.items[0]) && is_whole(parts.items[1]))
+        grammar_quotient(g, g->notes.operations, parts.items[0], parts.items[1]);
     return tree_seal(tree_node(g->work, TREE_RATIO, parts.items, parts.n));
 }
 
@@ -321,19 +378,31 @@ static const struct tree *residue(struct grammar *g, const struct tree *value) {
     return join(g, TREE_RESIDUE, value, modulus);
 }
 
+/* One side of a relation; *plain where it is a constant with nothing left to be carried out. */
+static const struct tree *side(struct grammar *g, bool *plain) {
+    int operations = g->notes.operations;
+    const struct tree *t = ratio(g);
+    *plain |=
+        g->notes.operations == operations && t->kind != TREE_TEXT && !tree_has(t, TREE_SYMBOLIC);
+    return t;
+}
+
 const struct tree *grammar_relation(struct grammar *g) {
     if (!grammar_enter(g)) return grammar_fail(g);
     if (g->token.kind == TOKEN_RELATION && g->token.value <= REL_APPROX)
         grammar_advance(g); /* "= 5" */
     struct trees sides = {0};
     char relations[PARSER_CHAIN_MAX];
-    trees_push(g, &sides, ratio(g));
+    const int operations = g->notes.operations;
+    bool plain = false;
+    trees_push(g, &sides, side(g, &plain));
     while (g->token.kind == TOKEN_RELATION && !(g->angles && g->token.value == REL_GREATER)) {
         if (sides.n == PARSER_CHAIN_MAX) return grammar_fail(g);
         relations[sides.n - 1] = (char)g->token.value;
         grammar_advance(g);
-        trees_push(g, &sides, ratio(g));
+        trees_push(g, &sides, side(g, &plain));
     }
+    if (plain) g->notes.operations = operations; /* 55 + 22 = 77 */
     const struct tree *t = sides.items[0];
     if (sides.n > 1) {
         struct tree *chain = tree_node(g->work, TREE_RELATION, sides.items, sides.n);

@@ -16,6 +16,7 @@ enum {
 struct parser_notes {
     int letter_runs;  /* runs of two or more letters taken as products */
     int words;        /* words dropped as units, or kept as text */
+    int operations;   /* left to be carried out: 55 + 22, 2^5, \sqrt{9}, 6/3; not 5/3 or 1.5*10^3 */
     bool tight_comma; /* digits with a comma and digits right behind it */
 };
 
