@@ -25,9 +25,7 @@ static struct span squeezed(struct grammar *g, struct span raw) {
     return (struct span){out, n};
 }
 
-/* The argument of a script (^ or _) as raw text: a group, a command with nothing behind it, or one
- * character; a whole number counts as one. `at` is where it starts; sets its end. */
-static struct span script_text(struct span text, size_t at, size_t *end) {
+struct span grammar_script_text(struct span text, size_t at, size_t *end) {
     while (at < text.n && text.p[at] == ' ') at++;
     *end = at;
     if (at >= text.n) return (struct span){text.p, 0};
@@ -47,7 +45,7 @@ static struct span script_text(struct span text, size_t at, size_t *end) {
 /* The script behind the current token (^ or _), squeezed; moves past it. */
 static struct span take_script(struct grammar *g) {
     size_t end;
-    struct span raw = script_text(g->lexer.text, g->lexer.at, &end);
+    struct span raw = grammar_script_text(g->lexer.text, g->lexer.at, &end);
     struct span name = squeezed(g, raw);
     grammar_jump(g, end);
     return name;
@@ -59,8 +57,8 @@ static bool script_is(const struct grammar *g, const char *const *names, int n) 
     }; /* longer than any name; scripts within scripts are not scanned again and again */
     struct span text = g->lexer.text;
     size_t at = g->lexer.at, end;
-    struct span raw = span_trim(
-        script_text(span_slice(text, 0, text.n - at > NEAR ? at + NEAR : text.n), at, &end));
+    struct span raw = span_trim(grammar_script_text(
+        span_slice(text, 0, text.n - at > NEAR ? at + NEAR : text.n), at, &end));
     for (int i = 0; i < n; i++)
         if (span_eq(raw, span_of(names[i]))) return true;
     return false;
@@ -84,9 +82,7 @@ const struct tree *grammar_argument(struct grammar *g) {
     return grammar_power(g);
 }
 
-/* What a root or an exponent applies to: like an argument, but a whole number counts as one, and round
- * brackets close what they open. */
-static const struct tree *wide_argument(struct grammar *g) {
+const struct tree *grammar_wide_argument(struct grammar *g) {
     if (g->token.kind == TOKEN_OPEN) return grammar_bracket(g);
     if (g->token.kind != TOKEN_NUMBER) return grammar_argument(g);
     const struct tree *number = g->token.number;
@@ -99,7 +95,7 @@ static const struct tree *exponent(struct grammar *g) {
     if (!grammar_enter(g)) return grammar_fail(g);
     for (; g->token.kind == TOKEN_MINUS || g->token.kind == TOKEN_PLUS; grammar_advance(g))
         negative ^= g->token.kind == TOKEN_MINUS;
-    const struct tree *t = wide_argument(g);
+    const struct tree *t = grammar_wide_argument(g);
     if (g->token.kind == TOKEN_POWER) { /* 2^3^2 */
         grammar_advance(g);
         t = tree_power(g->work, t, exponent(g));
@@ -180,7 +176,7 @@ static const struct tree *function(struct grammar *g) {
     for (;;) {
         if (g->token.kind == TOKEN_SUBSCRIPT && log) {
             grammar_advance(g);
-            base = wide_argument(g);
+            base = grammar_wide_argument(g);
         } else if (g->token.kind == TOKEN_POWER && !power) {
             grammar_advance(g);
             power = exponent(g);
@@ -212,7 +208,7 @@ static const struct tree *root(struct grammar *g) {
         if (g->token.kind != TOKEN_CLOSE || g->token.value != '[') return grammar_fail(g);
         grammar_advance(g);
     }
-    const struct tree *radicand = wide_argument(g);
+    const struct tree *radicand = grammar_wide_argument(g);
     if (radicand->kind > TREE_PERCENT || degree->kind > TREE_PERCENT) return grammar_fail(g);
     const struct tree *inverse = tree_power(g->work, degree, tree_integer(g->work, -1));
     grammar_leave(g);
@@ -241,7 +237,7 @@ static const struct tree *series(struct grammar *g) {
     grammar_advance(g);
     if (g->token.kind != TOKEN_SUBSCRIPT) return grammar_fail(g);
     size_t end;
-    struct span below = span_trim(script_text(g->lexer.text, g->lexer.at, &end));
+    struct span below = span_trim(grammar_script_text(g->lexer.text, g->lexer.at, &end));
     bool counts_i = below.n > 1 && below.p[0] == 'i' && is_one_of(below.p[1], " =");
     g->counting_i += counts_i;
     grammar_advance(g);
@@ -279,6 +275,8 @@ static const struct tree *symbol(struct grammar *g, struct span name, const stru
     static const char *const primes[] = {"\\prime", "'"};
     bool function = name.n == 1 && is_one_of(name.p[0], "fgFG"), marked = false;
     enum { MARKS_MAX = 16 };
+    const struct tree *count = grammar_count_of_scripts(g, name);
+    if (count) return count;
     for (int marks = 0;; marks++) {
         if (marks == MARKS_MAX) return grammar_fail(g);
         if (g->token.kind == TOKEN_SUBSCRIPT) {
@@ -319,6 +317,8 @@ static const struct tree *maybe_callish(struct grammar *g, const struct tree *he
         return head;
     const struct tree *inside = grammar_bracket(g);
     if (inside->kind != TREE_SYMBOL) {
+        const struct tree *count = grammar_count_of_pair(g, head->name, inside);
+        if (count) return count;
         if (inside->kind > TREE_PERCENT) { /* P(a, b) */
             struct tree *t = tree_node(g->work, TREE_APPLY, &inside, 1);
             if (t->kind == TREE_APPLY) t->name = head->name;
@@ -344,7 +344,7 @@ static const struct tree *maybe_callish(struct grammar *g, const struct tree *he
 /* Three small letters with a vowel other than a are a word, like every longer run: ten is not net. */
 static bool is_word(struct span run, enum word_role role) {
     if (run.n > 3) return true;
-    if (run.n == 2) return role == ROLE_REFUSED;
+    if (run.n == 2) return role == ROLE_REFUSED && !grammar_is_era(run);
     bool small = true, vowel = false;
     for (size_t i = 0; i < run.n; i++) {
         small &= run.p[i] >= 'a';
@@ -399,7 +399,7 @@ static const struct tree *accent(struct grammar *g) {
     grammar_advance(g);
     if (keeps && g->token.kind == TOKEN_GROUP) {
         size_t end;
-        struct span inside = span_trim(script_text(g->lexer.text, g->token.start, &end));
+        struct span inside = span_trim(grammar_script_text(g->lexer.text, g->token.start, &end));
         if (inside.n == 1 && (inside.p[0] == 'i' || inside.p[0] == 'e')) {
             grammar_jump(g, end);
             return tree_named(g->work, TREE_SYMBOL, joined(g, SPAN("vector "), "", inside));
@@ -425,7 +425,7 @@ static int base_in_words(struct span word) {
 /* 204_5: kept as a numeral with its base; a digit the base does not have is not understood. */
 static const struct tree *based(struct grammar *g, struct span digits) {
     grammar_advance(g);
-    const struct tree *base = wide_argument(g);
+    const struct tree *base = grammar_wide_argument(g);
     slong b;
     if (base->kind == TREE_TEXT) base = tree_integer(g->work, base_in_words(base->name));
     if (!tree_small(base, &b) || b < 2 || b > 36 || digits.n > 256) return grammar_fail(g);
@@ -456,7 +456,9 @@ static const struct tree *number(struct grammar *g) {
             grammar_advance(g);
             break;
         }
-    return t.kind == TOKEN_NUMERAL ? grammar_fail(g) : t.number;
+    if (t.kind == TOKEN_NUMERAL) return grammar_fail(g);
+    const struct tree *count = grammar_count_behind(g, t.number);
+    return count ? count : t.number;
 }
 
 /* \text{13} is 13, \text{(C)} is text. */
@@ -517,6 +519,9 @@ static const struct tree *atom(struct grammar *g) {
         return grammar_bars(g);
     case TOKEN_BEGIN:
         return grammar_environment(g);
+    case TOKEN_SUBSCRIPT:
+    case TOKEN_POWER:
+        return grammar_count_before(g);
     case TOKEN_EMPTY_SET:
         grammar_advance(g);
         return tree_seal(tree_node(g->work, TREE_SET, NULL, 0));

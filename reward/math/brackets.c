@@ -128,6 +128,31 @@ static const struct tree *angle(struct grammar *g) {
     return inside->n == 2 ? relabel(g, TREE_PAIR, inside, 0) : relabel(g, TREE_TUPLE, inside, 0);
 }
 
+/* The determinant of a square matrix of 2 to 4 rows by Leibniz's sum over permutations. One entry between
+ * bars would rather be an absolute value. */
+static const struct tree *determinant(struct grammar *g, const struct tree *m) {
+    enum { ROWS_MAX = 4, PERMUTATIONS_MAX = 24 };
+    int rows = m->columns, n = 0;
+    if (rows < 2 || rows > ROWS_MAX || m->n != rows * rows) return grammar_fail(g);
+    for (int i = 0; i < m->n; i++)
+        if (!tree_is_value(m->child[i]) || m->child[i]->kind == TREE_INFINITY)
+            return grammar_fail(g);
+    const struct tree *terms[PERMUTATIONS_MAX], *factor[ROWS_MAX];
+    for (int code = 0; code < 1 << (2 * rows); code++) { /* two bits a row: its column */
+        int seen = 0, inversions = 0;
+        for (int i = 0; i < rows; i++) {
+            int column = code >> (2 * i) & 3;
+            for (int k = 0; k < i; k++) inversions += (code >> (2 * k) & 3) > column;
+            seen |= 1 << column;
+            if (column < rows) factor[i] = m->child[i * rows + column];
+        }
+        if (seen != (1 << rows) - 1) continue;
+        const struct tree *term = tree_product(g->work, factor, rows);
+        terms[n++] = inversions % 2 ? tree_negate(g->work, term) : term;
+    }
+    return tree_sum(g->work, terms, n);
+}
+
 static const struct tree *rounding(struct grammar *g) {
     char mark = (char)g->token.value;
     struct context outer = shield(g);
@@ -152,29 +177,31 @@ const struct tree *grammar_bracket(struct grammar *g) {
     return t;
 }
 
+const struct tree *grammar_stack(struct grammar *g) {
+    const int operations = g->notes.operations;
+    const struct tree *t = grammar_list(g);
+    if (g->token.kind != TOKEN_CHOOSE) return t;
+    bool over = g->token.value;
+    grammar_advance(g);
+    const struct tree *k = grammar_expression(g);
+    if (t->kind > TREE_PERCENT || k->kind > TREE_PERCENT) return grammar_fail(g);
+    if (over) return grammar_quotient(g, operations, t, k);
+    grammar_operation(g);
+    return tree_call2(g->work, CALL_BINOMIAL, t, k);
+}
+
 const struct tree *grammar_group(struct grammar *g) {
     if (!grammar_enter(g)) return grammar_fail(g);
     struct context outer = shield(g);
-    const int operations = g->notes.operations;
     grammar_advance(g);
-    const struct tree *t;
-    if (g->token.kind == TOKEN_GROUP_END) {
-        t = tree_seal(tree_node(g->work, TREE_SET, NULL, 0));
-    } else {
-        t = grammar_list(g);
-        if (g->token.kind == TOKEN_CHOOSE) { /* {n \choose k}, {1 \over 2} */
-            bool over = g->token.value;
-            grammar_advance(g);
-            const struct tree *k = grammar_expression(g);
-            if (t->kind > TREE_PERCENT || k->kind > TREE_PERCENT) return grammar_fail(g);
-            if (!over) grammar_operation(g);
-            t = over ? grammar_quotient(g, operations, t, k)
-                     : tree_call2(g->work, CALL_BINOMIAL, t, k);
-        }
-    }
+    bool empty = g->token.kind == TOKEN_GROUP_END;
+    const struct tree *t =
+        empty ? tree_seal(tree_node(g->work, TREE_SET, NULL, 0)) : grammar_stack(g);
     if (g->token.kind != TOKEN_GROUP_END) return grammar_fail(g);
     unshield(g, outer);
     grammar_advance(g);
+    if (empty && (g->token.kind == TOKEN_SUBSCRIPT || g->token.kind == TOKEN_POWER))
+        t = grammar_count_before(g); /* {}_n C_k */
     grammar_leave(g);
     return t;
 }
@@ -186,11 +213,13 @@ const struct tree *grammar_bars(struct grammar *g) {
     grammar_operation(g);
     grammar_advance(g);
     const struct tree *inside = grammar_expression(g);
-    if (g->token.kind != TOKEN_BAR || inside->kind > TREE_PERCENT) return grammar_fail(g);
+    bool matrix = inside->kind == TREE_MATRIX; /* |A| is its determinant */
+    if (g->token.kind != TOKEN_BAR || (inside->kind > TREE_PERCENT && !matrix))
+        return grammar_fail(g);
     unshield(g, outer);
     grammar_advance(g);
     grammar_leave(g);
-    return tree_call1(g->work, CALL_ABS, inside);
+    return matrix ? determinant(g, inside) : tree_call1(g->work, CALL_ABS, inside);
 }
 
 /* ---- environments ---- */
@@ -248,8 +277,7 @@ static const struct tree *table(struct grammar *g, bool cases) {
 }
 
 static bool is_table(struct span name) {
-    return (ends_with(name, "matrix") && !span_eq(name, SPAN("vmatrix")) &&
-            !span_eq(name, SPAN("Vmatrix"))) ||
+    return (ends_with(name, "matrix") && !span_eq(name, SPAN("Vmatrix"))) ||
            span_eq(name, SPAN("array")) || ends_with(name, "cases");
 }
 
@@ -277,9 +305,12 @@ const struct tree *grammar_environment(struct grammar *g) {
     }
     int aligned = g->aligned;
     g->aligned = !tabular;
+    bool barred = span_eq(name, SPAN("vmatrix"));
+    if (barred) grammar_operation(g);
     grammar_advance(g);
     const struct tree *t = tabular ? table(g, ends_with(name, "cases")) : grammar_list(g);
     if (g->token.kind != TOKEN_FINISH || !span_eq(g->token.text, name)) return grammar_fail(g);
+    if (barred) t = t->kind == TREE_MATRIX ? determinant(g, t) : grammar_fail(g);
     g->lexer.rows = rows;
     g->aligned = aligned;
     unshield(g, outer);

@@ -57,6 +57,17 @@ struct reading reading_of(struct math_work *w, struct span text) {
         const struct tree *split = parser_read(w, ascii, COMMAS_SPLIT, &notes);
         if (split && !(r.tree && tree_same(split, r.tree))) r.split = split;
     }
+    if (parser_may_count(ascii)) {
+        struct parser_notes notes;
+        const struct tree *counted = parser_read_counting(w, ascii, &notes);
+        if (counted && !r.tree) {
+            r.tree = counted;
+            r.notes = notes;
+        } else if (counted && !tree_same(counted, r.tree)) {
+            r.counted = counted;
+            r.notes.operations += notes.operations;
+        }
+    }
     return r;
 }
 

@@ -57,6 +57,13 @@ static bool equal_by_commas(struct judge *j, const struct reading *answer) {
            TRUTH_EQUAL;
 }
 
+/* With C(10, 3) for a binomial coefficient on either side, where the first reading decided nothing. */
+static enum truth match_counted(struct judge *j, const struct reading *answer) {
+    const struct reading *gold = &j->gold->reading;
+    return match_pair(j, gold->counted ? gold->counted : gold->tree,
+                      answer->counted ? answer->counted : answer->tree);
+}
+
 /* Words, letters of multiple choice, and texts that are the same. */
 static bool equal_as_text(struct judge *j, const struct reading *answer) {
     const struct math_gold *gold = j->gold;
@@ -94,6 +101,11 @@ static enum math_result compare_forms(struct judge *j, const struct reading *ans
     if ((answer->split || gold->reading.split || answer->notes.tight_comma) &&
         equal_by_commas(j, answer))
         return MATH_EQUAL;
+    if (gold->reading.counted || answer->counted) {
+        enum truth counted = match_counted(j, answer);
+        if (counted == TRUTH_EQUAL) return MATH_EQUAL;
+        if (truth == TRUTH_UNKNOWN) truth = counted;
+    }
     if (!gold->readable) return MATH_NO_GOLD;
     if (answer->text.n == 0) return MATH_NO_ANSWER;
     if (!gold->reading.tree || gold->words) return MATH_DIFFERENT; /* other words */
@@ -298,7 +310,8 @@ static struct math_verdict run(const struct math_gold *gold, struct span text,
     cleanup_at_thread_end();
     struct judge j = {.gold = gold};
     work_open(&j.work, scratch);
-    j.matcher = (struct matcher){.work = &j.work, .options = &gold->options};
+    j.matcher = (struct matcher){
+        .work = &j.work, .options = &gold->options, .gold_units = gold->reading.notes.units};
     struct math_verdict v =
         search ? judge_completion(&j, text) : judge_text(&j, text, LOCATE_WHOLE);
     if (!gold->readable && v.result != MATH_EQUAL) v.result = MATH_NO_GOLD;

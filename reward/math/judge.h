@@ -11,6 +11,7 @@ struct reading {
     const struct tree *tree; /* NULL: not mathematics */
     const struct tree
         *split; /* read with commas that always separate; NULL where that is no other */
+    const struct tree *counted; /* read with C(10, 3) for a binomial; NULL where that is no other */
     struct parser_notes notes;
 };
 

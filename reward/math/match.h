@@ -9,6 +9,7 @@ struct matcher {
     struct math_work *work;
     const struct math_options *options;
     enum ladder_tier tier; /* the highest that was needed */
+    bool gold_units;       /* a letter behind a number of the gold may be a unit */
 };
 
 /* Is `answer` right where `gold` is? Not symmetric: a gold that is a bare value accepts an answer that

@@ -84,8 +84,8 @@ static bool is_unit_letter(const struct tree *t) {
     return t->kind == TREE_SYMBOL && t->name.n == 1 && is_one_of(t->name.p[0], "mgshlLNJWVCFK");
 }
 
-/* 10 m, or 10 m/s, where the gold is 10: the number, when t is a number times one or two letters that name
- * units, or powers of them; otherwise t. */
+/* 10 m, or 10 m/s, where the other side is 10: the number, when t is a number times one or two letters that
+ * name units, or powers of them; otherwise t. */
 static const struct tree *without_unit(const struct tree *t) {
     if (t->kind != TREE_PRODUCT || t->n > 3 || t->child[0]->kind != TREE_NUMBER) return t;
     for (int i = 1; i < t->n; i++)
@@ -100,7 +100,7 @@ static enum truth plain_values(struct matcher *m, const struct tree *gold,
     if (decimals_agree(m, gold, answer)) return TRUTH_EQUAL;
     bool gold_number = gold->kind == TREE_NUMBER, answer_number = answer->kind == TREE_NUMBER;
     if (gold_number != answer_number) {
-        const struct tree *a = without_unit(gold), *b = without_unit(answer);
+        const struct tree *a = m->gold_units ? without_unit(gold) : gold, *b = without_unit(answer);
         if ((a != gold || b != answer) && a->kind == TREE_NUMBER && b->kind == TREE_NUMBER)
             return plain_values(m, a, b);
     }

@@ -208,6 +208,15 @@ static void beside(struct grammar *g, struct product *p) {
     const struct tree **last = &p->factors.items[p->factors.n - 1];
     bool literal = p->literal, fraction = g->token.kind == TOKEN_FRACTION;
     p->literal = p->decimal = false;
+    const char *text = g->lexer.text.p;
+    size_t start = g->token.start;
+    bool tight = start > 0 && is_letter(text[start - 1]);
+    if (g->token.kind == TOKEN_NUMBER && tight && (*last)->kind != TREE_POWER) { /* x2 is not 2x */
+        grammar_fail(g);
+        return;
+    }
+    bool apart = g->token.spaced || text[start] == '\\';
+    g->notes.units |= g->token.kind == TOKEN_LETTERS && apart && (*last)->kind == TREE_NUMBER;
     if (g->token.kind == TOKEN_NUMBER && literal) {
         *last = plain_mixed(g, *last);
         return;
@@ -476,13 +485,26 @@ const struct tree *grammar_list(struct grammar *g) {
     return tree_seal(list);
 }
 
+static const struct tree *read_text(struct grammar *g, struct span text,
+                                    struct parser_notes *notes) {
+    if (text.n == 0 || text.n > PARSER_TEXT_MAX) return NULL;
+    g->lexer.work = g->work;
+    g->lexer.text = text;
+    g->aligned = 1;
+    grammar_advance(g);
+    const struct tree *t = grammar_stack(g);
+    if (notes) *notes = g->notes;
+    return g->failed || g->token.kind != TOKEN_END || g->work->nodes_left < 0 ? NULL : t;
+}
+
 const struct tree *parser_read(struct math_work *w, struct span text, enum lexer_commas commas,
                                struct parser_notes *notes) {
-    if (text.n == 0 || text.n > PARSER_TEXT_MAX) return NULL;
-    struct grammar g = {
-        .work = w, .lexer = {.work = w, .text = text, .commas = commas}, .aligned = 1};
-    grammar_advance(&g);
-    const struct tree *t = grammar_list(&g);
-    if (notes) *notes = g.notes;
-    return g.failed || g.token.kind != TOKEN_END || w->nodes_left < 0 ? NULL : t;
+    struct grammar g = {.work = w, .lexer = {.commas = commas}};
+    return read_text(&g, text, notes);
+}
+
+const struct tree *parser_read_counting(struct math_work *w, struct span text,
+                                        struct parser_notes *notes) {
+    struct grammar g = {.work = w, .counting = true};
+    return read_text(&g, text, notes);
 }

@@ -6,7 +6,12 @@ bool grammar_at_units(const struct grammar *g) {
     if (g->token.kind == TOKEN_TEXT) return true;
     if (g->token.kind != TOKEN_LETTERS || g->token.text.n < 2) return false;
     int power;
+    if (!g->token.spaced && grammar_is_era(g->token.text)) return false; /* 2bc */
     return g->token.text.n > 3 || words_role(g->token.text, &power) != ROLE_PLAIN;
+}
+
+bool grammar_is_era(struct span run) {
+    return span_eq(run, SPAN("ad")) || span_eq(run, SPAN("bc"));
 }
 
 /* One word behind a value; the value it makes, or NULL where the word changes what was said. */
