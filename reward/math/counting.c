@@ -1,6 +1,7 @@
 /* Binomial coefficients and permutations in letters: C(10, 3), C_{10}^3, {}_{10}C_3, 10C3, P(5, 2), A_5^2.
  * The letters may as well name a point, a product or a power, so these are read in a second reading only
- * (parser_read_counting), and only where the arguments can be meant: whole numbers n >= k >= 0, or symbols. */
+ * (parser_read_counting), and only where the arguments can be meant: whole numbers n >= k >= 0, or
+ * symbols. */
 #include "reward/math/characters.h"
 #include "reward/math/grammar.h"
 
