@@ -1,27 +1,44 @@
 #include "kernels/pool.h"
 
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/status.h"
 
 #include <immintrin.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { LOOKS = 1000 }; /* for work or for the end, tens of microseconds, before a thread sleeps */
+enum {
+    LOOKS =
+        1000, /* for work or for the end, tens of microseconds, that nobody else can interrupt */
+    LINE = 64,
+};
+
+/* How long a thread goes on looking, and how long an offer of its processor may take until it counts as
+ * accepted. */
+static const double PATIENCE_S = 2e-3, ACCEPTED_S = 3e-5;
 
 typedef void piece_function(const void *task, int piece);
 
+/* What threads look at while they wait lies apart from what others write meanwhile. */
 struct pool {
     /* Which job this is, and how many of its pieces nobody has claimed: job << 32 | unclaimed. A claim is
      * a compare and swap, so it succeeds only while the job lasts, and then what was read of it is its
      * own: the next job is written when nothing is left to claim. */
     _Atomic uint64_t turn;
+    char apart[LINE];
+
+    atomic_uint job; /* the latest one that has been posted */
     _Atomic(piece_function *) run;
     _Atomic(const void *) task;
     atomic_int n;
+    char apart_too[LINE];
+
     atomic_int unfinished; /* pieces of the job that have not returned */
+    char apart_again[LINE];
 
     pthread_mutex_t lock; /* for sleeping only */
     pthread_cond_t work, finished;
@@ -52,19 +69,42 @@ static void run_pieces(struct pool *p) {
     }
 }
 
-static uint32_t job_of(struct pool *p) { return (uint32_t)(atomic_load(&p->turn) >> 32); }
+static bool work_is_here(struct pool *p, unsigned seen) {
+    return atomic_load(&p->job) != seen || atomic_load(&p->closing);
+}
+
+static bool job_is_done(struct pool *p, unsigned job) {
+    (void)job;
+    return atomic_load(&p->unfinished) == 0;
+}
+
+/* Whether it comes true soon. Waking a thread takes longer than most operations last, so a thread does not
+ * sleep between them. After some looks it offers its processor to other programs; once one has accepted, it
+ * sleeps, for then whoever runs here would be in somebody's way. */
+static bool comes_soon(struct pool *p, bool (*is_true)(struct pool *p, unsigned job),
+                       unsigned job) {
+    for (int i = 0; i < LOOKS; i++) {
+        if (is_true(p, job)) return true;
+        _mm_pause();
+    }
+    for (double begin = clock_seconds(), now = begin, offered; now - begin < PATIENCE_S;) {
+        offered = now;
+        sched_yield();
+        if (is_true(p, job)) return true;
+        now = clock_seconds();
+        if (now - offered > ACCEPTED_S) return false;
+    }
+    return false;
+}
 
 /* Returns when there is a job after `seen`, or the pool closes. A helper counts itself as sleeping
  * before it looks for the last time, and the caller looks at that count after it has posted a job: one
  * of them sees the other. */
-static void wait_for_work(struct pool *p, uint32_t seen) {
-    for (int i = 0; i < LOOKS; i++) {
-        if (job_of(p) != seen || atomic_load(&p->closing)) return;
-        _mm_pause();
-    }
+static void wait_for_work(struct pool *p, unsigned seen) {
+    if (comes_soon(p, work_is_here, seen)) return;
     pthread_mutex_lock(&p->lock);
     atomic_fetch_add(&p->sleeping, 1);
-    while (job_of(p) == seen && !atomic_load(&p->closing)) pthread_cond_wait(&p->work, &p->lock);
+    while (!work_is_here(p, seen)) pthread_cond_wait(&p->work, &p->lock);
     atomic_fetch_sub(&p->sleeping, 1);
     pthread_mutex_unlock(&p->lock);
 }
@@ -72,10 +112,10 @@ static void wait_for_work(struct pool *p, uint32_t seen) {
 static void *helper_main(void *pool) {
     struct pool *p = pool;
     _mm_setcsr(p->mxcsr);
-    for (uint32_t seen = 0;;) {
+    for (unsigned seen = 0;;) {
         wait_for_work(p, seen);
         if (atomic_load(&p->closing)) return NULL;
-        seen = job_of(p);
+        seen = atomic_load(&p->job);
         run_pieces(p);
     }
 }
@@ -114,10 +154,7 @@ static void wake_helpers(struct pool *p, int wanted) {
 }
 
 static void wait_for_end(struct pool *p) {
-    for (int i = 0; i < LOOKS; i++) {
-        if (atomic_load(&p->unfinished) == 0) return;
-        _mm_pause();
-    }
+    if (comes_soon(p, job_is_done, 0)) return;
     pthread_mutex_lock(&p->lock);
     atomic_store(&p->caller_sleeps, true);
     while (atomic_load(&p->unfinished) > 0) pthread_cond_wait(&p->finished, &p->lock);
@@ -127,12 +164,13 @@ static void wait_for_end(struct pool *p) {
 
 void pool_run(struct pool *p, int n, piece_function *run, const void *task) {
     if (n <= 0) return;
-    uint64_t job = (uint64_t)job_of(p) + 1;
+    unsigned job = atomic_load(&p->job) + 1;
     atomic_store(&p->run, run);
     atomic_store(&p->task, task);
     atomic_store(&p->unfinished, n);
     atomic_store(&p->n, n);
-    atomic_store(&p->turn, job << 32 | (uint32_t)n);
+    atomic_store(&p->turn, (uint64_t)job << 32 | (uint32_t)n);
+    atomic_store(&p->job, job);
     wake_helpers(p, n - 1);
     run_pieces(p);
     wait_for_end(p);
