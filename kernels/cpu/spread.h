@@ -3,7 +3,12 @@
 
 #include "kernels/cpu/parallel.h"
 
-enum { SPREAD_PIECE = 1 << 14 }; /* floats in a piece: less is not worth waking a thread */
+enum {
+    SPREAD_PIECE =
+        1 << 12,       /* floats in a piece: a microsecond, less is not worth telling a thread */
+    SPREAD_PIECES = 8, /* a thread's at most, so that they finish together */
+    SPREAD_LINE = 16,  /* units that are less than a line of memory are not cut within one */
+};
 
 struct spread {
     void (*run)(const void *task, int64_t from, int64_t to);
@@ -23,8 +28,11 @@ static inline void spread(struct stream *s, int64_t n, int64_t cost,
                           void (*run)(const void *task, int64_t from, int64_t to),
                           const void *task) {
     if (n <= 0) return;
-    bool alone = stream_threads(s) == 1 || n * cost < 2 * SPREAD_PIECE;
-    int64_t units = alone ? n : SPREAD_PIECE / cost + 1;
+    int64_t threads = stream_threads(s), pieces = n * cost / SPREAD_PIECE;
+    if (pieces > threads * SPREAD_PIECES) pieces = threads * SPREAD_PIECES;
+    if (threads == 1 || pieces < 2) pieces = 1;
+    int64_t units = (n + pieces - 1) / pieces;
+    if (cost < SPREAD_LINE) units = (units + SPREAD_LINE - 1) / SPREAD_LINE * SPREAD_LINE;
     struct spread p = {run, task, n, units};
-    parallel_pieces(s, stream_threads(s), (int)((n + units - 1) / units), spread_piece, &p);
+    parallel_pieces(s, (int)threads, (int)((n + units - 1) / units), spread_piece, &p);
 }
