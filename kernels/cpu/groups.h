@@ -16,5 +16,5 @@ void ISA(cpu_router)(struct ops *table);
 void ISA(cpu_dispatch)(struct ops *table);   /* dispatch.c: moe_* */
 void ISA(cpu_logsoftmax)(struct ops *table); /* logsoftmax.c: the policy loss too */
 void ISA(cpu_draw)(struct ops *table);       /* draw.c: sample */
-void ISA(cpu_rows)(struct ops *table);       /* rows.c: embed, gather, scatter, add, scale */
+void ISA(cpu_rows)(struct ops *table);       /* rows.c: embed, gather, scatter, add, scale, zero */
 void ISA(cpu_adamw)(struct ops *table);      /* adamw.c: sumsq too */

@@ -1,14 +1,14 @@
 /* What prepares attention's inputs: rotary positions, and keys and values on their way into the cache. */
 #include "kernels/cpu/attention_block.h"
 #include "kernels/cpu/groups.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/spread.h"
 #include "kernels/cpu/transpose.h"
 
 #include <string.h>
 
 enum {
-    PIECE_ROWS = 64,
-    PIECE_FLOATS = 1 << 16, /* worth another thread */
+    ROTATE_COST = 2, /* a rotation is worth moving this many floats more, */
+    STORE_COST = 8,  /* storing keys, each a line of its own, that many */
 };
 
 struct rope {
@@ -16,7 +16,7 @@ struct rope {
     float *y;
     const int32_t *row_pos;
     ptrdiff_t ldx, hx, ldy, hy;
-    int T, H, d;
+    int H, d;
     bool interleaved;
     float sign; /* of the angle */
 };
@@ -51,10 +51,9 @@ static void rotate_pairs(const struct rope *r, float *y, const float *x, const f
     }
 }
 
-static void rope_piece(const void *task, int piece) {
+static void rope_rows(const void *task, int64_t from, int64_t to) {
     const struct rope *r = task;
-    int end = (piece + 1) * PIECE_ROWS < r->T ? (piece + 1) * PIECE_ROWS : r->T;
-    for (int64_t t = (int64_t)piece * PIECE_ROWS; t < end; t++) {
+    for (int64_t t = from; t < to; t++) {
         int64_t angle = (int64_t)r->row_pos[t] * (r->d / 2);
         for (int h = 0; h < r->H; h++) {
             const float *x = r->x + t * r->ldx + h * r->hx;
@@ -77,19 +76,17 @@ static void rope(struct stream *s, buf y, int ldy, int hy, buf x, int ldx, int h
                      hx,
                      ldy,
                      hy,
-                     T,
                      H,
                      d,
                      interleaved,
                      inverse ? -1.0f : 1.0f};
-    int threads = (int64_t)T * H * d < PIECE_FLOATS ? 1 : stream_threads(s);
-    parallel_pieces(s, threads, (T + PIECE_ROWS - 1) / PIECE_ROWS, rope_piece, &r);
+    spread(s, T, (int64_t)ROTATE_COST * H * d, rope_rows, &r);
 }
 
 struct store {
     const struct kv_view *kv;
     const float *k, *v;
-    int ldk, ldv, T;
+    int ldk, ldv;
 };
 
 /* Rows t..t+n-1 are neighbours in one block: keys are written along their positions. */
@@ -108,13 +105,13 @@ static void store_run(const struct store *w, int64_t t, int n) {
     }
 }
 
-static void store_piece(const void *task, int piece) {
+static void store_rows(const void *task, int64_t from, int64_t to) {
     const struct store *w = task;
     const int32_t *sequence = host_i32(w->kv->row_seq), *position = host_i32(w->kv->row_pos);
-    int end = (piece + 1) * PIECE_ROWS < w->T ? (piece + 1) * PIECE_ROWS : w->T;
-    for (int t = piece * PIECE_ROWS, n; t < end; t += n) {
+    int n;
+    for (int64_t t = from; t < to; t += n) {
         int room = KV_BLOCK - position[t] % KV_BLOCK;
-        for (n = 1; n < room && t + n < end; n++)
+        for (n = 1; n < room && t + n < to; n++)
             if (sequence[t + n] != sequence[t] || position[t + n] != position[t] + n) break;
         store_run(w, t, n);
     }
@@ -122,9 +119,8 @@ static void store_piece(const void *task, int piece) {
 
 static void kv_store(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv,
                      int T) {
-    struct store w = {kv, host_f32(k), host_f32(v), ldk, ldv, T};
-    int threads = (int64_t)T * kv->G * (kv->Dk + kv->Dv) < PIECE_FLOATS ? 1 : stream_threads(s);
-    parallel_pieces(s, threads, (T + PIECE_ROWS - 1) / PIECE_ROWS, store_piece, &w);
+    struct store w = {kv, host_f32(k), host_f32(v), ldk, ldv};
+    spread(s, T, (int64_t)STORE_COST * kv->G * (kv->Dk + kv->Dv), store_rows, &w);
 }
 
 void ISA(cpu_rope)(struct ops *table) {

@@ -32,7 +32,10 @@ INLINE void add_row(float *y, const float *x, int64_t n) {
         vf_store_n(y + i, n - i, vf_add(vf_load_n(y + i, n - i), vf_load_n(x + i, n - i)));
 }
 
-enum { SCATTER_COLUMNS = 4 * LANES };
+enum {
+    SCATTER_COLUMNS = 4 * LANES,
+    LINE = 16, /* floats of a line of memory */
+};
 
 /* Several rows may go to the same place, in order: threads share columns out, not rows. */
 static void scatter(const void *task, int64_t from, int64_t to) {
@@ -117,7 +120,20 @@ static void elements_scale(struct stream *s, buf y, float a, int64_t n) {
     spread(s, n, 1, scale_elements, &m);
 }
 
+static void zero_lines(const void *task, int64_t from, int64_t to) {
+    const struct rows *m = task;
+    memset(m->y + from * LINE, 0, (size_t)(to - from) * LINE * sizeof(float));
+}
+
+static void zero(struct stream *s, buf dst, size_t bytes) {
+    struct rows m = {.y = host_f32(dst)};
+    size_t lines = bytes / (LINE * sizeof(float)), whole = lines * LINE * sizeof(float);
+    spread(s, (int64_t)lines, LINE, zero_lines, &m);
+    if (bytes > whole) memset(dst.addr + whole, 0, bytes - whole);
+}
+
 void ISA(cpu_rows)(struct ops *table) {
+    table->zero = zero;
     table->embed = rows_gather; /* an embedding is a gather from the table */
     table->embed_backward = rows_scatter_add;
     table->rows_gather = rows_gather;
