@@ -7,6 +7,7 @@
  * between runs a buffer larger than L2 is cleared. Bytes are those that must move: each operand once. */
 #include "base/clock.h"
 #include "kernels/cuda_backend.h"
+#include "tests/measure.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -61,11 +62,6 @@ static buf integers(struct gpu_bench *b, int n, int divide, int modulo) {
     return x;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double seconds_of(struct gpu_bench *b, const struct call *c, int calls) {
     op_zero(b->s, b->flush, (size_t)(FLUSH / b->divisor));
     check(op_sync(b->s));
@@ -79,8 +75,7 @@ static void report(struct gpu_bench *b, const struct call *c) {
     double sample[RUNS], once = seconds_of(b, c, 1);
     int calls = once < 1e-2 ? (int)(1e-2 / once) + 1 : 1;
     for (int i = 0; i < RUNS; i++) sample[i] = seconds_of(b, c, calls);
-    qsort(sample, RUNS, sizeof *sample, by_value);
-    double s = sample[RUNS / 2], gb_s = c->bytes / s * 1e-9, tflop_s = c->flop / s * 1e-12;
+    double s = median(sample, RUNS), gb_s = c->bytes / s * 1e-9, tflop_s = c->flop / s * 1e-12;
     double peak = c->bf16 ? b->device.bf16_tflop_s : b->device.fp32_tflop_s;
     double memory = gb_s / b->device.memory_gb_s, compute = peak > 0 ? tflop_s / peak : 0;
     printf("%-22s %-28s %10.1f us %8.1f GB/s (%3.0f %%) %8.2f TFLOP/s (%3.0f %%)\n", c->op,

@@ -4,6 +4,7 @@
 #include "policy/model_config.h"
 #include "rl/learner.h"
 #include "rollout/engine.h"
+#include "tests/measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,22 +47,12 @@ static void check(status s) {
     exit(1);
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return x[n / 2];
-}
-
 struct figures {
     double rollout, training; /* tokens a second */
     size_t planned;
 };
 
-static struct figures measure(int threads) {
+static struct figures figures_of(int threads) {
     struct stream *s;
     struct policy_config config;
     struct policy *p;
@@ -133,7 +124,7 @@ static struct figures measure(int threads) {
 }
 
 int main(void) {
-    struct figures one = measure(1), two = measure(2);
+    struct figures one = figures_of(1), two = figures_of(2);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     double peak = (double)usage.ru_maxrss / 1024, planned = (double)two.planned / 0x1p20;

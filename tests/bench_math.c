@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "reward/math.h"
+#include "tests/measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,11 +18,6 @@ static double processor_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int order(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 struct times {
@@ -71,26 +67,26 @@ static void time_file(struct times *t, const char *name) {
     fclose(file);
 }
 
-/* Sorts, and prints; *mean of them. */
-static void print(const char *what, double *us, int n, double *mean) {
+/* Sorts, and prints; *middle and *mean of them. */
+static void print(const char *what, double *us, int n, double *middle, double *mean) {
+    *middle = median(us, n);
     *mean = 0;
-    qsort(us, (size_t)n, sizeof *us, order);
     for (int i = 0; i < n; i++) *mean += us[i] / n;
     printf("math %-12s %4d cases: median %6.2f us, mean %7.2f us, largest %8.1f us\n", what, n,
-           us[n / 2], *mean, us[n - 1]);
+           *middle, *mean, us[n - 1]);
 }
 
 int main(void) {
     struct times *t = memory_new(1, sizeof *t);
     for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) time_file(t, FILES[i]);
-    double mean, of_golds;
+    double of_golds[2], middle, mean;
     char command[128];
-    print("verdicts", t->judge, t->n, &mean);
-    print("golds", t->gold, t->n, &of_golds);
+    print("verdicts", t->judge, t->n, &middle, &mean);
+    print("golds", t->gold, t->n, &of_golds[0], &of_golds[1]);
     fflush(stdout);
     /* Math-Verify's times, and how many of ours go into one of them; nothing where Python lacks it. */
     snprintf(command, sizeof command, "python3 tools/time_math_verify.py %.3f %.3f 2>/dev/null",
-             t->judge[t->n / 2], mean);
+             middle, mean);
     free(t);
     return system(command) == -1;
 }

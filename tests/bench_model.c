@@ -221,16 +221,6 @@ static char *job_text(const struct row *row, const struct policy_config *c) {
     return text;
 }
 
-static int by_value(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *x, int n) {
-    qsort(x, (size_t)n, sizeof *x, by_value);
-    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
-}
-
 static void report(struct bench *b, const struct row *row, const struct policy_config *c,
                    double ours, double theirs, const struct ceilings *top) {
     const struct workload *w = &row->work;

@@ -1,6 +1,7 @@
 /* Microseconds a verdict, for answers as policies write them and for long completions. */
 #include "reward/reward.h"
 #include "reward/reward_config.h"
+#include "tests/measure.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +15,6 @@ enum { N_ANSWERS = sizeof ANSWERS / sizeof ANSWERS[0], ROUNDS = 20000 };
 
 /* Processor time: judging waits for nothing, so what else the machine does need not count. */
 static double processor_seconds(void) { return (double)clock() / CLOCKS_PER_SEC; }
-
-static int order(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 /* A completion of about n bytes of thinking before its answer; malloced. */
 static char *completion(const char *answer, size_t n) {
@@ -45,9 +41,9 @@ static void bench(const struct reward *reward, size_t thinking, int rounds) {
             correct += reward_judge(reward, &problem, prompt, spans[i], 0, FINISH_STOP).correct;
         sum += us[i] = 1e6 * (processor_seconds() - began) / rounds;
     }
-    qsort(us, N_ANSWERS, sizeof *us, order);
     printf("reward countdown: %7zu bytes: median %7.3f us a verdict, mean %7.3f us (%d%% right)\n",
-           spans[0].n, us[N_ANSWERS / 2], sum / N_ANSWERS, 100 * correct / (rounds * N_ANSWERS));
+           spans[0].n, median(us, N_ANSWERS), sum / N_ANSWERS,
+           100 * correct / (rounds * N_ANSWERS));
     for (int i = 0; i < N_ANSWERS; i++) free(texts[i]);
 }
 

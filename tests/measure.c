@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { ROUNDS = 15, CONTENDERS_MAX = 8 };
 static const double TURN_SECONDS = 1e-3;
@@ -28,6 +29,11 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+double median(double *x, int n) {
+    qsort(x, (size_t)n, sizeof *x, ascending);
+    return n % 2 ? x[n / 2] : (x[n / 2 - 1] + x[n / 2]) / 2;
+}
+
 void measure(const struct contender *contenders, int n, double *seconds) {
     double sample[CONTENDERS_MAX][ROUNDS];
     int runs[CONTENDERS_MAX];
@@ -39,10 +45,7 @@ void measure(const struct contender *contenders, int n, double *seconds) {
     }
     for (int round = 0; round < ROUNDS; round++)
         for (int i = 0; i < n; i++) sample[i][round] = turn(&contenders[i], runs[i]);
-    for (int i = 0; i < n; i++) {
-        qsort(sample[i], ROUNDS, sizeof sample[i][0], ascending);
-        seconds[i] = sample[i][ROUNDS / 2];
-    }
+    for (int i = 0; i < n; i++) seconds[i] = median(sample[i], ROUNDS);
 }
 
 /* Twelve chains, enough for two units with a latency of up to six; each adds its own numbers, or the
@@ -90,11 +93,15 @@ static void print_machine(const struct bench *b) {
     while (f && fgets(line, sizeof line, f))
         if (sscanf(line, "model name : %255[^\n]", model) == 1) break;
     if (f) fclose(f);
-    printf("%s: %s, %s, one thread\n", b->name, model, b->stream->ops->name);
+    printf("%s, %s, one thread\n", model, b->stream->ops->name);
 }
 
 struct bench bench_begin(const char *name, int argc, char **argv) {
-    struct bench b = {.name = name, .rows = json_array(), .path = argc > 1 ? argv[1] : NULL};
+    struct bench b = {.name = name,
+                      .rows = json_array(),
+                      .figures = json_array(),
+                      .path = argc > 1 ? argv[1] : NULL};
+    b.first = !b.path || access(b.path, F_OK) != 0;
     status failed = stream_open(
         &b.stream,
         &(struct stream_config){.device = "cpu", .isa = argc > 2 ? argv[2] : "auto", .threads = 1});
@@ -106,7 +113,7 @@ struct bench bench_begin(const char *name, int argc, char **argv) {
     CPU_ZERO(&here);
     CPU_SET(sched_getcpu(), &here);
     sched_setaffinity(0, sizeof here, &here); /* without it numbers scatter more, that is all */
-    print_machine(&b);
+    if (b.first) print_machine(&b);
     return b;
 }
 
@@ -142,6 +149,11 @@ void bench_row(struct bench *b, json_t *row) {
     json_array_append_new(b->rows, row);
 }
 
+void bench_figure(struct bench *b, json_t *row) {
+    REQUIRE(row);
+    json_array_append_new(b->figures, row);
+}
+
 int bench_end(struct bench *b) {
     op_close(b->stream);
     int code = 0;
@@ -151,7 +163,9 @@ int bench_end(struct bench *b) {
             json_decref(all);
             all = json_object();
         }
-        json_object_set(all, b->name, b->rows);
+        if (json_array_size(b->rows)) json_object_set(all, b->name, b->rows);
+        if (!json_object_get(all, "table")) json_object_set_new(all, "table", json_array());
+        json_array_extend(json_object_get(all, "table"), b->figures);
         if (json_dump_file(all, b->path, JSON_INDENT(1) | JSON_REAL_PRECISION(5))) {
             fprintf(stderr, "%s: %s cannot be written\n", b->name, b->path);
             code = EXIT_IO;
@@ -159,5 +173,6 @@ int bench_end(struct bench *b) {
         json_decref(all);
     }
     json_decref(b->rows);
+    json_decref(b->figures);
     return code;
 }
