@@ -158,9 +158,8 @@ asan: ## the unit tests and the fuzz corpora under the address and undefined-beh
 	@tools/setup.sh test
 	@tests/run.sh asan
 
-bench: $(BENCHES) ## print what the kernels and the loop reach on this machine; build/bench.json too
-	@rm -f $(BUILD)/bench.json
-	@for bench in $(filter-out %/bench_gpu,$(BENCHES)); do $$bench $(BUILD)/bench.json || exit; done
+bench: $(BUILD)/grpo $(BENCHES) ## a table of grpo beside other programs (ROW="rollout 135M": only those); build/bench.json too
+	@tools/bench.sh $(BUILD) '$(ROW)'
 
 FUZZ_FLAGS := CC=clang BUILD=build/fuzz SAN=-fsanitize=address,undefined,fuzzer-no-link \
               FUZZ_LINK=-fsanitize=fuzzer

@@ -1,49 +1,58 @@
 /* Whole models on one core: rollouts, prefill, decoding, updates and GRPO steps, each beside another program
- * that does the same in the same minutes, and as a share of what the core could do at most.
+ * that does the same in the same minutes, and as a share of what the core could do at most (tests/ceiling.h).
  *
- *   bench_model [FILE.json [ISA [ROW]]]   ROW: those that begin so, as in "135M rollout", long ones too
+ *   bench_model [FILE.json [ISA [ROW]]]   ROW: only those that have it in "ROW MODEL WORK"
  *
- * The ceiling is the sooner of two limits measured in the same run: all needed multiply-adds at the peak of
- * registers, or all needed bytes of weights, keys and values at the rate of reading memory. */
-#include "rl/workload.h"
-#include "tests/measure.h"
+ * Models have random weights. Processor time counts, of medians over rounds in turn, on one core. */
+#include "base/file.h"
+#include "tests/ceiling.h"
+#include "tests/figure.h"
 #include "tests/peer.h"
+#include "tests/run_fixture.h"
 
-#include <immintrin.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { ROUNDS = 5, POSITIONS = 1024, STREAM_FLOATS = 1 << 26 };
+enum { ROUNDS = 5, ROUNDS_LEAST = 2, POSITIONS = 1024, MICRO = 2048 };
 
-static const double ROW_SECONDS = 30; /* of all rounds of a row, peer included, once each had one */
-
-enum kind { ROLLOUT, UPDATE, STEP };
+static const double ROW_SECONDS = 30;    /* of all rounds of a row, peer included */
+static const double PEER_PATIENCE = 600; /* seconds */
 
 struct row {
     const char *name, *model;
-    enum kind kind;
-    struct workload work; /* of an UPDATE: `samples` sequences of n_new rows */
+    bool bf16;
+    enum work_kind kind;
+    struct workload work;
     const char *peer, *script;
     double goal; /* the ratio aimed at */
-    bool only_named;
 };
 
 #define LLAMA "llama.cpp", "peer_llama.py"
 #define TORCH "PyTorch", "peer_torch.py"
 #define TRL "TRL", "peer_trl.py"
+#define LLMC "llm.c", "peer_llmc.py"
 static const struct row rows[] = {
-    {"rollout", "135M", ROLLOUT, {1, 64, 128, 32}, LLAMA, 2, false},
-    {"long rollout", "135M", ROLLOUT, {1, 64, 128, 128}, LLAMA, 2, true},
-    {"prefill", "135M", ROLLOUT, {1, 1, 512, 1}, LLAMA, 2, false},
-    {"decode", "135M", ROLLOUT, {1, 1, 16, 32}, LLAMA, 1.15, false},
-    {"update", "135M", UPDATE, {.samples = 8, .n_new = 256}, TORCH, 1.5, false},
-    {"rollout of 64", "1M", ROLLOUT, {1, 64, 32, 128}, TORCH, 3.5, false},
-    {"rollout of 512", "1M", ROLLOUT, {8, 64, 32, 128}, TORCH, 2.5, false},
-    {"update", "1M", UPDATE, {.samples = 64, .n_new = 128}, TORCH, 1.8, false},
-    {"step", "1M", STEP, {8, 8, 32, 128}, TRL, 5, false},
-    {"rollout", "126M-A30M", ROLLOUT, {1, 64, 128, 32}, LLAMA, 2, false},
+    {"rollout", "135M", false, WORK_ROLLOUT, {1, 64, 128, 32}, LLAMA, 2},
+    {"rollout", "135M", true, WORK_ROLLOUT, {1, 64, 128, 32}, LLAMA, 2},
+    {"rollout", "135M", false, WORK_ROLLOUT, {1, 64, 128, 128}, LLAMA, 2},
+    {"rollout", "135M", true, WORK_ROLLOUT, {1, 64, 128, 128}, LLAMA, 2},
+    {"prefill", "135M", false, WORK_ROLLOUT, {1, 1, 512, 1}, LLAMA, 2},
+    {"prefill", "135M", true, WORK_ROLLOUT, {1, 1, 512, 1}, LLAMA, 2.5},
+    {"decode", "135M", false, WORK_ROLLOUT, {1, 1, 16, 32}, LLAMA, 1.15},
+    {"decode", "135M", true, WORK_ROLLOUT, {1, 1, 16, 32}, LLAMA, 1.15},
+    {"update", "135M", false, WORK_UPDATE, {1, 8, 0, 256}, TORCH, 1.5},
+    {"update", "135M", true, WORK_UPDATE, {1, 8, 0, 256}, TORCH, 1.5},
+    {"GRPO step", "135M", false, WORK_STEP, {2, 8, 32, 32}, TRL, 5},
+    {"rollout", "1M", false, WORK_ROLLOUT, {1, 64, 32, 128}, TORCH, 3.5},
+    {"rollout", "1M", false, WORK_ROLLOUT, {8, 64, 32, 128}, TORCH, 2.5},
+    {"update", "1M", false, WORK_UPDATE, {1, 64, 0, 128}, TORCH, 1.8},
+    {"GRPO step", "1M", false, WORK_STEP, {8, 8, 32, 128}, TRL, 5},
+    {"rollout", "126M-A30M", false, WORK_ROLLOUT, {1, 64, 128, 32}, LLAMA, 2},
+    {"rollout", "126M-A30M", true, WORK_ROLLOUT, {1, 64, 128, 32}, LLAMA, 2},
+    {"update", "124M", false, WORK_UPDATE, {1, 4, 0, 64}, LLMC, 5},
+    {"update", "124M", false, WORK_UPDATE, {1, 4, 0, 64}, TORCH, 1.5},
 };
 
 struct model {
@@ -72,6 +81,16 @@ static const struct model models[] = {
       .head_dim = 32,
       .dense_ffn = 512,
       .tied = true}},
+    {"124M", /* GPT-2's size: its MLP's 3072 in two matrices are 2048 in three */
+     {.family = POLICY_LLAMA,
+      .vocab = 50257,
+      .hidden = 768,
+      .layers = 12,
+      .heads = 12,
+      .kv_heads = 12,
+      .head_dim = 64,
+      .dense_ffn = 2048,
+      .tied = true}},
     {"126M-A30M",
      {.family = POLICY_OLMOE,
       .vocab = 16384,
@@ -98,62 +117,10 @@ static double processor_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- ceilings -------------------------------------------------------------------------------------- */
-
-struct ceilings {
-    double flops, bytes; /* a second */
-};
-
-static __attribute__((target("avx2"))) void run_stream(const void *floats) {
-    const float *x = floats;
-    __m256 sum[4] = {0};
-    for (int i = 0; i < STREAM_FLOATS; i += 32)
-        for (int j = 0; j < 4; j++) {
-            _mm_prefetch((const char *)(x + i + 8 * j + 128), _MM_HINT_T0);
-            sum[j] = _mm256_add_ps(sum[j], _mm256_loadu_ps(x + i + 8 * j));
-        }
-    volatile float sink = sum[0][0] + sum[1][0] + sum[2][0] + sum[3][0];
-    (void)sink;
-}
-
-static struct ceilings ceilings_measure(const struct bench *b, buf memory) {
-    struct contender contenders[] = {{run_fma, b->stream}, {run_stream, memory.addr}};
-    double seconds[2];
-    measure(contenders, 2, seconds);
-    return (struct ceilings){FMA_FLOP / seconds[0], 4.0 * STREAM_FLOATS / seconds[1]};
-}
-
-/* Multiply-adds, as two operations each, of n tokens from position `from` on, `heads` of them with logits. */
-static double tokens_flops(const struct policy_config *c, double n, double from, double heads) {
-    double head = (double)c->vocab * c->hidden;
-    double pairs = n * (from + (n + 1) / 2); /* of queries and keys */
-    return 2 * n * ((double)policy_count_active(c) - head) + 2 * heads * head +
-           4 * pairs * c->heads * c->head_dim * c->layers;
-}
-
-/* The least seconds a row can take. */
-static double row_bound(const struct row *row, const struct policy_config *c,
-                        const struct ceilings *top, const char **bound) {
-    const struct workload *w = &row->work;
-    double n = w->samples * (w->prompts ? w->prompts : 1), flops = 0, bytes = 0;
-    if (row->kind != UPDATE) {
-        double all = n * c->top_k >= c->experts ? policy_count_params(c) : policy_count_active(c);
-        double cached = 2.0 * c->layers * c->kv_heads * c->head_dim; /* floats of a token */
-        double own = n * (w->n_new + 1) / 2 * w->n_new, shared = w->prompts * w->n_prompt;
-        flops = w->prompts * tokens_flops(c, w->n_prompt, 0, 0) +
-                n * tokens_flops(c, w->n_new, w->n_prompt, w->n_new);
-        bytes = 4 * (all * (w->n_new + 1) + cached * (own + shared * w->n_new));
-    }
-    if (row->kind == UPDATE) flops = 3 * n * tokens_flops(c, w->n_new, 0, w->n_new);
-    if (row->kind == STEP) flops += 3 * n * tokens_flops(c, w->n_prompt + w->n_new, 0, w->n_new);
-    bool compute = flops / top->flops > bytes / top->bytes;
-    *bound = compute ? "arithmetic" : "memory";
-    return compute ? flops / top->flops : bytes / top->bytes;
-}
-
 /* ---- ours ------------------------------------------------------------------------------------------ */
 
-static struct policy *policy_make(struct stream *s, const struct model *m) {
+/* Writes a model of random weights into a directory. */
+static void model_write(struct stream *s, const struct model *m, const char *dir) {
     struct policy_config c = m->shape;
     struct policy *p;
     c.rms_eps = 1e-5;
@@ -163,8 +130,10 @@ static struct policy *policy_make(struct stream *s, const struct model *m) {
     c.routed_scaling = 1;
     c.bos = c.pad = -1;
     c.init_std = 0.02;
-    check(policy_init(&p, s, &c, 1, 0.02, (struct policy_form){.max_positions = POSITIONS}));
-    return p;
+    check(policy_init(&p, s, &c, 1, c.init_std, (struct policy_form){.max_positions = POSITIONS}));
+    check(file_make_dirs(dir));
+    check(policy_save(p, dir));
+    policy_close(p);
 }
 
 struct subject {
@@ -172,36 +141,69 @@ struct subject {
     struct policy *policy;
     struct engine *engine;   /* NULL: nothing is sampled */
     struct learner *learner; /* NULL: nothing is learnt */
+    size_t planned;          /* bytes */
 };
+
+/* What only samples keeps its weights as `grpo sample` does. */
+static struct subject subject_open(const struct row *row, struct stream *s, const char *dir) {
+    const struct workload *w = &row->work;
+    struct subject x = {.row = row};
+    int positions = w->n_prompt + w->n_new + 1;
+    struct policy_form form = {POSITIONS, row->bf16, row->kind == WORK_ROLLOUT};
+    struct engine_config engine = {w->prompts * w->samples, positions, row->kind == WORK_STEP,
+                                   true};
+    struct engine_load load = {(size_t)engine.max_batch, w->samples, w->n_prompt};
+    int most = w->prompts * w->samples * (w->n_prompt + w->n_new);
+    struct learner_config learner = {.micro_tokens = most < MICRO ? most : MICRO,
+                                     .max_positions = positions,
+                                     .grad_shards = 1,
+                                     .moments = true};
+    check(policy_open(&x.policy, s, dir, form));
+    x.planned = policy_bytes(s, &x.policy->config, form);
+    if (row->kind != WORK_UPDATE) {
+        check(engine_open(&x.engine, x.policy, &engine));
+        x.planned += engine_used(x.policy, &engine, &load);
+    }
+    if (row->kind != WORK_ROLLOUT) {
+        check(learner_open(&x.learner, x.policy, &learner));
+        x.planned += learner_bytes(x.policy, &learner);
+    }
+    return x;
+}
+
+static void subject_close(struct subject *x) {
+    engine_close(x->engine);
+    learner_close(x->learner);
+    policy_close(x->policy);
+}
 
 static double subject_round(const struct subject *x) {
     const struct workload *w = &x->row->work;
     struct arena arena = {0};
-    struct completion *out = ARENA_ARRAY(&arena, w->prompts * w->samples + 1, struct completion);
+    struct completion *out = ARENA_ARRAY(&arena, w->prompts * w->samples, struct completion);
     double begin = processor_seconds();
-    if (x->row->kind == UPDATE) check(workload_update(x->learner, x->policy, w->samples, w->n_new));
-    else check(workload_rollout(x->engine, x->policy, w, &arena, out));
-    if (x->row->kind == STEP) check(workload_learn(x->learner, x->policy, w, out, &arena));
+    if (x->engine) check(workload_rollout(x->engine, x->policy, w, &arena, out));
+    if (x->row->kind == WORK_UPDATE)
+        check(workload_update(x->learner, x->policy, w->samples, w->n_new));
+    if (x->row->kind == WORK_STEP) check(workload_learn(x->learner, x->policy, w, out, &arena));
     double seconds = processor_seconds() - begin;
     arena_free(&arena);
     return seconds;
 }
 
-static struct subject subject_open(const struct row *row, struct policy *p) {
-    const struct workload *w = &row->work;
-    struct subject x = {.row = row, .policy = p};
-    int positions = w->n_prompt + w->n_new + 1;
-    if (row->kind != UPDATE)
-        check(engine_open(
-            &x.engine, p,
-            &(struct engine_config){w->prompts * w->samples, positions, row->kind == STEP, true}));
-    if (row->kind != ROLLOUT)
-        check(learner_open(&x.learner, p,
-                           &(struct learner_config){.micro_tokens = 2048,
-                                                    .max_positions = positions,
-                                                    .grad_shards = 1,
-                                                    .moments = true}));
-    return x;
+/* The most memory the process has held since the last call. */
+static double peak_bytes(void) {
+    char line[256];
+    long kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f) && sscanf(line, "VmHWM: %ld", &kib) != 1) continue;
+    if (f) fclose(f);
+    f = fopen("/proc/self/clear_refs", "w");
+    if (f) {
+        fputs("5", f); /* sets the peak to what is held now */
+        fclose(f);
+    }
+    return 1024.0 * (double)kib;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------ */
@@ -209,86 +211,121 @@ static struct subject subject_open(const struct row *row, struct policy *p) {
 /* The job as peers read it. */
 static char *job_text(const struct row *row, const struct policy_config *c) {
     const struct workload *w = &row->work;
-    json_t *job = json_pack(
-        "{s{si si si si si si si si si si sb} s{si si si si} sb}", "model", "vocab", c->vocab,
-        "hidden", c->hidden, "layers", c->layers, "heads", c->heads, "kv_heads", c->kv_heads,
-        "head_dim", c->head_dim, "ffn", c->dense_ffn, "experts", c->experts, "top_k", c->top_k,
-        "expert_ffn", c->expert_ffn, "tied", c->tied, "work", "prompts", w->prompts, "samples",
-        w->samples, "prompt", w->n_prompt, "new", w->n_new, "update", row->kind == UPDATE);
+    json_t *job =
+        json_pack("{s{si si si si si si si si si si sb} s{si si si si sb} sb}", "model", "vocab",
+                  c->vocab, "hidden", c->hidden, "layers", c->layers, "heads", c->heads, "kv_heads",
+                  c->kv_heads, "head_dim", c->head_dim, "ffn", c->dense_ffn, "experts", c->experts,
+                  "top_k", c->top_k, "expert_ffn", c->expert_ffn, "tied", c->tied, "work",
+                  "prompts", w->prompts, "samples", w->samples, "prompt", w->n_prompt, "new",
+                  w->n_new, "update", row->kind == WORK_UPDATE, "bf16", row->bf16);
     REQUIRE(job);
     char *text = json_dumps(job, JSON_COMPACT);
     json_decref(job);
     return text;
 }
 
-static void report(struct bench *b, const struct row *row, const struct policy_config *c,
-                   double ours, double theirs, const struct ceilings *top) {
+struct texts {
+    char model[32], work[32], memory[32];
+};
+
+static struct texts texts_of(const struct row *row) {
     const struct workload *w = &row->work;
-    const char *bound;
-    double share = row_bound(row, c, top, &bound) / ours;
-    double tokens = (double)w->samples * w->n_new * (w->prompts ? w->prompts : 1);
-    if (w->n_new == 1) tokens = w->n_prompt;
-    printf("%-15s %-10s %8.0f %6.0f%% of %-10s", row->name, row->model, tokens / ours, 100 * share,
-           bound);
-    json_t *line = json_pack("{ss ss sf sf ss ss sf}", "row", row->name, "model", row->model,
-                             "tokens_s", tokens / ours, "share_of_ceiling", share, "bound", bound,
-                             "peer", row->peer, "goal", row->goal);
-    if (theirs > 0) {
-        printf(" %-10s %8.0f %7.2f %5.2f\n", row->peer, tokens / theirs, theirs / ours, row->goal);
-        json_object_set_new(line, "peer_tokens_s", json_real(tokens / theirs));
-        json_object_set_new(line, "ratio", json_real(theirs / ours));
-    } else {
-        printf(" %-10s is not installed\n", row->peer);
-    }
-    fflush(stdout);
-    bench_row(b, line);
+    struct texts t;
+    char *to = t.work;
+    size_t room = sizeof t.work;
+    snprintf(t.model, sizeof t.model, "%s %s", row->model, row->bf16 ? "bf16" : "fp32");
+    if (row->kind == WORK_UPDATE) snprintf(to, room, "%d x %d", w->samples, w->n_new);
+    else if (w->n_new == 1) snprintf(to, room, "%d", w->n_prompt);
+    else if (w->prompts > 1)
+        snprintf(to, room, "%d x %d x (%d + %d)", w->prompts, w->samples, w->n_prompt, w->n_new);
+    else snprintf(to, room, "%d x (%d + %d)", w->samples, w->n_prompt, w->n_new);
+    return t;
 }
 
-static void bench(struct bench *b, const struct row *row, struct policy *p, buf memory) {
-    struct ceilings top = ceilings_measure(b, memory);
-    struct subject x = subject_open(row, p);
-    struct peer peer = {0};
-    char *job = job_text(row, &p->config);
-    bool compared = peer_open(&peer, row->script, job);
+struct result {
+    double ours, theirs;         /* seconds; theirs 0: none */
+    double our_peak, their_peak; /* bytes */
+    struct ceilings top;
+    int rounds;
+};
+
+static void report(struct bench *b, const struct subject *x, const struct peer *peer,
+                   const struct result *r) {
+    const struct row *row = x->row;
+    const struct workload *w = &row->work;
+    struct texts t = texts_of(row);
+    struct figure f = {.row = row->name,
+                       .model = t.model,
+                       .work = t.work,
+                       .unit = "tokens/s",
+                       .peer = row->peer,
+                       .trouble = peer->trouble,
+                       .goal = row->goal,
+                       .rounds = r->rounds};
+    double tokens = w->n_new == 1 ? w->n_prompt : (double)w->prompts * w->samples * w->n_new;
+    double least = ceilings_bound(&r->top, &x->policy->config, row->bf16, row->kind, w, &f.bound);
+    f.ours = tokens / r->ours;
+    f.theirs = r->theirs > 0 ? tokens / r->theirs : 0;
+    f.share = least / r->ours;
+    figure_print(b, &f);
+    snprintf(t.memory, sizeof t.memory, "memory of %s", row->name);
+    f.row = t.memory;
+    f.unit = "MiB";
+    f.ours = r->our_peak / 0x1p20;
+    f.theirs = r->theirs > 0 ? r->their_peak / 0x1p20 : 0;
+    f.share = r->our_peak / (double)x->planned;
+    f.bound = "the plan";
+    f.goal = 1;
+    figure_print(b, &f);
+}
+
+static void bench(struct bench *b, const struct row *row, const char *dir) {
+    struct peer peer;
+    struct result r = {0};
     double ours[ROUNDS], theirs[ROUNDS], spent = 0;
-    int n = 0;
-    double warm =
-        subject_round(&x); /* faults its pages in; long enough to count where it is long */
-    while (n < ROUNDS && (n == 0 || spent < ROW_SECONDS)) {
-        ours[n] = n == 0 && warm > ROW_SECONDS / 4 ? warm : subject_round(&x);
-        theirs[n] = compared ? peer_round(&peer) : 0;
-        spent += ours[n] + theirs[n];
-        n++;
+    struct subject x = subject_open(row, b->stream, dir);
+    struct ceilings top = ceilings_measure(b);
+    peak_bytes();                    /* what loading took does not count */
+    double warm = subject_round(&x); /* faults its pages in; counts where that hardly matters */
+    char *job = job_text(row, &x.policy->config);
+    bool compared = peer_open(&peer, row->script, job, PEER_PATIENCE);
+    while (r.rounds < ROUNDS && (r.rounds < ROUNDS_LEAST || spent < ROW_SECONDS)) {
+        int i = r.rounds++;
+        ours[i] = i == 0 && warm > ROW_SECONDS / 4 ? warm : subject_round(&x);
+        compared = compared && peer_round(&peer, &theirs[i], &r.their_peak);
+        spent += ours[i] + (compared ? theirs[i] : 0);
     }
-    if (compared) peer_close(&peer);
-    report(b, row, &p->config, median(ours, n), median(theirs, n), &top);
-    engine_close(x.engine);
-    learner_close(x.learner);
+    peer_close(&peer);
+    r.our_peak = peak_bytes();
+    r.top = ceilings_best(top, ceilings_measure(b));
+    r.ours = median(ours, r.rounds);
+    r.theirs = compared ? median(theirs, r.rounds) : 0;
+    report(b, &x, &peer, &r);
+    subject_close(&x);
     free(job);
 }
 
 static bool is_wanted(const struct row *row, const char *only) {
-    if (!only) return !row->only_named;
-    char name[64];
-    snprintf(name, sizeof name, "%s %s", row->model, row->name);
-    return strncmp(name, only, strlen(only)) == 0;
+    char name[128];
+    struct texts t = texts_of(row);
+    snprintf(name, sizeof name, "%s %s %s", row->name, t.model, t.work);
+    return strstr(name, only) != NULL;
 }
 
 int main(int argc, char **argv) {
     struct bench b = bench_begin("model", argc, argv);
-    const char *only = argc > 3 ? argv[3] : NULL;
-    buf memory = bench_floats(&b, STREAM_FLOATS);
-    printf(
-        "tokens a second of processor time; share of the ceiling; the peer; ratio, and its goal\n");
+    struct arena arena = {0};
+    const char *only = argc > 3 ? argv[3] : "", *room = fixture_directory(&arena);
     for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
-        struct policy *p = NULL;
+        const char *dir = arena_print(&arena, "%s/%s", room, models[m].name);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             if (strcmp(rows[i].model, models[m].name) != 0 || !is_wanted(&rows[i], only)) continue;
-            if (!p) p = policy_make(b.stream, &models[m]);
-            bench(&b, &rows[i], p, memory);
+            if (!file_exists(dir)) model_write(b.stream, &models[m], dir);
+            bench(&b, &rows[i], dir);
         }
-        policy_close(p);
+        if (file_exists(dir)) check(file_remove_tree(dir));
     }
-    op_free(b.stream, memory);
+    check(file_remove_tree(room));
+    arena_free(&arena);
     return bench_end(&b);
 }

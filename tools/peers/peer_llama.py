@@ -1,21 +1,24 @@
-"""llama.cpp doing a row of tests/bench_model.c: says "ready", then one line of seconds for each line it reads.
+"""llama.cpp doing a row of tests/bench_model.c.
 
-usage: peer_llama.py '{"model": {...}, "work": {"prompts": 1, "samples": 64, "prompt": 128, "new": 128}}'
-The model is written as a GGUF file of random weights first. Decoding feeds made-up tokens and samples nothing.
+usage: peer_llama.py '{"model": {...}, "work": {"prompts": 1, "samples": 64, "prompt": 128, "new": 128}, "bf16": false}'
+A GGUF file of random weights is written first. Decoding feeds made-up tokens and samples nothing. Keys and
+values are in half precision, each sequence has a cache of its own, and flash attention is on.
 """
+import peer
+
 import ctypes
 import json
-import os
+import multiprocessing
 import sys
 import tempfile
-import time
 
 import gguf
 import llama_cpp as llama
 import numpy
 
 
-def write_model(path, m, rng):
+def write_model(path, m, bf16):
+    rng = numpy.random.default_rng(1)
     moe = m["experts"] > 0
     w = gguf.GGUFWriter(path, "olmoe" if moe else "llama")
     w.add_context_length(4096)
@@ -43,7 +46,9 @@ def write_model(path, m, rng):
     w.add_eos_token_id(2)
 
     def matrix(name, *shape):
-        w.add_tensor(name, rng.standard_normal(shape, dtype=numpy.float32) * numpy.float32(0.02))
+        x = rng.standard_normal(shape, dtype=numpy.float32) * numpy.float32(0.02)
+        kind = gguf.GGMLQuantizationType.BF16 if bf16 else gguf.GGMLQuantizationType.F32
+        w.add_tensor(name, gguf.quants.quantize(x, kind), raw_dtype=kind)
 
     def ones(name, n):
         w.add_tensor(name, numpy.ones(n, dtype=numpy.float32))
@@ -80,7 +85,7 @@ def write_model(path, m, rng):
 
 
 def feed(context, batch, tokens, positions, sequences, logits):
-    """One llama_decode of tokens, each with its position, sequences and whether its logits are wanted."""
+    """One llama_decode of tokens, each with its position, sequence and whether its logits are wanted."""
     batch.n_tokens = len(tokens)
     for i, token in enumerate(tokens):
         batch.token[i] = token
@@ -89,13 +94,13 @@ def feed(context, batch, tokens, positions, sequences, logits):
         batch.seq_id[i][0] = sequences[i]
         batch.logits[i] = logits[i]
     if llama.llama_decode(context, batch):
-        sys.exit("peer_llama.py: llama_decode failed")
+        raise RuntimeError("llama_decode failed")
 
 
-def work(context, batch, memory, job, vocab):
-    w = job["work"]
+def rollout(context, batch, w, vocab, new):
+    """The prompts, each once for all its samples, then `new` tokens of every sample, one a pass."""
+    memory = llama.llama_get_memory(context)
     llama.llama_memory_clear(memory, True)
-    start = time.process_time()
     group, n = w["samples"], w["prompt"]
     for p in range(w["prompts"]):
         first = p * group
@@ -108,11 +113,19 @@ def work(context, batch, memory, job, vocab):
         for s in range(1, group):
             llama.llama_memory_seq_cp(memory, first, first + s, -1, -1)
     total = w["prompts"] * group
-    for t in range(w["new"] - 1 if w["new"] == 1 else w["new"]):
+    for t in range(new - 1 if w["new"] == 1 else new):  # a prompt's own logits give one token
         feed(context, batch, [(t * 31 + s) % vocab for s in range(total)], [n + t] * total,
              range(total), [1] * total)
     llama.llama_synchronize(context)
-    return time.process_time() - start
+
+
+def load_model(m, bf16):
+    """Another process writes the file, so that this one's memory is what llama.cpp needs."""
+    with tempfile.NamedTemporaryFile(suffix=".gguf") as f:
+        writer = multiprocessing.Process(target=write_model, args=(f.name, m, bf16))
+        writer.start()
+        writer.join()
+        return llama.llama_model_load_from_file(f.name.encode(), llama.llama_model_default_params())
 
 
 def main():
@@ -121,32 +134,21 @@ def main():
     llama.llama_backend_init()
     quiet = llama.llama_log_callback(lambda level, text, data: None)
     llama.llama_log_set(quiet, ctypes.c_void_p(0))
-    with tempfile.NamedTemporaryFile(suffix=".gguf", delete=False) as f:
-        path = f.name
-    try:
-        write_model(path, m, numpy.random.default_rng(1))
-        model = llama.llama_model_load_from_file(path.encode(), llama.llama_model_default_params())
-    finally:
-        os.unlink(path)
+    model = load_model(m, job["bf16"])
     total = w["prompts"] * w["samples"]
     c = llama.llama_context_default_params()
-    unified = job.get("unified", False)
-    length = w["prompt"] + w["new"] + 1
-    cells = w["prompts"] * (w["prompt"] + w["samples"] * (w["new"] + 1)) if unified else total * length
-    c.n_ctx = (cells + 255) // 256 * 256 if unified else total * ((length + 255) // 256 * 256)
+    c.n_ctx = total * ((w["prompt"] + w["new"] + 1 + 255) // 256 * 256)
     c.n_batch = c.n_ubatch = 512
     c.n_seq_max = total
-    c.n_threads = c.n_threads_batch = job.get("threads", 1)
+    c.n_threads = c.n_threads_batch = 1
     c.flash_attn_type = 1
-    c.kv_unified = unified
-    c.type_k = c.type_v = 0 if job.get("f32_cache") else 1
+    c.kv_unified = False
     context = llama.llama_init_from_model(model, c)
+    if not context:
+        raise RuntimeError("llama.cpp has no context for this row")
     batch = llama.llama_batch_init(512, 0, 1)
-    memory = llama.llama_get_memory(context)
-    work(context, batch, memory, job, m["vocab"])
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        print(work(context, batch, memory, job, m["vocab"]), flush=True)
+    rollout(context, batch, w, m["vocab"], min(w["new"], 2))
+    peer.serve(lambda: rollout(context, batch, w, m["vocab"], w["new"]))
 
 
 main()

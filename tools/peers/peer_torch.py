@@ -1,10 +1,13 @@
-"""PyTorch doing a row of tests/bench_model.c: says "ready", then one line of processor seconds a line it reads.
+"""PyTorch doing a row of tests/bench_model.c.
 
-usage: peer_torch.py '{"model": {...}, "work": {...}}'   (as peer_llama.py; "update": true for a training step)
+usage: peer_torch.py '{"model": {...}, "work": {...}, "bf16": false}'
+As peer_llama.py; with "update": true in "work" it is a training step of `samples` sequences of `new` rows. With
+"bf16" what autocast puts into bf16 is in bf16, and parameters stay fp32.
 """
+import peer
+
 import json
 import sys
-import time
 
 import torch
 import transformers
@@ -12,7 +15,7 @@ import transformers
 job = json.loads(sys.argv[1])
 m, w = job["model"], job["work"]
 torch.manual_seed(1)
-torch.set_num_threads(job.get("threads", 1))
+torch.set_num_threads(1)
 config = dict(
     vocab_size=m["vocab"],
     hidden_size=m["hidden"],
@@ -34,8 +37,9 @@ optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, betas=(0.9, 0.95), we
 
 def update():
     ids = torch.randint(m["vocab"], (w["samples"], w["new"] + 1))
-    logits = model(ids[:, :-1], use_cache=False).logits
-    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=job["bf16"]):
+        logits = model(ids[:, :-1], use_cache=False).logits
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten())
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
@@ -45,26 +49,15 @@ def update():
 @torch.inference_mode()
 def rollout():
     """The prompt once, its keys and values repeated for the group, then one token a pass, drawn by multinomial."""
-    total = w["prompts"] * w["samples"]
     out = model(torch.randint(m["vocab"], (w["prompts"], w["prompt"])), use_cache=True, logits_to_keep=1)
-    if w["new"] == 1:
-        return
     cache = out.past_key_values
     cache.batch_repeat_interleave(w["samples"])
     logits = out.logits[:, -1].repeat_interleave(w["samples"], 0)
     for _ in range(w["new"]):
         ids = torch.multinomial(torch.softmax(logits, -1), 1)
         logits = model(ids, past_key_values=cache, use_cache=True).logits[:, -1]
-    assert logits.shape[0] == total
 
 
-def work():
-    begin = time.process_time()
-    update() if job.get("update") else rollout()
-    return time.process_time() - begin
-
-
+work = update if w["update"] else rollout
 work()
-print("ready", flush=True)
-for _ in sys.stdin:
-    print(work(), flush=True)
+peer.serve(work)

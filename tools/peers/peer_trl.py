@@ -1,7 +1,9 @@
-"""TRL's GRPOTrainer doing steps of the "step" row of tests/bench_model.c: as peer_torch.py, a round a step.
+"""TRL's GRPOTrainer doing the GRPO steps of tests/bench_model.c: as peer_torch.py, a round a step.
 
 Prompts and answers have the row's lengths: no token ends an answer, and the reward is made up.
 """
+import peer
+
 import json
 import sys
 import tempfile
@@ -16,7 +18,7 @@ import trl
 job = json.loads(sys.argv[1])
 m, w = job["model"], job["work"]
 torch.manual_seed(1)
-torch.set_num_threads(job.get("threads", 1))
+torch.set_num_threads(1)
 model = transformers.LlamaForCausalLM(
     transformers.LlamaConfig(
         vocab_size=m["vocab"], hidden_size=m["hidden"], num_hidden_layers=m["layers"],
@@ -44,14 +46,14 @@ class Clock(transformers.TrainerCallback):
     def on_step_begin(self, args, state, control, **_):
         global begin
         if state.global_step == 1:
-            print("ready", flush=True)
+            peer.answer("ready")
         if state.global_step and not sys.stdin.readline():
             sys.exit()
         begin = time.process_time()
 
     def on_step_end(self, args, state, control, **_):
         if state.global_step > 1:
-            print(time.process_time() - begin, flush=True)
+            peer.answer_round(begin)
 
 
 def reward(completions, **_):
@@ -59,6 +61,7 @@ def reward(completions, **_):
 
 
 total = w["prompts"] * w["samples"]
+directory = tempfile.TemporaryDirectory()
 trainer = trl.GRPOTrainer(
     model=model,
     reward_funcs=reward,
@@ -66,9 +69,10 @@ trainer = trl.GRPOTrainer(
     processing_class=tokenizer,
     callbacks=[Clock()],
     args=trl.GRPOConfig(
-        output_dir=tempfile.mkdtemp(), use_cpu=True, bf16=False, max_steps=1000, learning_rate=1e-6,
+        output_dir=directory.name, use_cpu=True, bf16=False, max_steps=1000, learning_rate=1e-6,
         per_device_train_batch_size=total, num_generations=w["samples"], max_completion_length=w["new"],
-        temperature=1.0, generation_kwargs={"min_new_tokens": w["new"]}, beta=0.0, report_to=[], save_strategy="no", logging_strategy="no",
+        temperature=1.0, generation_kwargs={"min_new_tokens": w["new"]}, beta=0.0, report_to=[],
+        save_strategy="no", logging_strategy="no",
         disable_tqdm=True, gradient_checkpointing=False, mask_truncated_completions=False,
         shuffle_dataset=False, dataloader_pin_memory=False,
     ),

@@ -1,0 +1,72 @@
+#include "tests/ceiling.h"
+
+#include <immintrin.h>
+#include <math.h>
+
+enum { STREAM_FLOATS = 1 << 26 };
+
+static __attribute__((target("avx2"))) void run_stream(const void *floats) {
+    const float *x = floats;
+    __m256 sum[4] = {0};
+    for (int i = 0; i < STREAM_FLOATS; i += 32)
+        for (int j = 0; j < 4; j++) {
+            _mm_prefetch((const char *)(x + i + 8 * j + 128), _MM_HINT_T0);
+            sum[j] = _mm256_add_ps(sum[j], _mm256_loadu_ps(x + i + 8 * j));
+        }
+    volatile float sink = sum[0][0] + sum[1][0] + sum[2][0] + sum[3][0];
+    (void)sink;
+}
+
+struct ceilings ceilings_measure(const struct bench *b) {
+    buf memory = bench_floats(b, STREAM_FLOATS);
+    struct contender contenders[] = {
+        {run_fma, b->stream}, {run_bf16, b->stream}, {run_stream, memory.addr}};
+    double seconds[3];
+    measure(contenders, 3, seconds);
+    op_free(b->stream, memory);
+    return (struct ceilings){FMA_FLOP / seconds[0], BF16_FLOP / seconds[1],
+                             4.0 * STREAM_FLOATS / seconds[2]};
+}
+
+struct ceilings ceilings_best(struct ceilings a, struct ceilings b) {
+    return (struct ceilings){fmax(a.flops, b.flops), fmax(a.flops_bf16, b.flops_bf16),
+                             fmax(a.bytes, b.bytes)};
+}
+
+/* Multiply-adds, as two operations each: of linear layers, and of attention. */
+struct operations {
+    double linear, attention;
+};
+
+/* Adds those of n tokens from position `from` on, `heads` of them with logits, `times` over. */
+static void count(struct operations *o, const struct policy_config *c, double n, double from,
+                  double heads, double times) {
+    double head = (double)c->vocab * c->hidden;
+    double pairs = n * (from + (n + 1) / 2); /* of queries and keys */
+    o->linear += times * 2 * (n * ((double)policy_count_active(c) - head) + heads * head);
+    o->attention += times * 4 * pairs * c->heads * c->head_dim * c->layers;
+}
+
+double ceilings_bound(const struct ceilings *top, const struct policy_config *c, bool bf16,
+                      enum work_kind kind, const struct workload *w, const char **bound) {
+    double n = w->samples * (w->prompts ? w->prompts : 1), bytes = 0;
+    struct operations o = {0};
+    if (kind != WORK_UPDATE) {
+        bool everyone = n * c->top_k >= c->experts;                /* every expert is somebody's */
+        double table = c->tied ? 0 : (double)c->vocab * c->hidden; /* of which few rows are read */
+        double all =
+            everyone ? (double)policy_count_params(c) - table : (double)policy_count_active(c);
+        double cached = 2.0 * c->layers * c->kv_heads * c->head_dim; /* floats of a token */
+        double own = n * (w->n_new + 1) / 2 * w->n_new, shared = w->prompts * w->n_prompt;
+        count(&o, c, w->n_prompt, 0, 0, w->prompts);
+        count(&o, c, w->n_new, w->n_prompt, w->n_new, n);
+        bytes = (bf16 ? 2 : 4) * all * (w->n_new + 1) + 4 * cached * (own + shared * w->n_new);
+    }
+    /* The backward has twice the products of the forward. */
+    if (kind == WORK_UPDATE) count(&o, c, w->n_new, 0, w->n_new, 3 * n);
+    if (kind == WORK_STEP) count(&o, c, w->n_prompt + w->n_new, 0, w->n_new, 3 * n);
+    double compute = o.linear / (bf16 ? top->flops_bf16 : top->flops) + o.attention / top->flops;
+    double memory = bytes / top->bytes;
+    *bound = compute > memory ? "arithmetic" : "memory";
+    return compute > memory ? compute : memory;
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# `make bench`: one table of grpo beside other programs on this machine, and the same in BUILD/bench.json.
+# What single operations reach is measured first, and printed into BUILD/bench-kernels.txt.
+#   tools/bench.sh BUILD [ROW]     ROW: only the rows that have it in "ROW MODEL WORK", and no operations
+set -eu
+build=$1 row=${2:-} file=$1/bench.json
+rm -f "$file"
+if [ -z "$row" ]; then
+    for bench in gemm ops loop math reward; do
+        "$build/tests/bench_$bench" "$build/bench-kernels.json"
+    done >"$build/bench-kernels.txt"
+fi
+for bench in model start; do "$build/tests/bench_$bench" "$file" auto "$row"; done
