@@ -169,6 +169,11 @@ static void stays_bounded(void **state) {
         {"1", "\\boxed{f", "'", 30000, "", "", "}", false},
         {"1", "\\boxed{x", "_1", 3000, "", "", "}", false},
         {"1", "\\boxed{f(", "f(", 200, "x", ")", ")}", false},
+        {"1", "\\boxed{", "C_1", 40000, "", "", "}", false},
+        {"1", "\\boxed{", "C(5,", 150, "2", ")", "}", false},
+        {"1", "\\boxed{", "{}_", 3000, "5", "", "}", false},
+        {"10", "\\boxed{", "{}_{", 3000, "5", "}", "}", false},
+        {"1", "\\boxed{", "\\prod_{k=1}^{5000}(x+", 2, "k", ")", "}", false},
         {"1", "\\boxed{\\binom{", "\\binom{", 90, "x}{2}", "}{2}", "}{2}}", false},
     };
     struct arena texts = {0}, scratch = {0};

@@ -559,7 +559,7 @@ static const struct tree *remake(struct math_work *w, const struct tree *t,
 const struct tree *tree_rewrite(struct math_work *w, const struct tree *t, unsigned flags,
                                 tree_rewriter *rewrite, const void *context) {
     if (!(t->flags & flags)) return t;
-    if (w->nodes_left < 0) return lost(w);
+    if (w->nodes_left < 0 || !work_spend(w, 4)) return lost(w);
     const struct tree *other = rewrite(w, t, context);
     if (other || t->n == 0) return other ? other : t;
     const struct tree **child = ARENA_ARRAY(w->arena, (size_t)t->n, const struct tree *);

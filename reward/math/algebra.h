@@ -35,7 +35,8 @@ const struct tree *tree_unit_root(struct math_work *w, const fmpq_t r);
 
 /* t rebuilt with parts replaced: `rewrite` gives what stands for a part, the part itself to leave it as it
  * is, or NULL to look inside. Only parts with one of the inherited `flags` are looked at. What t shares
- * may be rebuilt more than once, so the work's nodes bound it: beyond them the result is undefined. */
+ * may be looked at and rebuilt more than once, so the work's effort and nodes bound it: beyond them the
+ * result is TREE_LOST. */
 typedef const struct tree *tree_rewriter(struct math_work *w, const struct tree *part,
                                          const void *context);
 const struct tree *tree_rewrite(struct math_work *w, const struct tree *t, unsigned flags,

@@ -363,7 +363,7 @@ static bool is_capitals(struct span run) {
 static const struct tree *letters(struct grammar *g) {
     struct span run = g->token.text;
     int power;
-    enum word_role role = words_role(run, &power);
+    enum word_role role = run.n > 1 ? words_role(run, &power) : ROLE_PLAIN;
     grammar_advance(g);
     if (role == ROLE_ABOUT) return grammar_power(g);
     if (is_word(run, role)) {

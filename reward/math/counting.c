@@ -93,10 +93,11 @@ const struct tree *grammar_count_before(struct grammar *g) {
 }
 
 bool parser_may_count(struct span text) {
-    for (size_t i = 0; i < text.n; i++) {
-        if (!is_one_of(text.p[i], "CPA")) continue;
-        for (i++; i < text.n && (text.p[i] == ' ' || text.p[i] == '}');) i++;
-        if (i < text.n && (is_one_of(text.p[i], "(\\_^") || is_digit(text.p[i]))) return true;
+    for (size_t i = 0; i < text.n;) {
+        bool letter = is_one_of(text.p[i++], "CPA");
+        while (letter && i < text.n && (text.p[i] == ' ' || text.p[i] == '}')) i++;
+        if (letter && i < text.n && (is_one_of(text.p[i], "(\\_^") || is_digit(text.p[i])))
+            return true;
     }
     return false;
 }

@@ -57,7 +57,7 @@ struct reading reading_of(struct math_work *w, struct span text) {
         const struct tree *split = parser_read(w, ascii, COMMAS_SPLIT, &notes);
         if (split && !(r.tree && tree_same(split, r.tree))) r.split = split;
     }
-    if (parser_may_count(ascii)) {
+    if (w->nodes_left >= 0 && parser_may_count(ascii)) {
         struct parser_notes notes;
         const struct tree *counted = parser_read_counting(w, ascii, &notes);
         if (counted && !r.tree) {

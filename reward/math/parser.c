@@ -39,7 +39,7 @@ void grammar_jump(struct grammar *g, size_t at) {
 }
 
 bool grammar_enter(struct grammar *g) {
-    if (++g->depth > PARSER_DEPTH_MAX) grammar_fail(g);
+    if (++g->depth > PARSER_DEPTH_MAX || g->work->nodes_left < 0) grammar_fail(g);
     return !g->failed;
 }
 
