@@ -113,12 +113,19 @@ enum pack_form {
 
 /* ---- attention ------------------------------------------------------------------------------------ */
 
+/* A sequence that continues another: its positions below `shared` are those of sequence `parent`. */
+struct kv_fork {
+    int32_t parent, shared; /* shared = 0: it stands alone */
+};
+
 /* A key/value pool of one layer: keys transposed, [B, G, Dk, 64]; values [B, G, 64, Dv]. Sequence s at
- * position p lives in block table[s*table_stride + p/64], slot p%64. */
+ * position p lives in block table[s*table_stride + p/64], slot p%64, where the parent's table counts for
+ * the positions that s shares. A parent's own fork is not followed. */
 struct kv_view {
     buf k, v;  /* the pool */
     buf table; /* int32 [S, table_stride]: block ids */
     int table_stride;
+    buf fork;    /* struct kv_fork [S]; NO_BUF: all stand alone. Only attention's forward follows it */
     buf row_seq; /* int32 [T]: which sequence a row belongs to */
     buf row_pos; /* int32 [T]: its absolute position */
     int G, Dk, Dv;
@@ -303,7 +310,7 @@ struct ops {
     void (*rope)(struct stream *s, buf y, int ldy, int hy, buf x, int ldx, int hx, buf cos, buf sin,
                  buf row_pos, int T, int H, int d, bool interleaved, bool inverse);
 
-    /* Stores rows of keys [T, G*Dk] and values [T, G*Dv] in their blocks. */
+    /* Stores rows of keys [T, G*Dk] and values [T, G*Dv] in the blocks of their own sequences. */
     void (*kv_store)(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv, int T);
     void (*attention)(struct stream *s, const struct attention *a);
     void (*attention_backward)(struct stream *s, const struct attention_backward *a);

@@ -17,6 +17,11 @@ static inline void check_attention(const struct attention *a) {
     REQUIRE(a->ldq >= a->H * kv->Dk && a->ldo >= a->H * kv->Dv);
 }
 
+static inline void check_attention_backward(const struct attention_backward *b) {
+    check_attention(&b->fwd);
+    REQUIRE(!buf_has(b->fwd.kv.fork));
+}
+
 static inline void check_router(const struct router *r) {
     REQUIRE(r->T >= 0 && r->E >= 1 && r->E <= EXPERTS_MAX);
     REQUIRE(r->A >= 1 && r->A <= TOPK_MAX && r->A <= r->E);

@@ -26,17 +26,6 @@ void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_c
     kv->v = layout_f32(l, (size_t)c->layers * blocks * kv->v_block);
 }
 
-void kv_cache_copy_block(struct stream *s, struct kv_cache *kv, const struct policy_config *c,
-                         int to, int from) {
-    for (int64_t i = 0; i < c->layers; i++) {
-        int64_t first = i * kv->blocks;
-        op_copy(s, buf_f32(kv->k, (first + to) * kv->k_block),
-                buf_f32(kv->k, (first + from) * kv->k_block), kv->k_block * 4);
-        op_copy(s, buf_f32(kv->v, (first + to) * kv->v_block),
-                buf_f32(kv->v, (first + from) * kv->v_block), kv->v_block * 4);
-    }
-}
-
 struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_config *c,
                              const struct batch *b, int layer) {
     struct policy_kv_shape shape = policy_kv_shape(c);
@@ -45,6 +34,7 @@ struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_conf
                             .v = buf_f32(kv->v, first * kv->v_block),
                             .table = b->table,
                             .table_stride = b->table_stride,
+                            .fork = b->fork,
                             .row_seq = b->row_seq,
                             .row_pos = b->row_pos,
                             .G = shape.G,

@@ -17,6 +17,7 @@ struct batch {
     buf row_pos; /* int32 [T]: absolute position in the sequence */
     buf table;   /* int32 [S, table_stride]: key/value blocks of each sequence */
     int table_stride;
+    buf fork;      /* struct kv_fork [S], or NO_BUF; not with a backward */
     buf seq_start; /* int32 [S+1]: rows of a sequence; needed by the backward only */
     bool replay;   /* the tape's expert ids are given (routing replay), not chosen */
 };
@@ -30,10 +31,6 @@ struct kv_cache {
 
 void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_config *c,
                     int blocks);
-
-/* Copies block `from` to block `to` in every layer: a shared prefix whose last block is not full. */
-void kv_cache_copy_block(struct stream *s, struct kv_cache *kv, const struct policy_config *c,
-                         int to, int from);
 
 /* Activations of one layer for up to `rows` rows. */
 struct tape_layer {

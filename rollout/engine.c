@@ -32,17 +32,18 @@ struct engine {
     struct tape tape;
     struct head head;
     struct kv_cache kv;
-    int rows;                                   /* capacity of a pass */
-    int blocks_per_seq;                         /* also the table's stride */
-    int prefixes;                               /* capacity */
-    buf base, id, row_seq, row_pos, table, row; /* batch inputs; row: 0, 1, 2, ... */
+    int rows;                                         /* capacity of a pass */
+    int blocks_per_seq;                               /* also the table's stride */
+    int prefixes;                                     /* capacity */
+    buf base, id, row_seq, row_pos, table, fork, row; /* batch inputs; row: 0, 1, 2, ... */
     buf inv_temp, top_k, top_p, keys, position, drawn, logp;
 
     /* Host side. */
-    struct slot *slots;    /* [max_batch] */
-    struct prefix *prefix; /* [prefixes] */
-    int32_t *host_table;   /* [max_batch + prefixes, blocks_per_seq] */
-    int32_t *free_blocks;  /* stack */
+    struct slot *slots;        /* [max_batch] */
+    struct prefix *prefix;     /* [prefixes] */
+    int32_t *host_table;       /* [max_batch + prefixes, blocks_per_seq] */
+    struct kv_fork *host_fork; /* [max_batch + prefixes] */
+    int32_t *free_blocks;      /* stack */
     int n_free;
     int32_t *host_id, *host_seq, *host_pos, *host_expert; /* [rows] */
     int32_t *host_top_k;
@@ -80,6 +81,7 @@ static void buffers_place(struct engine *e, struct layout *l) {
     e->row_pos = layout_i32(l, rows);
     e->row = layout_i32(l, rows);
     e->table = layout_i32(l, (size_t)table_rows(e) * e->blocks_per_seq);
+    e->fork = layout_take(l, table_rows(e) * sizeof(struct kv_fork));
     e->inv_temp = layout_f32(l, batch);
     e->top_k = layout_i32(l, batch);
     e->top_p = layout_f32(l, batch);
@@ -157,6 +159,7 @@ status engine_open(struct engine **out, struct policy *p, const struct engine_co
     e->fresh = ARENA_ARRAY(a, batch, int);
     e->prefix = ARENA_ARRAY(a, e->prefixes, struct prefix);
     e->host_table = ARENA_ARRAY(a, (size_t)table_rows(e) * e->blocks_per_seq, int32_t);
+    e->host_fork = ARENA_ARRAY(a, table_rows(e), struct kv_fork);
     e->free_blocks = ARENA_ARRAY(a, e->kv.blocks, int32_t);
     e->host_id = ARENA_ARRAY(a, rows, int32_t);
     e->host_seq = ARENA_ARRAY(a, rows, int32_t);
@@ -209,13 +212,15 @@ static void pass_forward(struct engine *e, int T) {
     op_write(s, e->row_seq, e->host_seq, (size_t)T * 4);
     op_write(s, e->row_pos, e->host_pos, (size_t)T * 4);
     op_write(s, e->table, e->host_table, (size_t)table_rows(e) * e->blocks_per_seq * 4);
+    op_write(s, e->fork, e->host_fork, (size_t)table_rows(e) * sizeof *e->host_fork);
     struct batch b = {.T = T,
                       .S = table_rows(e),
                       .id = e->id,
                       .row_seq = e->row_seq,
                       .row_pos = e->row_pos,
                       .table = e->table,
-                      .table_stride = e->blocks_per_seq};
+                      .table_stride = e->blocks_per_seq,
+                      .fork = e->fork};
     policy_forward(e->policy, &e->tape, &b, &e->kv);
 }
 
@@ -303,12 +308,11 @@ static int prefix_open(struct rollout *r) {
     return index;
 }
 
-/* Puts the next sample into an empty slot, sharing the prefix's full blocks. */
+/* Puts the next sample into an empty slot, where it continues its prefix. */
 static void slot_fill(struct rollout *r, int place, int prefix) {
     struct engine *e = r->e;
     const struct request *q = &r->requests[r->next_request];
     struct slot *slot = &e->slots[place];
-    int32_t *own = table_row(e, place), *theirs = table_row(e, prefix_row(e, prefix));
     int full = (q->n_prompt - 1) / KV_BLOCK;
     int needed = (q->n_prompt + q->sampling.max_new - 1 + KV_BLOCK - 1) / KV_BLOCK;
     *slot = (struct slot){.request = r->next_request,
@@ -318,8 +322,8 @@ static void slot_fill(struct rollout *r, int place, int prefix) {
                           .capacity = q->sampling.max_new,
                           .n_blocks = needed - full,
                           .shared_blocks = full};
-    for (int i = 0; i < full; i++) own[i] = theirs[i];
-    for (int i = full; i < needed; i++) own[i] = block_take(e);
+    for (int i = full; i < needed; i++) table_row(e, place)[i] = block_take(e);
+    e->host_fork[place] = (struct kv_fork){prefix_row(e, prefix), q->n_prompt - 1};
     e->prefix[prefix].users++;
     r->next_out++;
     if (++r->next_sample == q->n_samples) {
@@ -328,22 +332,11 @@ static void slot_fill(struct rollout *r, int place, int prefix) {
     }
 }
 
-/* Copies the prefix's last block into the slot's own, if it is not full. */
-static void slot_copy_partial(struct rollout *r, int place) {
-    struct engine *e = r->e;
-    const struct slot *slot = &e->slots[place];
-    const struct prefix *x = &e->prefix[slot->prefix];
-    if (x->blocks > slot->shared_blocks)
-        kv_cache_copy_block(e->policy->stream, &e->kv, &e->policy->config,
-                            table_row(e, place)[slot->shared_blocks],
-                            table_row(e, prefix_row(e, slot->prefix))[slot->shared_blocks]);
-}
-
 /* Fills empty slots with waiting samples: all new prompts are prefilled together. */
 static void admit(struct rollout *r) {
     struct engine *e = r->e;
     int prefix = -1; /* of next_request, when it is in the cache */
-    int opened = 0, filled = 0;
+    int opened = 0;
     for (int i = 0; i < e->prefixes && e->config.share_prefix; i++)
         if (e->prefix[i].live && e->prefix[i].request == r->next_request) prefix = i;
     for (int place = 0; place < e->config.max_batch && r->next_request < r->n; place++) {
@@ -351,11 +344,9 @@ static void admit(struct rollout *r) {
         int request = r->next_request;
         if (prefix < 0) e->fresh[opened++] = prefix = prefix_open(r);
         slot_fill(r, place, prefix);
-        e->active[filled++] = place;
         if (r->next_request != request || !e->config.share_prefix) prefix = -1;
     }
     prefill(r, opened);
-    for (int i = 0; i < filled; i++) slot_copy_partial(r, e->active[i]);
 }
 
 static void slot_leave(struct rollout *r, int place) {

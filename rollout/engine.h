@@ -1,7 +1,7 @@
 /* The rollout engine: continuous batching over one policy.
  *
- * A prompt is prefilled once, all but its last token; its samples share the full key/value blocks and
- * copy the last partial one. Every sample then decodes from the prompt's last token on, one row a pass,
+ * A prompt is prefilled once, all but its last token; its samples read these keys and values where they are
+ * and keep only their own. Every sample then decodes from the prompt's last token on, one row a pass,
  * joins the batch when there is room and leaves it when it stops. By laws 2 and 3 a completion does not
  * depend on any of this: same tokens and log-probabilities for any batch size, thread count or order. */
 #pragma once

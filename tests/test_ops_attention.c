@@ -206,27 +206,45 @@ static void expect_attention_backward(const struct world *w, int N) {
     exact_free(&e);
 }
 
-/* ---- decoding: rows of many sequences in any order, whose first block is the same ---- */
+/* ---- decoding: rows of many sequences in any order, whose first block is the same, or that fork ---- */
 
-enum { DECODE_BLOCKS = 3 }; /* of a sequence; the first is shared */
+enum {
+    DECODE_BLOCKS = 3, /* of a sequence; the first is shared by their tables */
+    FORKS = 10,        /* added to a case's N: sequences continue others, too */
+    FAMILY = 17        /* so many in turn continue the first of them; the last stands alone */
+};
 
-static int decode_sequence(const struct world *w, int64_t t) { return (int)((t * 5 + 3) % w->T); }
-static int decode_position(const struct world *w, int64_t t) {
-    return pick(w, 500 + (int)t, DECODE_BLOCKS * KV_BLOCK);
+static int decode_sequence(const struct world *w, int N, int64_t t) {
+    return N < FORKS ? (int)((t * 5 + 3) % w->T) : (int)t;
+}
+static struct kv_fork decode_fork(const struct world *w, int N, int sequence) {
+    static const int shared[] = {31, 64, 1, 127, 100, 128};
+    int family = sequence / FAMILY, member = sequence % FAMILY;
+    if (N < FORKS || member == 0 || member == FAMILY - 1) return (struct kv_fork){0};
+    return (struct kv_fork){family * FAMILY, shared[(family + world_word(w, 7) % 6) % 6]};
+}
+/* Some rows lie within what their sequence shares. */
+static int decode_position(const struct world *w, int N, int64_t t) {
+    int any = pick(w, 500 + (int)t, DECODE_BLOCKS * KV_BLOCK);
+    int shared = decode_fork(w, N, decode_sequence(w, N, t)).shared;
+    if (any % 8 == 0) return any;
+    return shared + any % (DECODE_BLOCKS * KV_BLOCK - shared);
 }
 static int decode_block(int sequence, int i) {
     return i == 0 ? 0 : sequence * (DECODE_BLOCKS - 1) + i;
 }
 
-/* Tensors q 0, row_seq 1, row_pos 2, table 3, pool of keys 4, of values 5, out 6, lse 7. */
+/* Tensors q 0, row_seq 1, row_pos 2, table 3, fork 4, pool of keys 5, of values 6, out 7, lse 8. */
 static void run_attention_decode(struct world *w, int N) {
-    struct shape n = shapes[N];
+    struct shape n = shapes[N % FORKS];
     int blocks = 1 + w->T * (DECODE_BLOCKS - 1);
     int32_t *row = memory_new((size_t)w->T, 8),
             *table = memory_new((size_t)w->T, 4 * DECODE_BLOCKS);
+    struct kv_fork *fork = memory_new((size_t)w->T, sizeof *fork);
     for (int t = 0; t < w->T; t++) {
-        row[t] = decode_sequence(w, t);
-        row[w->T + t] = decode_position(w, t);
+        fork[t] = decode_fork(w, N, t);
+        row[t] = decode_sequence(w, N, t);
+        row[w->T + t] = decode_position(w, N, t);
         for (int i = 0; i < DECODE_BLOCKS; i++) table[t * DECODE_BLOCKS + i] = decode_block(t, i);
     }
     struct attention a = {
@@ -236,6 +254,8 @@ static void run_attention_decode(struct world *w, int N) {
     a.kv.row_seq = row_bytes(w, row, 4);
     a.kv.row_pos = row_bytes(w, row + w->T, 4);
     a.kv.table = all_bytes(w, table, (size_t)w->T * DECODE_BLOCKS * 4);
+    buf forks = all_bytes(w, fork, (size_t)w->T * sizeof *fork);
+    if (N >= FORKS) a.kv.fork = forks;
     a.kv.k = all_in(w, blocks * n.G, KV_BLOCK * n.Dk, KV_BLOCK * n.Dk, -1, 1);
     a.kv.v = all_in(w, blocks * n.G, KV_BLOCK * n.Dv, KV_BLOCK * n.Dv, -1, 1);
     a.out = row_out(w, n.H * n.Dv, a.ldo);
@@ -243,28 +263,32 @@ static void run_attention_decode(struct world *w, int N) {
     op_attention(w->s, &a);
     free(row);
     free(table);
+    free(fork);
 }
 
 static void expect_attention_decode(const struct world *w, int N) {
-    struct shape n = shapes[N];
+    struct shape n = shapes[N % FORKS];
     double *out = memory_new((size_t)n.Dv, sizeof *out);
     for (int k = 0; k < 20; k++) {
         int t = pick(w, 2 * k, w->T), h = pick(w, 2 * k + 1, n.H), g = h / (n.H / n.G);
         double sum = 0;
         for (int d = 0; d < n.Dv; d++) out[d] = 0;
-        for (int j = 0; j <= decode_position(w, t); j++) {
-            int row = decode_block(decode_sequence(w, t), j / KV_BLOCK) * n.G + g;
+        int sequence = decode_sequence(w, N, t);
+        struct kv_fork fork = decode_fork(w, N, sequence);
+        for (int j = 0; j <= decode_position(w, N, t); j++) {
+            int owner = j < fork.shared ? fork.parent : sequence;
+            int row = decode_block(owner, j / KV_BLOCK) * n.G + g;
             int slot = j % KV_BLOCK;
             double s = 0;
             for (int d = 0; d < n.Dk; d++)
-                s += before(w, 0, t, h * n.Dk + d) * before(w, 4, row, d * KV_BLOCK + slot);
+                s += before(w, 0, t, h * n.Dk + d) * before(w, 5, row, d * KV_BLOCK + slot);
             double p = exp(0.25 * s);
             sum += p;
-            for (int d = 0; d < n.Dv; d++) out[d] += p * before(w, 5, row, slot * n.Dv + d);
+            for (int d = 0; d < n.Dv; d++) out[d] += p * before(w, 6, row, slot * n.Dv + d);
         }
-        near(w, 7, t, h, log(sum), spread(n), n.Dk + 30);
+        near(w, 8, t, h, log(sum), spread(n), n.Dk + 30);
         for (int d = 0; d < n.Dv; d++)
-            near(w, 6, t, h * n.Dv + d, out[d] / sum, spread(n), n.Dk + 30);
+            near(w, 7, t, h * n.Dv + d, out[d] / sum, spread(n), n.Dk + 30);
     }
     free(out);
 }
@@ -290,6 +314,18 @@ static const struct op_case cases[] = {
      expect_attention_decode,
      {1, 7, 40},
      {1, 2, 3, 4, 5},
+     0},
+    {"attention, decoding what forks",
+     run_attention_decode,
+     expect_attention_decode,
+     {1, 7, 100},
+     {11, 12, 13, 14, 15},
+     0},
+    {"attention, decoding what forks, many wide heads",
+     run_attention_decode,
+     expect_attention_decode,
+     {40},
+     {16},
      0},
 };
 

@@ -1,40 +1,50 @@
 /* Attention, fused block by block: scores, softmax and values of a tile of rows against 64 keys, then on
- * to the next 64. A tile's rows belong to one sequence, so that its keys and values are read once. */
+ * to the next 64. What the rows of a tile see in the same place is read once for all of them: everything
+ * if they belong to one sequence, the prefix they share if each decodes a sample of one prompt. */
 #include "kernels/cpu/attention_block.h"
 #include "kernels/cpu/groups.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd_math.h"
 #include "kernels/shape_check.h"
 
+#include <limits.h>
 #include <string.h>
 
 enum {
-    TILE_ROWS = 14,       /* rows of a tile: scores stay in L1 */
+    LINE = 14,            /* rows of a product: its outputs fill the registers */
+    TILE_PAIRS = 56,      /* of rows and query heads of a tile: scores stay in L1 */
     PIECE_ROWS = 56,      /* rows of a piece of work at most */
-    VALUE_COLUMNS = 256,  /* columns of the values taken at a time */
+    VALUE_FLOATS = 3584,  /* of outputs of a block at a time: they stay in L1 */
     PIECE_WORK = 1 << 18, /* multiply-adds worth another thread */
     BLOCK_VECTORS = KV_BLOCK / LANES,
-    ROW_VECTORS = (TILE_ROWS + LANES - 1) / LANES,
+    PAIR_VECTORS = (TILE_PAIRS + LANES - 1) / LANES,
 };
 
-/* Rows of one sequence that use the same key/value head: some rows of one query head, or one row's query
- * heads. */
+/* Rows and query heads that use the same key/value head. Pair i*heads + h is row i, head h. */
 struct tile {
-    int rows;
-    const float *q; /* row i at q + i*q_row */
-    float *out;
-    float *lse; /* NULL: not wanted */
-    ptrdiff_t q_row, out_row, lse_row;
-    int position[TILE_ROWS];
+    int rows, heads;
+    int64_t row;  /* the first */
+    int g, head;  /* key/value head; first query head */
+    int common;   /* keys below this position lie in the blocks of `sequence` for all rows, */
+    int sequence; /* later ones in those of the rows' own sequences */
+    int position[TILE_PAIRS], own[TILE_PAIRS]; /* of each row */
 };
 
-/* One number a row; whole vectors, so that all rows are computed at once. */
-typedef float row_numbers[ROW_VECTORS * LANES];
+/* How the rows of a tile see one block. */
+struct view {
+    int first;               /* position of its first key */
+    int common;              /* of its keys lie in the same place for all rows */
+    int visible[TILE_PAIRS]; /* keys that each row sees */
+    int most;                /* of them */
+};
+
+/* One number a pair; whole vectors, so that all are computed at once. */
+typedef float pair_numbers[PAIR_VECTORS * LANES];
 
 struct softmax {
-    row_numbers max, sum;             /* so far */
-    row_numbers block_max, block_sum; /* of the latest block */
-    row_numbers keep, take;           /* factors of what was so far, of the latest block */
+    pair_numbers max, sum;             /* so far */
+    pair_numbers block_max, block_sum; /* of the latest block */
+    pair_numbers keep, take;           /* factors of what was so far, of the latest block */
 };
 
 /* Scores of one row become p = exp(scale * score - max) in place, +0 from `visible` on to the end of the
@@ -59,16 +69,23 @@ INLINE void softmax_vectors(float *score, int visible, float scale, float *max, 
 
 static void softmax_row(float *score, int visible, float scale, float *max, float *sum) {
     switch ((visible + LANES - 1) / LANES) {
-    case 1: softmax_vectors(score, visible, scale, max, sum, 1); break;
-    case 2: softmax_vectors(score, visible, scale, max, sum, 2); break;
-    case 3: softmax_vectors(score, visible, scale, max, sum, 3); break;
-    default: softmax_vectors(score, visible, scale, max, sum, BLOCK_VECTORS);
+    case 1:
+        softmax_vectors(score, visible, scale, max, sum, 1);
+        break;
+    case 2:
+        softmax_vectors(score, visible, scale, max, sum, 2);
+        break;
+    case 3:
+        softmax_vectors(score, visible, scale, max, sum, 3);
+        break;
+    default:
+        softmax_vectors(score, visible, scale, max, sum, BLOCK_VECTORS);
     }
 }
 
 /* Folds the latest block's maximum and sum into the running ones. */
-static void softmax_fold(struct softmax *s, int rows) {
-    for (int i = 0; i < rows; i += LANES) {
+static void softmax_fold(struct softmax *s, int pairs) {
+    for (int i = 0; i < pairs; i += LANES) {
         vf max = vf_load(s->max + i), block_max = vf_load(s->block_max + i);
         vf both = vf_max(max, block_max);
         vf keep = vf_exp(vf_sub(max, both)), take = vf_exp(vf_sub(block_max, both));
@@ -89,106 +106,235 @@ static void fold_row(float *out, const float *block, int columns, float keep, fl
     }
 }
 
-/* The latest block's p (at stride KV_BLOCK) times its values: to `out` itself if it is the first block,
- * else folded in. */
-static void add_values(const struct tile *t, const struct softmax *s, const float *p,
-                       const float *values, int Dv, const int *visible, bool first) {
-    _Alignas(64) float block[TILE_ROWS * VALUE_COLUMNS];
-    struct product product = {
-        .a = p, .a_row = KV_BLOCK, .a_k = 1, .b_panel = LANES, .b_k = Dv, .rows = t->rows};
-    for (int from = 0; from < Dv; from += VALUE_COLUMNS) {
-        int columns = Dv - from < VALUE_COLUMNS ? Dv - from : VALUE_COLUMNS;
-        product.c = first ? t->out + from : block;
-        product.c_row = first ? t->out_row : VALUE_COLUMNS;
-        product.b = values + from;
-        product.columns = columns;
-        product_ragged(&product, visible);
-        for (int i = 0; i < t->rows && !first; i++)
-            if (visible[i] > 0)
-                fold_row(t->out + i * t->out_row + from, block + i * VALUE_COLUMNS, columns,
-                         s->keep[i], s->take[i]);
-    }
+static const float *keys_at(const struct attention *a, const struct tile *t, int sequence,
+                            int position) {
+    return host_f32(a->kv.k) + block_at(&a->kv, sequence, position, t->g) * a->kv.Dk;
+}
+static const float *values_at(const struct attention *a, const struct tile *t, int sequence,
+                              int position) {
+    return host_f32(a->kv.v) + block_at(&a->kv, sequence, position, t->g) * a->kv.Dv;
+}
+static float *out_at(const struct attention *a, const struct tile *t, int row) {
+    return host_f32(a->out) + (t->row + row) * a->ldo + (int64_t)t->head * a->kv.Dv;
+}
+static const float *q_at(const struct attention *a, const struct tile *t, int row) {
+    return host_f32(a->q) + (t->row + row) * a->ldq + (int64_t)t->head * a->kv.Dk;
 }
 
-static void finish(const struct tile *t, struct softmax *s, int Dv) {
-    for (int i = 0; i < t->rows; i++)
-        for (int d = 0; d < Dv; d += LANES) {
-            float *out = t->out + i * t->out_row + d;
-            vmask m = vmask_first(Dv - d);
-            vf_store_mask(out, m, vf_div(vf_load_mask(out, m), vf_set1(s->sum[i])));
-        }
-    if (!t->lse) return;
-    for (int i = 0; i < t->rows; i += LANES)
-        vf_store(s->max + i, vf_add(vf_load(s->max + i), vf_log(vf_load(s->sum + i))));
-    for (int i = 0; i < t->rows; i++) t->lse[i * t->lse_row] = s->max[i];
-}
-
-static void attend(const struct attention *a, int sequence, int g, const struct tile *t) {
-    const struct kv_view *kv = &a->kv;
-    struct softmax s = {0};
-    _Alignas(64) float p[TILE_ROWS * KV_BLOCK];
-    int end = 0;
-    for (int i = 0; i < t->rows; i++)
-        if (t->position[i] >= end) end = t->position[i] + 1;
-    for (int first = 0; first < end; first += KV_BLOCK) {
-        int64_t block = block_at(kv, sequence, first, g);
-        int visible[TILE_ROWS], keys = end - first < KV_BLOCK ? end - first : KV_BLOCK;
-        ISA(product)
-        (&(struct product){.c = p,
-                           .a = t->q,
-                           .b = host_f32(kv->k) + block * kv->Dk,
-                           .c_row = KV_BLOCK,
-                           .a_row = t->q_row,
-                           .a_k = 1,
-                           .b_panel = LANES,
-                           .b_k = KV_BLOCK,
-                           .rows = t->rows,
-                           .columns = keys,
-                           .depth = kv->Dk});
-        for (int i = 0; i < t->rows; i++) {
-            int see = t->position[i] + 1 - first;
-            visible[i] = see < 0 ? 0 : see < KV_BLOCK ? see : KV_BLOCK;
-            s.block_max[i] = -INFINITY; /* of a row that ended before this block */
-            s.block_sum[i] = 0;
-            if (visible[i] > 0)
-                softmax_row(p + i * KV_BLOCK, visible[i], a->scale, &s.block_max[i],
-                            &s.block_sum[i]);
-        }
-        if (first == 0) {
-            memcpy(s.max, s.block_max, sizeof s.max);
-            memcpy(s.sum, s.block_sum, sizeof s.sum);
+/* Multiplies all pairs by the same b, along the rows of each head or the heads of each row, whichever are
+ * more. `p` is that of the first row's heads; the next row's lie a_next and c_next further, and row i has
+ * at most depth[i] steps. */
+static void product_of_pairs(const struct tile *t, struct product p, ptrdiff_t a_next,
+                             ptrdiff_t c_next, const int *depth) {
+    ptrdiff_t a_head = p.a_row, c_head = p.c_row;
+    bool along_rows = t->rows >= t->heads;
+    if (along_rows) p.a_row = a_next, p.c_row = c_next;
+    p.rows = along_rows ? t->rows : t->heads;
+    for (int line = 0; line < (along_rows ? t->heads : t->rows); line++) {
+        if (along_rows) {
+            product_ragged(&p, depth);
         } else {
-            softmax_fold(&s, t->rows);
+            p.depth = depth[line];
+            ISA(product)(&p);
         }
-        add_values(t, &s, p, host_f32(kv->v) + block * kv->Dv, kv->Dv, visible, first == 0);
+        p.a += along_rows ? a_head : a_next;
+        p.c += along_rows ? c_head : c_next;
     }
-    finish(t, &s, kv->Dv);
 }
 
-/* Rows t..t+rows-1, all of one sequence, and the query heads of group g, in tiles: along the rows if
- * they are more than the heads, else along the heads. */
-static void attend_run(const struct attention *a, int64_t t, int rows, int g) {
-    const struct kv_view *kv = &a->kv;
-    int heads = a->H / kv->G, h = g * heads;
-    bool along_rows = rows >= heads;
-    int lines = along_rows ? heads : rows, length = along_rows ? rows : heads;
-    for (int i = 0; i < length; i += TILE_ROWS)
-        for (int line = 0; line < lines; line++) {
-            int64_t row = along_rows ? t + i : t + line;
-            int64_t head = along_rows ? h + line : h + i;
-            struct tile tile = {
-                .rows = length - i < TILE_ROWS ? length - i : TILE_ROWS,
-                .q = host_f32(a->q) + row * a->ldq + head * kv->Dk,
-                .out = host_f32(a->out) + row * a->ldo + head * kv->Dv,
-                .lse = buf_has(a->lse) ? host_f32(a->lse) + row * a->H + head : NULL,
-                .q_row = along_rows ? a->ldq : kv->Dk,
-                .out_row = along_rows ? a->ldo : kv->Dv,
-                .lse_row = along_rows ? a->H : 1,
-            };
-            for (int k = 0; k < tile.rows; k++)
-                tile.position[k] = host_i32(kv->row_pos)[along_rows ? row + k : row];
-            attend(a, host_i32(kv->row_seq)[t], g, &tile);
+/* The scores of all pairs, before scaling. What a row reads of its own begins at a whole vector, whose
+ * first lanes the common scores then overwrite. */
+static void score_block(const struct attention *a, const struct tile *t, const struct view *w,
+                        float *p) {
+    int Dk = a->kv.Dk, from = w->common / LANES * LANES, depth[TILE_PAIRS];
+    struct product product = {.c_row = KV_BLOCK,
+                              .a_row = Dk,
+                              .a_k = 1,
+                              .b_panel = LANES,
+                              .b_k = KV_BLOCK,
+                              .rows = t->heads,
+                              .depth = Dk};
+    for (int i = 0; i < t->rows; i++) {
+        depth[i] = Dk;
+        if (w->visible[i] <= w->common) continue;
+        product.c = p + i * t->heads * KV_BLOCK + from;
+        product.a = q_at(a, t, i);
+        product.b = keys_at(a, t, t->own[i], w->first) + from;
+        product.columns = w->visible[i] - from;
+        ISA(product)(&product);
+    }
+    if (w->common == 0) return;
+    product.c = p;
+    product.a = q_at(a, t, 0);
+    product.b = keys_at(a, t, t->sequence, w->first);
+    product.columns = w->common < w->most ? w->common : w->most;
+    product_of_pairs(t, product, a->ldq, (ptrdiff_t)t->heads * KV_BLOCK, depth);
+}
+
+/* The scores become p, and their maxima and sums join what was so far. */
+static void softmax_block(const struct attention *a, const struct tile *t, const struct view *w,
+                          float *p, struct softmax *s) {
+    int pair = 0;
+    for (int i = 0; i < t->rows; i++)
+        for (int h = 0; h < t->heads; h++, pair++) {
+            s->block_max[pair] = -INFINITY; /* of a row that ended before this block */
+            s->block_sum[pair] = 0;
+            if (w->visible[i] > 0)
+                softmax_row(p + pair * KV_BLOCK, w->visible[i], a->scale, &s->block_max[pair],
+                            &s->block_sum[pair]);
         }
+    if (w->first == 0) {
+        memcpy(s->max, s->block_max, sizeof s->max);
+        memcpy(s->sum, s->block_sum, sizeof s->sum);
+    } else {
+        softmax_fold(s, pair);
+    }
+}
+
+/* p times `columns` of the block's values, from column d on: the common keys of all pairs, then each row's
+ * own. Pairs' results lie c_head and rows' c_next apart. */
+static void value_columns(const struct attention *a, const struct tile *t, const struct view *w,
+                          const float *p, int d, int columns, float *c, ptrdiff_t c_head,
+                          ptrdiff_t c_next) {
+    int Dv = a->kv.Dv, depth[TILE_PAIRS];
+    struct product product = {.c = c,
+                              .a = p,
+                              .c_row = c_head,
+                              .a_row = KV_BLOCK,
+                              .a_k = 1,
+                              .b_panel = LANES,
+                              .b_k = Dv,
+                              .columns = columns};
+    ptrdiff_t a_next = (ptrdiff_t)t->heads * KV_BLOCK;
+    if (w->common > 0) {
+        for (int i = 0; i < t->rows; i++)
+            depth[i] = w->visible[i] < w->common ? w->visible[i] : w->common;
+        product.b = values_at(a, t, t->sequence, w->first) + d;
+        product_of_pairs(t, product, a_next, c_next, depth);
+    }
+    product.rows = t->heads;
+    product.add = w->common > 0;
+    for (int i = 0; i < t->rows; i++) {
+        if (w->visible[i] <= w->common) continue;
+        product.c = c + i * c_next;
+        product.a = p + i * a_next + w->common;
+        product.b = values_at(a, t, t->own[i], w->first) + (ptrdiff_t)w->common * Dv + d;
+        product.depth = w->visible[i] - w->common;
+        ISA(product)(&product);
+    }
+}
+
+/* The block's p times its values: to the outputs themselves if it is the first block, else folded in. */
+static void value_block(const struct attention *a, const struct tile *t, const struct view *w,
+                        const float *p, const struct softmax *s) {
+    _Alignas(64) float block[VALUE_FLOATS];
+    int Dv = a->kv.Dv, pairs = t->rows * t->heads;
+    if (w->first == 0) {
+        value_columns(a, t, w, p, 0, Dv, out_at(a, t, 0), Dv, a->ldo);
+        return;
+    }
+    int step = VALUE_FLOATS / pairs / LANES * LANES;
+    for (int d = 0; d < Dv; d += step) {
+        int columns = Dv - d < step ? Dv - d : step;
+        value_columns(a, t, w, p, d, columns, block, step, (ptrdiff_t)t->heads * step);
+        for (int pair = 0; pair < pairs; pair++) {
+            int i = pair / t->heads, h = pair % t->heads;
+            if (w->visible[i] > 0)
+                fold_row(out_at(a, t, i) + h * Dv + d, block + pair * step, columns, s->keep[pair],
+                         s->take[pair]);
+        }
+    }
+}
+
+static void finish(const struct attention *a, const struct tile *t, struct softmax *s) {
+    int Dv = a->kv.Dv, pairs = t->rows * t->heads;
+    for (int pair = 0; pair < pairs; pair++) {
+        float *out = out_at(a, t, pair / t->heads) + pair % t->heads * Dv;
+        for (int d = 0; d < Dv; d += LANES) {
+            vmask m = vmask_first(Dv - d);
+            vf_store_mask(out + d, m, vf_div(vf_load_mask(out + d, m), vf_set1(s->sum[pair])));
+        }
+    }
+    if (!buf_has(a->lse)) return;
+    for (int i = 0; i < pairs; i += LANES)
+        vf_store(s->max + i, vf_add(vf_load(s->max + i), vf_log(vf_load(s->sum + i))));
+    for (int pair = 0; pair < pairs; pair++)
+        host_f32(a->lse)[(t->row + pair / t->heads) * a->H + t->head + pair % t->heads] =
+            s->max[pair];
+}
+
+static int clamp(int x, int most) { return x < 0 ? 0 : x < most ? x : most; }
+
+static void attend(const struct attention *a, const struct tile *t) {
+    struct softmax s = {0};
+    _Alignas(64) float p[TILE_PAIRS * KV_BLOCK];
+    struct view w = {.most = 1};
+    for (w.first = 0;; w.first += KV_BLOCK) {
+        w.common = clamp(t->common - w.first, KV_BLOCK);
+        w.most = 0;
+        for (int i = 0; i < t->rows; i++) {
+            w.visible[i] = clamp(t->position[i] + 1 - w.first, KV_BLOCK);
+            if (w.visible[i] > w.most) w.most = w.visible[i];
+        }
+        if (w.most == 0) break;
+        score_block(a, t, &w, p);
+        softmax_block(a, t, &w, p, &s);
+        value_block(a, t, &w, p, &s);
+    }
+    finish(a, t, &s);
+}
+
+/* A run: rows that share what lies below position `common`. */
+struct run {
+    int64_t row;
+    int rows, common, sequence;
+};
+
+/* A run and the query heads of group g, in tiles: of many rows of one head where all keys are common, else
+ * of all heads of some rows, whose own keys are then read once. */
+static void attend_run(const struct attention *a, const struct run *r, int g) {
+    const struct kv_view *kv = &a->kv;
+    int share = a->H / kv->G, heads = share < LINE ? share : LINE, rows = TILE_PAIRS / heads;
+    if (r->common == INT_MAX && r->rows >= heads) heads = 1, rows = LINE;
+    else if (rows > LINE) rows = rows / LINE * LINE;
+    for (int i = 0; i < r->rows; i += rows)
+        for (int h = 0; h < share; h += heads) {
+            struct tile t = {.rows = r->rows - i < rows ? r->rows - i : rows,
+                             .heads = share - h < heads ? share - h : heads,
+                             .row = r->row + i,
+                             .g = g,
+                             .head = g * share + h,
+                             .common = r->common,
+                             .sequence = r->sequence};
+            for (int k = 0; k < t.rows; k++) {
+                t.position[k] = host_i32(kv->row_pos)[t.row + k];
+                t.own[k] = host_i32(kv->row_seq)[t.row + k];
+            }
+            attend(a, &t);
+        }
+}
+
+/* Where a row's keys come from: (sequence, common) as in a run, for itself and its like. */
+static struct run run_of_row(const struct kv_view *kv, int t, int end) {
+    const int32_t *sequence = host_i32(kv->row_seq);
+    struct kv_fork fork = host_fork(kv, sequence[t]);
+    bool followed = t + 1 < end && sequence[t + 1] == sequence[t];
+    if (host_i32(kv->row_pos)[t] < fork.shared) return (struct run){t, 1, INT_MAX, fork.parent};
+    if (fork.shared > 0) return (struct run){t, 1, fork.shared, fork.parent};
+    if (followed) return (struct run){t, 1, INT_MAX, sequence[t]};
+    return (struct run){t, 1, 0, -1};
+}
+
+/* The longest run from row `from` on that ends at `end` at the latest: rows of one sequence, or rows of
+ * one each that continue the same one or none. */
+static struct run run_at(const struct kv_view *kv, int from, int end) {
+    struct run r = run_of_row(kv, from, end);
+    for (int t = from + 1; t < end; t++, r.rows++) {
+        struct run next = run_of_row(kv, t, end);
+        bool same = host_i32(kv->row_seq)[t] == r.sequence && r.common == INT_MAX;
+        if (!same && (next.common != r.common || next.sequence != r.sequence)) break;
+    }
+    return r;
 }
 
 struct task {
@@ -196,18 +342,17 @@ struct task {
     int piece_rows;
 };
 
-/* Piece i: a stretch of rows for one key/value head, cut where the sequence changes. The last rows
- * come first: in training they see the most keys. */
+/* Piece i: a stretch of rows for one key/value head. The last rows come first: in training they see the
+ * most keys. */
 static void attend_piece(const void *task, int piece) {
     const struct task *w = task;
     const struct attention *a = w->attention;
-    const int32_t *sequence = host_i32(a->kv.row_seq);
     int end = a->T - piece / a->kv.G * w->piece_rows;
     int from = end > w->piece_rows ? end - w->piece_rows : 0;
-    for (int to; from < end; from = to) {
-        for (to = from + 1; to < end && sequence[to] == sequence[from]; to++) {
-        }
-        attend_run(a, from, to - from, piece % a->kv.G);
+    while (from < end) {
+        struct run r = run_at(&a->kv, from, end);
+        attend_run(a, &r, piece % a->kv.G);
+        from += r.rows;
     }
 }
 

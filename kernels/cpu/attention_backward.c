@@ -262,7 +262,7 @@ static void backward_piece(const void *task, int piece) {
 
 static void attention_backward(struct stream *s, const struct attention_backward *call) {
     const struct kv_view *kv = &call->fwd.kv;
-    check_attention(&call->fwd);
+    check_attention_backward(call);
     REQUIRE(kv->Dk <= WIDTH_MAX && kv->Dv <= WIDTH_MAX);
     parallel_for(s, call->S * kv->G, backward_piece, call);
 }

@@ -17,11 +17,49 @@ struct running {
     float keep[SLOTS_MAX], take[SLOTS_MAX];
 };
 
+/* Where a sequence's keys of one block of positions lie: those below `split` in the block `shared`, the
+ * later ones in `own`. */
+struct place {
+    int shared, own, split;
+};
+
+static __device__ struct place place_of(const struct kv_view *kv, int sequence, int first) {
+    struct place p = {0, block_id(kv, sequence, first), 0};
+    if (buf_device(kv->fork)) {
+        struct kv_fork fork = ((const struct kv_fork *)(const void *)kv->fork.addr)[sequence];
+        p.split = min(max(fork.shared - first, 0), (int)KV_BLOCK);
+        if (p.split > 0) p.shared = block_id(kv, fork.parent, first);
+        if (p.split == KV_BLOCK) p.own = 0;
+    }
+    return p;
+}
+
+/* Takes from `waiting` the first slot and those that see the same keys; returns where they lie. */
+static __device__ struct place next_place(const struct kv_view *kv, const struct slot *slots,
+                                          int first, unsigned waiting, unsigned *active) {
+    int lead = __ffs((int)waiting) - 1, sequence = slots[lead].sequence;
+    struct place p = place_of(kv, sequence, first);
+    *active = 0;
+    for (int s = lead; s < SLOTS_MAX; s++) {
+        if (!(waiting >> s & 1)) continue;
+        struct place q = p;
+        if (slots[s].sequence != sequence) q = place_of(kv, slots[s].sequence, first);
+        if (q.shared == p.shared && q.own == p.own && q.split == p.split) *active |= 1u << s;
+    }
+    return p;
+}
+
+/* Where block `id` of one head begins, counted in rows. */
+static __device__ __forceinline__ int64_t rows_at(const struct kv_view *kv, int id) {
+    return ((int64_t)id * kv->G + blockIdx.y) * KV_BLOCK;
+}
+
 /* p[s][j] = scale q k; a thread a key and every fourth slot */
 static __device__ void score_block(const struct attention *a, float *p, const float *q,
-                                   const float *keys, unsigned active, int most) {
+                                   struct place at, unsigned active, int most) {
     int j = threadIdx.x % KV_BLOCK, group = threadIdx.x / KV_BLOCK, Dk = a->kv.Dk;
     if (j >= most) return;
+    const float *keys = f32(a->kv.k) + rows_at(&a->kv, j < at.split ? at.shared : at.own) * Dk;
     float sums[SLOTS_A_GROUP];
     chains(sums, q, padded(Dk), keys + j, KV_BLOCK, Dk, active);
 #pragma unroll
@@ -55,12 +93,15 @@ static __device__ void softmax_block(float *p, struct running *r, const struct s
 
 /* Folds p v of the block into out, a thread a column and every other slot. */
 static __device__ void value_block(const struct attention *a, float *out, const float *p,
-                                   const struct running *r, const float *values,
+                                   const struct running *r, struct place at,
                                    const struct slot *slots, unsigned active, int first, int most) {
-    int Dv = a->kv.Dv, group = threadIdx.x / COLUMNS;
+    int Dv = a->kv.Dv, group = threadIdx.x / COLUMNS, split = min(at.split, most);
+    const float *shared = f32(a->kv.v) + rows_at(&a->kv, at.shared) * Dv;
+    const float *own = f32(a->kv.v) + rows_at(&a->kv, at.own) * Dv;
     for (int d = threadIdx.x % COLUMNS; d < Dv; d += COLUMNS) {
         float sums[SLOTS_A_COLUMN] = {0};
-        weighted_chains(sums, p, values + d, Dv, slots, active, first, most);
+        weighted_chains(sums, p, shared + d, Dv, slots, active, first, 0, split);
+        weighted_chains(sums, p, own + d, Dv, slots, active, first, split, most);
 #pragma unroll
         for (int i = 0; i < SLOTS_A_COLUMN; i++) {
             int s = i * COLUMN_GROUPS + group;
@@ -77,7 +118,7 @@ static __global__ __launch_bounds__(ATTENTION_THREADS, 2) void attend(struct att
     static __shared__ struct running r;
     static __shared__ __align__(16) float p[SLOTS_MAX * KV_BLOCK];
     const struct kv_view *kv = &a.kv;
-    int Dk = kv->Dk, Dv = kv->Dv, g = blockIdx.y;
+    int Dk = kv->Dk, Dv = kv->Dv;
     float *q = (float *)(void *)smem_raw; /* [used, padded(Dk)] */
     float *out = q + used * padded(Dk);   /* [used, padded(Dv)] */
     open_slots(&a, slots, used);
@@ -92,14 +133,13 @@ static __global__ __launch_bounds__(ATTENTION_THREADS, 2) void attend(struct att
     for (int first = 0; first <= last; first += KV_BLOCK) {
         unsigned waiting = waiting_slots(slots, used, first), active;
         for (; waiting; waiting &= ~active) {
-            int64_t block = next_block(kv, slots, first, waiting, &active);
+            struct place at = next_place(kv, slots, first, waiting, &active);
             int most = most_visible(slots, active, first);
-            block = (block * kv->G + g) * KV_BLOCK;
-            score_block(&a, p, q, f32(kv->k) + block * Dk, active, most);
+            score_block(&a, p, q, at, active, most);
             __syncthreads();
             softmax_block(p, &r, slots, active, first);
             __syncthreads();
-            value_block(&a, out, p, &r, f32(kv->v) + block * Dv, slots, active, first, most);
+            value_block(&a, out, p, &r, at, slots, active, first, most);
             __syncthreads();
         }
     }

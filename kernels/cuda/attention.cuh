@@ -129,17 +129,36 @@ static __device__ __forceinline__ void chains(float sums[SLOTS_A_GROUP], const f
     }
 }
 
-/* sums[i] = chain, from sums[i] on, over the visible keys j of p[slot][j] y_j for one column: y_j lies
- * `step` apart. Slot i of group k is i * COLUMN_GROUPS + k. */
+/* Steps j = from..to-1 of weighted_chains, one by one. */
+static __device__ __forceinline__ void weighted_steps(float sums[SLOTS_A_COLUMN], const float *p,
+                                                      const float *y, int64_t step,
+                                                      const struct slot *slots, unsigned active,
+                                                      int first, int from, int to) {
+    int group = threadIdx.x / COLUMNS;
+    for (int j = from; j < to; j++) {
+        float y0 = y[j * step];
+#pragma unroll
+        for (int i = 0; i < SLOTS_A_COLUMN; i++) {
+            int s = i * COLUMN_GROUPS + group;
+            if (j < visible_to(slots, active, s, first))
+                sums[i] = fmaf(p[s * KV_BLOCK + j], y0, sums[i]);
+        }
+    }
+}
+
+/* sums[i] = chain, from sums[i] on, over the visible keys j in from..to-1 of p[slot][j] y_j for one
+ * column: y_j lies `step` apart. Slot i of group k is i * COLUMN_GROUPS + k. */
 static __device__ __forceinline__ void weighted_chains(float sums[SLOTS_A_COLUMN], const float *p,
                                                        const float *y, int64_t step,
                                                        const struct slot *slots, unsigned active,
-                                                       int first, int most) {
-    int group = threadIdx.x / COLUMNS, j = 0;
+                                                       int first, int from, int to) {
+    int group = threadIdx.x / COLUMNS,
+        j = min((from + 3) & ~3, to); /* rows of p are read by fours */
     bool full = true;
     for (int s = 0; s < SLOTS_MAX; s++)
-        if ((active >> s & 1) && visible_to(slots, active, s, first) < most) full = false;
-    for (; full && j + 4 <= most; j += 4) {
+        if ((active >> s & 1) && visible_to(slots, active, s, first) < to) full = false;
+    weighted_steps(sums, p, y, step, slots, active, first, from, j);
+    for (; full && j + 4 <= to; j += 4) {
         float y0 = y[j * step], y1 = y[(j + 1) * step], y2 = y[(j + 2) * step],
               y3 = y[(j + 3) * step];
 #pragma unroll
@@ -149,13 +168,5 @@ static __device__ __forceinline__ void weighted_chains(float sums[SLOTS_A_COLUMN
                 sums[i] = chain_of_4(sums[i], p + s * KV_BLOCK + j, y0, y1, y2, y3);
         }
     }
-    for (; j < most; j++) {
-        float y0 = y[j * step];
-#pragma unroll
-        for (int i = 0; i < SLOTS_A_COLUMN; i++) {
-            int s = i * COLUMN_GROUPS + group;
-            if (j < visible_to(slots, active, s, first))
-                sums[i] = fmaf(p[s * KV_BLOCK + j], y0, sums[i]);
-        }
-    }
+    weighted_steps(sums, p, y, step, slots, active, first, j, to);
 }

@@ -99,7 +99,7 @@ static __global__ __launch_bounds__(ATTENTION_THREADS,
                     sums[i] = active >> s & 1 ? dq[s * padded(Dk) + d] : 0;
                 }
                 weighted_chains(sums, dS, keys + (int64_t)d * KV_BLOCK, 1, slots, active, first,
-                                most);
+                                0, most);
 #pragma unroll
                 for (int i = 0; i < SLOTS_A_COLUMN; i++) {
                     int s = i * COLUMN_GROUPS + group;
@@ -244,7 +244,7 @@ static size_t key_bytes(const struct kv_view *kv, struct key_shape n) {
 }
 
 static void attention_reverse(struct stream *s, const struct attention_backward *b) {
-    check_attention(&b->fwd);
+    check_attention_backward(b);
     const struct attention *a = &b->fwd;
     const struct kv_view *kv = &a->kv;
     size_t limit = device_of(s)->shared_max - SHARED_STATIC;

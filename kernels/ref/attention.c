@@ -48,6 +48,12 @@ static void attention_store(struct stream *s, const struct kv_view *kv, buf k, i
         }
 }
 
+/* Which sequence's blocks hold a position of `sequence`. */
+static int owner_of(const struct kv_view *kv, int sequence, int position) {
+    struct kv_fork fork = host_fork(kv, sequence);
+    return position < fork.shared ? fork.parent : sequence;
+}
+
 /* scale * q.k of slot j in a block */
 static float score(const float *q, const float *keys, int j, int Dk, float scale) {
     float sum = 0;
@@ -58,18 +64,19 @@ static float score(const float *q, const float *keys, int j, int Dk, float scale
 /* One row, one query head. */
 static void attend(const struct attention *a, int64_t t, int h) {
     const struct kv_view *kv = &a->kv;
-    int position = host_i32(kv->row_pos)[t], g = h / (a->H / kv->G), Dv = kv->Dv;
+    int sequence = host_i32(kv->row_seq)[t], position = host_i32(kv->row_pos)[t];
+    int g = h / (a->H / kv->G), Dv = kv->Dv;
     const float *q = host_f32(a->q) + t * a->ldq + h * kv->Dk;
     float *out = host_f32(a->out) + t * a->ldo + h * Dv;
     float m = 0, l = 0;
     for (int first = 0; first <= position; first += KV_BLOCK) {
-        int64_t block = block_of(kv, host_i32(kv->row_seq)[t], first, g);
-        const float *keys = host_f32(kv->k) + block * kv->Dk;
-        const float *values = host_f32(kv->v) + block * Dv;
         int visible = position - first + 1 < KV_BLOCK ? position - first + 1 : KV_BLOCK;
+        const float *values[KV_BLOCK];
         float p[KV_BLOCK], m_b = -INFINITY;
         for (int j = 0; j < visible; j++) {
-            p[j] = score(q, keys, j, kv->Dk, a->scale);
+            int64_t block = block_of(kv, owner_of(kv, sequence, first + j), first, g);
+            values[j] = host_f32(kv->v) + (block + j) * Dv;
+            p[j] = score(q, host_f32(kv->k) + block * kv->Dk, j, kv->Dk, a->scale);
             m_b = m_b > p[j] ? m_b : p[j];
         }
         for (int j = 0; j < visible; j++) p[j] = fmath_exp(p[j] - m_b);
@@ -79,7 +86,7 @@ static void attend(const struct attention *a, int64_t t, int h) {
         float keep = fmath_exp(m - m_new), take = fmath_exp(m_b - m_new);
         for (int d = 0; d < Dv; d++) {
             float o_b = 0;
-            for (int j = 0; j < visible; j++) o_b = fmaf(p[j], values[j * Dv + d], o_b);
+            for (int j = 0; j < visible; j++) o_b = fmaf(p[j], values[j][d], o_b);
             out[d] = first == 0 ? o_b : fmaf(out[d], keep, o_b * take);
         }
         l = first == 0 ? l_b : fmaf(l, keep, l_b * take);
@@ -127,7 +134,7 @@ static void attend_backward(const struct attention_backward *b, int64_t start, i
 
 static void attention_reverse(struct stream *s, const struct attention_backward *b) {
     (void)s;
-    check_attention(&b->fwd);
+    check_attention_backward(b);
     const struct kv_view *kv = &b->fwd.kv;
     const int32_t *seq_start = host_i32(b->seq_start);
     for (int q = 0; q < b->S; q++) {
