@@ -9,7 +9,8 @@ static inline size_t cuda_backend_layout(void) {
     return sizeof(struct ops) + 31 * sizeof(struct gemm) + 37 * sizeof(struct attention_backward) +
            41 * sizeof(struct router) + 43 * sizeof(struct logsoftmax) +
            47 * sizeof(struct sample) + 53 * sizeof(struct policy_loss) +
-           59 * sizeof(struct adamw) + 61 * sizeof(struct stream_config);
+           59 * sizeof(struct adamw) + 61 * sizeof(struct stream_config) +
+           67 * sizeof(struct packing);
 }
 
 /* What a device is, and what its clocks and widths allow. */

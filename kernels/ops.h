@@ -111,6 +111,21 @@ enum pack_form {
     PACK_BF16_NN, /* gemm_nn with bf16: likewise */
 };
 
+/* M matrices [N, K] to be packed, or rows first..first+rows-1 of one: a matrix can be packed piece by piece
+ * from a place that holds no more. `first` is then a multiple of BF16_BLOCK, `rows` too but for the last
+ * piece; PACK_BF16_NN wants all rows at once. */
+struct packing {
+    buf packed; /* of the whole matrices, one right after the other */
+    buf w;      /* [rows, K] of each, hw floats apart */
+    int M, N, K;
+    int64_t hw;
+    enum pack_form form;
+    int first, rows; /* 0 and N where M > 1 */
+};
+
+/* Numbers as files hold them: on the host, little-endian, at any address. */
+enum number_form { NUMBER_F32, NUMBER_F16, NUMBER_BF16 };
+
 /* ---- attention ------------------------------------------------------------------------------------ */
 
 /* A sequence that continues another: its positions below `shared` are those of sequence `parent`. */
@@ -265,10 +280,17 @@ struct ops {
     /* Memory. alloc fails with a sentence when there is not enough; contents are undefined. */
     status (*alloc)(struct stream *s, size_t bytes, buf *out);
     void (*free)(struct stream *s, buf b); /* NO_BUF is fine */
+    /* A hint that all these bytes will be written: the system clears a large buffer's memory when it is first
+     * touched, which all threads can do together. Contents are undefined. */
+    void (*touch)(struct stream *s, buf b, size_t bytes);
     void (*write)(struct stream *s, buf dst, const void *src, size_t bytes);
     void (*read)(struct stream *s, void *dst, buf src, size_t bytes); /* waits */
     void (*copy)(struct stream *s, buf dst, buf src, size_t bytes);
     void (*zero)(struct stream *s, buf dst, size_t bytes);
+    /* dst[i] = src[i] for n numbers, as fp32, which all forms fit into (a denormal stays what it is). An
+     * infinity or NaN among them sets flaw[0] to 1; flaw is int32 [1]. */
+    void (*load)(struct stream *s, buf dst, const void *src, enum number_form form, int64_t n,
+                 buf flaw);
     status (*sync)(struct stream *s); /* waits for everything; the first error of the device */
     void (*close)(struct stream *s);  /* frees the stream itself */
 
@@ -291,12 +313,10 @@ struct ops {
     void (*headnorm_backward)(struct stream *s, buf dx, int lddx, buf dw, buf dy, int lddy, buf x, int ldx,
                               buf w, buf rstd, int T, int H, int D);
 
-    /* Bytes of one packed [N, K] matrix; the layout is the backend's own. pack packs M matrices, hw_raw
-     * floats apart, one right after the other. On the CPU: 4 * K * (N rounded up to 16); with bf16
-     * 2 * N * K, both rounded up to 32. */
+    /* Bytes of one packed [N, K] matrix; the layout is the backend's own. On the CPU:
+     * 4 * K * (N rounded up to 16); with bf16 2 * N * K, both rounded up to 32. */
     size_t (*pack_size)(struct stream *s, int N, int K, enum pack_form form);
-    void (*pack)(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
-                 enum pack_form form);
+    void (*pack)(struct stream *s, const struct packing *p);
     void (*gemm_nt)(struct stream *s, const struct gemm *g); /* y (+)= x w^T; sums over k */
     void (*gemm_nn)(struct stream *s, const struct gemm *g); /* x (+)= y w;   sums over n */
     void (*gemm_tn)(struct stream *s, const struct gemm *g); /* w += y^T x;   sums over t */
@@ -388,10 +408,12 @@ status stream_open(struct stream **out, const struct stream_config *config);
 
 #define op_alloc(s, ...) ((s)->ops->alloc((s), __VA_ARGS__))
 #define op_free(s, ...) ((s)->ops->free((s), __VA_ARGS__))
+#define op_touch(s, ...) ((s)->ops->touch((s), __VA_ARGS__))
 #define op_write(s, ...) ((s)->ops->write((s), __VA_ARGS__))
 #define op_read(s, ...) ((s)->ops->read((s), __VA_ARGS__))
 #define op_copy(s, ...) ((s)->ops->copy((s), __VA_ARGS__))
 #define op_zero(s, ...) ((s)->ops->zero((s), __VA_ARGS__))
+#define op_load(s, ...) ((s)->ops->load((s), __VA_ARGS__))
 #define op_sync(s) ((s)->ops->sync(s))
 #define op_close(s) ((s)->ops->close(s))
 #define op_embed(s, ...) ((s)->ops->embed((s), __VA_ARGS__))

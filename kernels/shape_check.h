@@ -10,6 +10,14 @@ static inline void check_gemm(const struct gemm *g) {
     REQUIRE(!buf_has(g->segment) || g->bf16);
 }
 
+static inline void check_packing(const struct packing *p) {
+    REQUIRE(p->M >= 0 && p->N >= 1 && p->K >= 1);
+    REQUIRE(p->first >= 0 && p->rows >= 1 && p->first <= p->N - p->rows);
+    REQUIRE(p->first % BF16_BLOCK == 0);
+    REQUIRE(p->rows % BF16_BLOCK == 0 || p->first + p->rows == p->N);
+    REQUIRE((p->M == 1 && p->form != PACK_BF16_NN) || p->rows == p->N);
+}
+
 static inline void check_attention(const struct attention *a) {
     const struct kv_view *kv = &a->kv;
     REQUIRE(a->T >= 0 && kv->G >= 1 && a->H >= kv->G && a->H % kv->G == 0);

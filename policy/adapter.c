@@ -222,8 +222,14 @@ void adapter_merge(const struct policy *p, const struct parameter *t, int64_t fi
 
 static void pack_matrix(struct policy *p, const struct weight *w) {
     const struct adapters *a = &p->adapters;
-    op_pack(p->stream, (buf){a->packed.addr + w->packed}, buf_f32(a->params, w->offset), 1, w->N,
-            w->K, w->hw, PACK_FP32);
+    op_pack(p->stream, &(struct packing){.packed = {a->packed.addr + w->packed},
+                                         .w = buf_f32(a->params, w->offset),
+                                         .M = 1,
+                                         .N = w->N,
+                                         .K = w->K,
+                                         .hw = w->hw,
+                                         .form = PACK_FP32,
+                                         .rows = w->N});
 }
 
 void adapter_pack(struct policy *p) {

@@ -81,6 +81,7 @@ static status policy_new(struct policy **out, struct stream *s, const struct pol
     }
     l = (struct layout){.base = base};
     buffers_place(p, &l);
+    op_touch(s, base, l.used);
     op_zero(s, p->router_bias, (size_t)p->moe_layers * config->experts * sizeof(float));
     rope_tables(p);
     *out = p;
@@ -113,16 +114,7 @@ buf policy_param(const struct policy *p, int64_t offset) {
     return buf_f32(p->params, t->at + offset - t->offset);
 }
 
-int64_t policy_stretch(const struct policy *p, int i) {
-    int layers = p->config.layers;
-    if (i == 0) return 0;
-    if (i <= layers) return p->layers[i - 1].norm1;
-    return i == layers + 1 ? p->final_norm : p->n_params;
-}
-
-/* The weights of a stretch: returns how many. */
-enum { STRETCH_WEIGHTS = 12 };
-static int stretch_weights(const struct policy *p, int stretch,
+int policy_stretch_weights(const struct policy *p, int stretch,
                            const struct weight *out[STRETCH_WEIGHTS]) {
     int n = 0, layers = p->config.layers;
     if (stretch == (p->config.tied ? 0 : layers + 1)) out[n++] = &p->head;
@@ -137,30 +129,37 @@ static int stretch_weights(const struct policy *p, int stretch,
     return n;
 }
 
-static void pack_weight(struct policy *p, const struct weight *w,
-                        const struct policy_stage *stage) {
+static void pack(struct policy *p, const struct weight *w, struct packing x) {
     buf packed = {p->packed.addr + w->packed}, turned = {p->packed.addr + w->turned};
-    bool kept = policy_parameter_at(p, w->offset)->at >= 0;
-    buf raw = kept ? policy_param(p, w->offset) : buf_f32(stage->raw, w->offset - stage->base);
-    enum pack_form form = w->bf16 ? PACK_BF16 : PACK_FP32;
-    if (w->packed_hw) op_pack(p->stream, packed, raw, w->M, w->N, w->K, w->hw, form);
-    if (w->turned_hw) op_pack(p->stream, turned, raw, w->M, w->N, w->K, w->hw, PACK_BF16_NN);
+    x.N = w->N, x.K = w->K, x.hw = w->hw;
+    x.packed = packed;
+    x.form = w->bf16 ? PACK_BF16 : PACK_FP32;
+    if (w->packed_hw) op_pack(p->stream, &x);
+    x.packed = turned;
+    x.form = PACK_BF16_NN;
+    if (w->turned_hw) op_pack(p->stream, &x);
 }
 
-void policy_pack_stretch(struct policy *p, int stretch, const struct policy_stage *stage) {
-    const struct weight *weights[STRETCH_WEIGHTS];
-    int n = stretch_weights(p, stretch, weights);
-    for (int i = 0; i < n; i++) pack_weight(p, weights[i], stage);
+void policy_pack_weight(struct policy *p, const struct weight *w) {
+    pack(p, w, (struct packing){.w = policy_param(p, w->offset), .M = w->M, .rows = w->N});
+}
+
+void policy_pack_rows(struct policy *p, const struct weight *w, int m, int first, int rows,
+                      buf raw) {
+    struct weight one = *w;
+    one.packed += (size_t)(m * w->packed_hw);
+    one.turned += (size_t)(m * w->turned_hw);
+    pack(p, &one, (struct packing){.w = raw, .M = 1, .first = first, .rows = rows});
 }
 
 static void pack_weights(struct policy *p, bool all) {
     const struct weight *weights[STRETCH_WEIGHTS];
     REQUIRE(!p->form.inference);
     for (int stretch = 0; stretch < p->config.layers + 2; stretch++)
-        for (int i = 0, n = stretch_weights(p, stretch, weights); i < n; i++) {
+        for (int i = 0, n = policy_stretch_weights(p, stretch, weights); i < n; i++) {
             const struct weight *w = weights[i];
             int64_t size = (w->M - 1) * w->hw + (int64_t)w->N * w->K;
-            if (all || policy_trains(p, w->offset, size)) pack_weight(p, w, NULL);
+            if (all || policy_trains(p, w->offset, size)) policy_pack_weight(p, w);
         }
     adapter_pack(p);
 }

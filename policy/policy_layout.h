@@ -6,18 +6,18 @@
 /* Fills layers, parameters, n_params, packed_bytes, head, ... of p from p->config; names live in p->arena. */
 void policy_layout(struct policy *p);
 
-/* Parameters come in stretches that hold whole matrices: the embedding, a layer each, the final norm and
- * the head. Stretch i of `layers + 2` begins at this offset; number `layers + 2` is the end. */
-int64_t policy_stretch(const struct policy *p, int i);
+/* The weights of stretch i of `layers + 2`: the embedding (where it is the head), a layer each, the head
+ * (where it is not the embedding). Returns how many. */
+enum { STRETCH_WEIGHTS = 12 };
+int policy_stretch_weights(const struct policy *p, int stretch,
+                           const struct weight *out[STRETCH_WEIGHTS]);
 
-/* The parameters of one stretch that a policy for inference does not keep, until they are packed. */
-struct policy_stage {
-    buf raw;
-    int64_t base; /* offset of its first float */
-};
+/* Packs a weight from the parameters, which are kept. */
+void policy_pack_weight(struct policy *p, const struct weight *w);
 
-/* Packs all weights of a stretch. */
-void policy_pack_stretch(struct policy *p, int stretch, const struct policy_stage *stage);
+/* Packs rows first..first+rows-1 of matrix m of a weight, as op_pack allows, from raw [rows, K]. */
+void policy_pack_rows(struct policy *p, const struct weight *w, int m, int first, int rows,
+                      buf raw);
 
 /* The name under which the bias on a sigmoid router's choice is kept in files, in the arena. */
 const char *policy_bias_name(struct arena *arena, int layer);

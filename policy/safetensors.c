@@ -2,6 +2,7 @@
 
 #include "base/file.h"
 #include "base/json.h"
+#include "kernels/number.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -322,24 +323,6 @@ const struct tensor_entry *safetensors_find(const struct safetensors *st, const 
     return st->n ? bsearch(&key, st->entries, (size_t)st->n, sizeof key, compare_names) : NULL;
 }
 
-/* IEEE 754 half precision to single; exact, NaN payloads kept. */
-static float half_to_float(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
-    uint32_t bits;
-    if (exponent == 31) {
-        bits = sign | 0x7F800000 | fraction << 13;
-    } else if (exponent > 0) {
-        bits = sign | (exponent + 112) << 23 | fraction << 13;
-    } else { /* subnormal: fraction * 2^-24 */
-        float magnitude = (float)fraction * 0x1p-24f;
-        memcpy(&bits, &magnitude, sizeof bits);
-        bits |= sign;
-    }
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* 8 bits of sign, 4 of exponent, 3 of fraction (arXiv 2209.05433, table 1): no infinities, and one NaN of
  * each sign. */
 static float e4m3_to_float(uint8_t b) {
@@ -350,33 +333,30 @@ static float e4m3_to_float(uint8_t b) {
     return b & 128 ? -magnitude : magnitude;
 }
 
+static void numbers_to_f32(const struct tensor_entry *e, enum number_form form, float *out) {
+    for (int64_t i = 0; i < e->elements; i++) {
+        uint32_t bits = number_bits(e->data, form, i);
+        memcpy(out + i, &bits, sizeof bits);
+    }
+}
+
+bool tensor_form(const struct tensor_entry *e, enum number_form *form) {
+    *form = e->dtype == DTYPE_F16 ? NUMBER_F16 : e->dtype == DTYPE_BF16 ? NUMBER_BF16 : NUMBER_F32;
+    return e->dtype == DTYPE_F32 || *form != NUMBER_F32;
+}
+
 status tensor_to_f32(const struct tensor_entry *e, float *out) {
-    const char *p = e->data;
-    uint16_t h;
-    switch (e->dtype) {
-    case DTYPE_F32:
-        if (e->bytes) memcpy(out, p, e->bytes);
+    enum number_form form;
+    if (tensor_form(e, &form)) {
+        numbers_to_f32(e, form, out);
         return NULL;
-    case DTYPE_F16:
-        for (int64_t i = 0; i < e->elements; i++) {
-            memcpy(&h, p + 2 * i, sizeof h);
-            out[i] = half_to_float(h);
-        }
-        return NULL;
-    case DTYPE_BF16:
-        for (int64_t i = 0; i < e->elements; i++) {
-            memcpy(&h, p + 2 * i, sizeof h);
-            uint32_t bits = (uint32_t)h << 16;
-            memcpy(out + i, &bits, sizeof bits);
-        }
-        return NULL;
-    case DTYPE_F8_E4M3:
-        for (int64_t i = 0; i < e->elements; i++) out[i] = e4m3_to_float((uint8_t)p[i]);
-        return NULL;
-    default:
+    }
+    if (e->dtype != DTYPE_F8_E4M3)
         return fail(EXIT_BAD_DATA, "tensor %s has dtype %s, F32, F16, BF16 or F8_E4M3 was expected",
                     e->name, e->dtype_name);
-    }
+    const uint8_t *p = e->data;
+    for (int64_t i = 0; i < e->elements; i++) out[i] = e4m3_to_float(p[i]);
+    return NULL;
 }
 
 static int dtype_rank(enum tensor_dtype dtype) {

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "kernels/ops.h"
 
 #include <stdint.h>
 
@@ -47,6 +48,9 @@ void safetensors_close(struct safetensors *st); /* unmaps; every `data` becomes 
 
 /* NULL when there is no such tensor. */
 const struct tensor_entry *safetensors_find(const struct safetensors *st, const char *name);
+
+/* Whether the tensor's elements are numbers that op_load takes, and which. */
+bool tensor_form(const struct tensor_entry *e, enum number_form *form);
 
 /* Converts an F32, F16, BF16 or F8_E4M3 tensor to floats, out [elements]; a scale that lies in another
  * tensor is not applied. EXIT_BAD_DATA for other dtypes. */

@@ -97,7 +97,14 @@ static void bench_product(struct bench *b, sgemm *blas, enum kind kind, bool bf1
     if (M > 1) p.gemm.offsets = bench_ints(b, offsets, (size_t)M + 1);
     buf packed = bench_floats(b, (size_t)M * pack / 4);
     if (kind == NT || (kind == NN && bf16)) {
-        op_pack(s, packed, p.w, M, N, K, p.gemm.hw, form);
+        op_pack(s, &(struct packing){.packed = packed,
+                                     .w = p.w,
+                                     .M = M,
+                                     .N = N,
+                                     .K = K,
+                                     .hw = p.gemm.hw,
+                                     .form = form,
+                                     .rows = N});
         p.gemm.w = packed;
         p.gemm.hw = (int64_t)pack;
         p.gemm.packed = true;

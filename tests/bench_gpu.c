@@ -124,7 +124,14 @@ static void bench_products(struct gpu_bench *b, int T, int N, int K, int groups,
         g.w = raw;
         if (g.packed) {
             check(op_alloc(b->s, one * (size_t)groups, &packed));
-            op_pack(b->s, packed, raw, groups, N, K, (int64_t)N * K, forms[turned]);
+            op_pack(b->s, &(struct packing){.packed = packed,
+                                            .w = raw,
+                                            .M = groups,
+                                            .N = N,
+                                            .K = K,
+                                            .hw = (int64_t)N * K,
+                                            .form = forms[turned],
+                                            .rows = N});
             g.w = packed;
         }
         c.op = turned ? "gemm_nn" : "gemm_nt";

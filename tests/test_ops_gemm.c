@@ -37,6 +37,28 @@ static buf row_segments(struct world *w) {
     return b;
 }
 
+/* In two pieces where that is allowed. */
+static void pack_by_halves(struct stream *s, buf packed, const struct gemm *g,
+                           enum pack_form form) {
+    struct packing p = {.packed = packed,
+                        .w = g->w,
+                        .M = g->M,
+                        .N = g->N,
+                        .K = g->K,
+                        .hw = g->hw,
+                        .form = form,
+                        .rows = g->N};
+    int first = g->N / 2 / BF16_BLOCK * BF16_BLOCK;
+    if (g->M == 1 && form != PACK_BF16_NN && first > 0) {
+        p.rows = first;
+        op_pack(s, &p);
+        p.w = buf_f32(g->w, (int64_t)first * g->K);
+        p.first = first;
+        p.rows = g->N - first;
+    }
+    op_pack(s, &p);
+}
+
 static void run_product(struct world *w, int N, struct variant v) {
     enum product product = v.product;
     int M = v.M, K = inputs_of(N), heads = v.grouped ? 1 : M;
@@ -65,7 +87,7 @@ static void run_product(struct world *w, int N, struct variant v) {
         enum pack_form form = !v.bf16 ? PACK_FP32 : product == NT ? PACK_BF16 : PACK_BF16_NN;
         size_t bytes = op_pack_size(w->s, N, K, form);
         buf packed = all_scratch(w, bytes * (size_t)M);
-        op_pack(w->s, packed, g.w, M, N, K, g.hw, form);
+        pack_by_halves(w->s, packed, &g, form);
         g.w = packed;
         g.hw = (int64_t)bytes;
         g.packed = true;
@@ -176,7 +198,9 @@ static void run_edges(struct world *w, int N) {
     g.y = row_out(w, N, N);
     buf raw = all_bytes(w, &one, sizeof one);
     g.w = all_scratch(w, op_pack_size(w->s, N, 1, PACK_BF16));
-    op_pack(w->s, g.w, raw, 1, N, 1, 1, PACK_BF16);
+    op_pack(w->s,
+            &(struct packing){
+                .packed = g.w, .w = raw, .M = 1, .N = N, .K = 1, .form = PACK_BF16, .rows = N});
     op_gemm_nt(w->s, &g);
 }
 

@@ -174,33 +174,34 @@ static size_t pack_size(struct stream *s, int N, int K, enum pack_form form) {
 }
 
 struct pack {
-    const float *from;
-    float *to;
-    int64_t hw;
-    int N, K, panels;
+    const struct packing *p;
+    size_t size; /* floats of a packed matrix */
+    int panels;  /* to pack, of each matrix */
 };
 
 /* Panel `piece` of all matrices, one after the other. */
 static void pack_panel(const void *task, int piece) {
-    const struct pack *p = task;
-    int n = piece % p->panels * LANES;
-    int rows = p->N - n < LANES ? p->N - n : LANES;
-    const float *from = p->from + piece / p->panels * p->hw + (int64_t)n * p->K;
-    float *to = p->to + (int64_t)piece * LANES * p->K;
+    const struct pack *pack = task;
+    const struct packing *p = pack->p;
+    int m = piece / pack->panels, n = piece % pack->panels * LANES;
+    int rows = p->rows - n < LANES ? p->rows - n : LANES;
+    const float *from = host_f32(p->w) + m * p->hw + (int64_t)n * p->K;
+    float *to = host_f32(p->packed) + m * pack->size + (int64_t)(p->first + n) * p->K;
     if (rows < LANES) memset(to, 0, sizeof(float) * LANES * (size_t)p->K);
     transpose(to, LANES, from, p->K, rows, p->K);
 }
 
-static void pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
-                 enum pack_form form) {
-    REQUIRE(M >= 0 && N >= 1 && K >= 1);
-    if (form != PACK_FP32) {
-        ISA(bf16_pack)(s, packed, w, M, N, K, hw_raw, form);
+static void pack(struct stream *s, const struct packing *p) {
+    check_packing(p);
+    if (p->form != PACK_FP32) {
+        ISA(bf16_pack)(s, p);
         return;
     }
-    struct pack p = {host_f32(w), host_f32(packed), hw_raw, N, K, (int)units(N, LANES)};
-    int64_t elements = (int64_t)M * N * K;
-    parallel_pieces(s, elements < PIECE_WORK ? 1 : stream_threads(s), M * p.panels, pack_panel, &p);
+    struct pack pack = {p, pack_size(s, p->N, p->K, p->form) / sizeof(float),
+                        (int)units(p->rows, LANES)};
+    int64_t elements = (int64_t)p->M * p->rows * p->K;
+    parallel_pieces(s, elements < PIECE_WORK ? 1 : stream_threads(s), p->M * pack.panels,
+                    pack_panel, &pack);
 }
 
 void ISA(cpu_gemm)(struct ops *table) {

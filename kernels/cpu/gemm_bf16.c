@@ -326,45 +326,35 @@ size_t ISA(bf16_pack_size)(int N, int K) {
 }
 
 struct pack {
+    const struct packing *p;
     const struct bf16_engine *engine;
-    const float *from;
-    char *to;
-    int64_t hw;
-    size_t size;
-    int N, K, panels; /* of one matrix */
-    bool steps;       /* rows of the matrix are steps, not outputs */
+    size_t size; /* bytes of a packed matrix */
+    int panels;  /* to pack, of each matrix */
 };
 
-/* Panel `piece` of all matrices, one after the other. */
+/* Panel `piece` of all matrices, one after the other. A row of the matrix is an output, or a step. */
 static void pack_panel(const void *task, int piece) {
-    const struct pack *p = task;
-    int first = piece % p->panels * LANES, depth = p->steps ? p->N : p->K;
-    int outputs = least((p->steps ? p->K : p->N) - first, LANES),
+    const struct pack *pack = task;
+    const struct packing *p = pack->p;
+    bool steps = p->form == PACK_BF16_NN;
+    int m = piece / pack->panels, first = piece % pack->panels * LANES;
+    int depth = steps ? p->N : p->K, outputs = least((steps ? p->K : p->rows) - first, LANES),
         blocks = ceil_div(depth, BF16_BLOCK);
-    const float *from = p->from + piece / p->panels * p->hw;
-    char *to = p->to + (size_t)(piece / p->panels) * p->size +
-               (size_t)(piece % p->panels) * (size_t)blocks * BF16_TILE;
+    const float *from = host_f32(p->w) + m * p->hw;
+    char *to = p->packed.addr + m * pack->size +
+               (size_t)((p->first + first) / LANES) * (size_t)blocks * BF16_TILE;
     for (int i = 0; i < blocks; i++, to += BF16_TILE) {
-        int at = i * BF16_BLOCK, steps = least(depth - at, BF16_BLOCK);
-        if (p->steps)
-            p->engine->pack_steps(to, from + (int64_t)at * p->K + first, p->K, steps, outputs);
-        else p->engine->pack_outputs(to, from + (int64_t)first * p->K + at, p->K, outputs, steps);
+        int at = i * BF16_BLOCK, n = least(depth - at, BF16_BLOCK);
+        if (steps)
+            pack->engine->pack_steps(to, from + (int64_t)at * p->K + first, p->K, n, outputs);
+        else pack->engine->pack_outputs(to, from + (int64_t)first * p->K + at, p->K, outputs, n);
     }
 }
 
-void ISA(bf16_pack)(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
-                    enum pack_form form) {
-    bool steps = form == PACK_BF16_NN;
-    struct pack p = {.engine = engine_of(s),
-                     .from = host_f32(w),
-                     .to = packed.addr,
-                     .hw = hw_raw,
-                     .size = ISA(bf16_pack_size)(N, K),
-                     .N = N,
-                     .K = K,
-                     .panels = ceil_div(steps ? K : N, LANES),
-                     .steps = steps};
-    int64_t elements = (int64_t)M * N * K;
-    parallel_pieces(s, elements < 2 * PACK_PIECE ? 1 : stream_threads(s), M * p.panels, pack_panel,
-                    &p);
+void ISA(bf16_pack)(struct stream *s, const struct packing *p) {
+    int outputs = p->form == PACK_BF16_NN ? p->K : p->rows;
+    struct pack pack = {p, engine_of(s), ISA(bf16_pack_size)(p->N, p->K), ceil_div(outputs, LANES)};
+    int64_t elements = (int64_t)p->M * p->rows * p->K;
+    parallel_pieces(s, elements < 2 * PACK_PIECE ? 1 : stream_threads(s), p->M * pack.panels,
+                    pack_panel, &pack);
 }

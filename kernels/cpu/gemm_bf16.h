@@ -5,8 +5,7 @@
 #include "kernels/ops.h"
 
 size_t ISA(bf16_pack_size)(int N, int K);
-void ISA(bf16_pack)(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
-                    enum pack_form form);
+void ISA(bf16_pack)(struct stream *s, const struct packing *p);
 void ISA(bf16_nt)(struct stream *s, const struct gemm *g);
 void ISA(bf16_nn)(struct stream *s, const struct gemm *g);
 void ISA(bf16_tn)(struct stream *s, const struct gemm *g);

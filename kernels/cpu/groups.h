@@ -6,7 +6,8 @@
 #include "kernels/cpu/simd.h"
 #include "kernels/ops.h"
 
-void ISA(cpu_gemm)(struct ops *table); /* gemm.c: pack too */
+void ISA(cpu_memory)(struct ops *table); /* memory.c: touch and load */
+void ISA(cpu_gemm)(struct ops *table);   /* gemm.c: pack too */
 void ISA(cpu_attention)(struct ops *table);
 void ISA(cpu_attention_backward)(struct ops *table);
 void ISA(cpu_rope)(struct ops *table); /* rope.c: kv_store too */

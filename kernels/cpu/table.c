@@ -3,6 +3,7 @@
 #include "kernels/cpu/groups.h"
 
 void ISA(cpu_table)(struct ops *table) {
+    ISA(cpu_memory)(table);
     ISA(cpu_gemm)(table);
     ISA(cpu_attention)(table);
     ISA(cpu_attention_backward)(table);

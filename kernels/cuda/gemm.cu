@@ -109,12 +109,14 @@ static size_t matrix_pack_size(struct stream *s, int N, int K, enum pack_form fo
     return (size_t)4 * (size_t)K * (((size_t)N + LANES - 1) / LANES * LANES);
 }
 
-static __global__ void pack_panels(float *packed, const float *w, int N, int K, int width,
-                                   int64_t size, int64_t hw_raw) {
+/* Rows first..first+rows-1 in panels of `width`, those of a panel `part` at a time. */
+static __global__ void pack_panels(float *packed, const float *w, int first, int rows, int K,
+                                   int width, int part, int64_t size, int64_t hw_raw) {
     int64_t i = global_thread(), m = blockIdx.y;
-    if (i >= size) return;
-    int64_t n = i / (width * (int64_t)K) * width + i % width, k = i / width % K;
-    packed[m * size + i] = n < N ? w[m * hw_raw + n * K + k] : 0;
+    int64_t n = i / (part * (int64_t)K) * part + i % part, k = i / part % K, at = first + n;
+    if (n >= (rows + LANES - 1) / LANES * LANES) return;
+    packed[m * size + at / width * width * K + k * width + at % width] =
+        n < rows ? w[m * hw_raw + n * K + k] : 0;
 }
 
 /* Row r, step i of the packed matrix is w[r*wr + i*wi]. */
@@ -133,19 +135,22 @@ void gemm_round(struct stream *s, const char *where, uint16_t *out, const float 
     launch(s, where, grid, PACK_THREADS, 0, pack_halves, out, w, steps, ld, wr, wi, size, hw);
 }
 
-static void matrix_pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
-                        enum pack_form form) {
-    const float *from = (const float *)(const void *)w.addr;
-    uint16_t *halves = (uint16_t *)(void *)packed.addr;
-    if (form == PACK_FP32) {
-        int64_t size = (int64_t)matrix_pack_size(s, N, K, form) / 4;
-        dim3 grid(blocks_for(size, PACK_THREADS), (unsigned)M);
-        launch(s, "pack", grid, PACK_THREADS, 0, pack_panels, (float *)(void *)packed.addr, from, N,
-               K, panel_width(s, N), size, hw_raw);
-    } else if (form == PACK_BF16) {
-        gemm_round(s, "pack", halves, from, M, N, K, K, 1, hw_raw);
+static void matrix_pack(struct stream *s, const struct packing *p) {
+    check_packing(p);
+    const float *from = (const float *)(const void *)p->w.addr;
+    uint16_t *halves = (uint16_t *)(void *)p->packed.addr;
+    int N = p->N, K = p->K;
+    if (p->form == PACK_FP32) {
+        int64_t size = (int64_t)matrix_pack_size(s, N, K, p->form) / 4;
+        int rows = (p->rows + LANES - 1) / LANES * LANES, width = panel_width(s, N);
+        dim3 grid(blocks_for((int64_t)rows * K, PACK_THREADS), (unsigned)p->M);
+        launch(s, "pack", grid, PACK_THREADS, 0, pack_panels, (float *)(void *)p->packed.addr, from,
+               p->first, p->rows, K, width, width == LANES ? (int)LANES : rows, size, p->hw);
+    } else if (p->form == PACK_BF16) {
+        gemm_round(s, "pack", halves + p->first * gemm_whole_blocks(K), from, p->M, p->rows, K, K,
+                   1, p->hw);
     } else {
-        gemm_round(s, "pack", halves, from, M, K, N, 1, K, hw_raw);
+        gemm_round(s, "pack", halves, from, p->M, K, N, 1, K, p->hw);
     }
 }
 

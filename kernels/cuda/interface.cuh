@@ -11,6 +11,7 @@ extern "C" {
 #include "kernels/bf16.h"
 #include "kernels/cuda_backend.h"
 #include "kernels/fmath.h"
+#include "kernels/number.h"
 #include "kernels/ops.h"
 #include "kernels/shape_check.h"
 }

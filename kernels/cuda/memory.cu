@@ -1,4 +1,5 @@
 /* Opening a device, and its memory. */
+#include "kernels/cuda/device.cuh"
 #include "kernels/cuda/device_stream.cuh"
 
 #include <stdio.h>
@@ -9,6 +10,7 @@ extern "C" {
 #include "kernels/comm_launch.h"
 }
 
+enum { LOAD_THREADS = 256, LOAD_PIECE = 1 << 24 /* numbers copied at a time */ };
 enum { OLDEST_MAJOR = 8 }; /* sm_80: bf16 tensor cores, asynchronous copies to shared memory */
 
 bool device_ok(struct device_stream *d, cudaError_t error, const char *where) {
@@ -59,6 +61,11 @@ static void memory_free(struct stream *s, buf b) {
     if (buf_has(b)) device_ok(d, cudaFree(b.addr), "free");
 }
 
+/* A GPU's memory needs no first touch. */
+static void memory_touch(struct stream *s, buf b, size_t bytes) {
+    (void)s, (void)b, (void)bytes;
+}
+
 /* The source is ordinary memory: CUDA takes its bytes before the call returns. */
 static void memory_write(struct stream *s, buf dst, const void *src, size_t bytes) {
     struct device_stream *d = device_of(s);
@@ -90,6 +97,30 @@ static void memory_zero(struct stream *s, buf dst, size_t bytes) {
         device_ok(d, cudaMemsetAsync(dst.addr, 0, bytes, d->queue), "zero");
 }
 
+static __global__ void load_numbers(float *to, const char *from, enum number_form form, int64_t n,
+                                    int32_t *flaw) {
+    int64_t i = global_thread();
+    if (i >= n) return;
+    uint32_t bits = number_bits(from, form, i);
+    to[i] = __uint_as_float(bits);
+    if (!number_is_finite(bits)) *flaw = 1;
+}
+
+/* The bytes as they are go to the device, half as many where numbers are halves. */
+static void numbers_load(struct stream *s, buf dst, const void *src, enum number_form form,
+                         int64_t n, buf flaw) {
+    int64_t width = number_bytes(form);
+    for (int64_t first = 0; first < n; first += LOAD_PIECE) {
+        int64_t count = n - first < LOAD_PIECE ? n - first : (int64_t)LOAD_PIECE;
+        buf raw = device_scratch(s, (size_t)(count * width), "load");
+        memory_write(s, raw, static_cast<const char *>(src) + first * width,
+                     (size_t)(count * width));
+        launch(s, "load", dim3(blocks_for(count, LOAD_THREADS)), LOAD_THREADS, 0, load_numbers,
+               (float *)(void *)buf_f32(dst, first).addr, (const char *)raw.addr, form, count,
+               (int32_t *)(void *)flaw.addr);
+    }
+}
+
 static status memory_sync(struct stream *s) {
     struct device_stream *d = device_of(s);
     if (d->error == cudaSuccess) device_ok(d, cudaStreamSynchronize(d->queue), "sync");
@@ -110,10 +141,12 @@ static void memory_close(struct stream *s) {
 static void fill_table(struct ops *table) {
     table->alloc = memory_alloc;
     table->free = memory_free;
+    table->touch = memory_touch;
     table->write = memory_write;
     table->read = memory_read;
     table->copy = memory_copy;
     table->zero = memory_zero;
+    table->load = numbers_load;
     table->sync = memory_sync;
     table->close = memory_close;
     cuda_gemm(table);

@@ -19,18 +19,18 @@ static size_t matrix_pack_size(struct stream *s, int N, int K, enum pack_form fo
     return (size_t)4 * (size_t)K * (((size_t)N + LANES - 1) / LANES * LANES);
 }
 
-static void matrix_pack(struct stream *s, buf packed, buf w, int M, int N, int K, int64_t hw_raw,
-                        enum pack_form form) {
-    size_t size = matrix_pack_size(s, N, K, form);
-    for (int m = 0; m < M; m++) {
-        const float *from = host_f32(w) + m * hw_raw;
-        char *to = packed.addr + (size_t)m * size;
-        memset(to, 0, size);
-        for (int n = 0; n < N; n++)
-            for (int k = 0; k < K; k++) {
-                int64_t at = (int64_t)n * K + k;
-                if (form == PACK_FP32) ((float *)(void *)to)[packed_at(K, n, k)] = from[at];
-                else ((uint16_t *)(void *)to)[at] = bf16_of(from[at]);
+static void matrix_pack(struct stream *s, const struct packing *p) {
+    check_packing(p);
+    size_t size = matrix_pack_size(s, p->N, p->K, p->form);
+    for (int m = 0; m < p->M; m++) {
+        const float *from = host_f32(p->w) + m * p->hw;
+        char *to = p->packed.addr + (size_t)m * size;
+        for (int n = 0; n < p->rows; n++)
+            for (int k = 0; k < p->K; k++) {
+                float x = from[(int64_t)n * p->K + k];
+                int64_t at = (int64_t)(p->first + n) * p->K + k;
+                if (p->form != PACK_FP32) ((uint16_t *)(void *)to)[at] = bf16_of(x);
+                else ((float *)(void *)to)[packed_at(p->K, p->first + n, k)] = x;
             }
     }
 }

@@ -1,5 +1,7 @@
 /* Memory of a device that is the host: buffers are plain allocations, and nothing is ever pending.
  */
+#include "kernels/host.h"
+#include "kernels/number.h"
 #include "kernels/ref/ref.h"
 
 #include <stdlib.h>
@@ -30,6 +32,8 @@ static void memory_free(struct stream *s, buf b) {
     free(b.addr);
 }
 
+static void memory_touch(struct stream *s, buf b, size_t bytes) { (void)s, (void)b, (void)bytes; }
+
 static void memory_write(struct stream *s, buf dst, const void *src, size_t bytes) {
     (void)s;
     if (bytes) memcpy(dst.addr, src, bytes);
@@ -50,6 +54,16 @@ static void memory_zero(struct stream *s, buf dst, size_t bytes) {
     if (bytes) memset(dst.addr, 0, bytes);
 }
 
+static void numbers_load(struct stream *s, buf dst, const void *src, enum number_form form,
+                         int64_t n, buf flaw) {
+    (void)s;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = number_bits(src, form, i);
+        memcpy(host_f32(dst) + i, &bits, sizeof bits);
+        if (!number_is_finite(bits)) host_i32(flaw)[0] = 1;
+    }
+}
+
 static status memory_sync(struct stream *s) {
     (void)s;
     return NULL;
@@ -58,9 +72,11 @@ static status memory_sync(struct stream *s) {
 void ref_memory(struct ops *table) {
     table->alloc = memory_alloc;
     table->free = memory_free;
+    table->touch = memory_touch;
     table->write = memory_write;
     table->read = memory_read;
     table->copy = memory_copy;
     table->zero = memory_zero;
+    table->load = numbers_load;
     table->sync = memory_sync;
 }
