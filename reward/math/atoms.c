@@ -266,7 +266,12 @@ static const struct tree *apply(struct grammar *g, struct span name) {
 }
 
 static struct span joined(struct grammar *g, struct span a, const char *middle, struct span b) {
-    return span_of(arena_print(g->work->arena, "%.*s%s%.*s", SPAN_FMT(a), middle, SPAN_FMT(b)));
+    size_t between = strlen(middle);
+    char *out = arena_alloc(g->work->arena, a.n + between + b.n + 1);
+    if (a.n) memcpy(out, a.p, a.n);
+    memcpy(out + a.n, middle, between);
+    if (b.n) memcpy(out + a.n + between, b.p, b.n);
+    return (struct span){out, a.n + between + b.n};
 }
 
 /* A symbol with its subscript and primes; in front of a bracket perhaps a function. */

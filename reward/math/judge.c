@@ -1,6 +1,7 @@
 #include "reward/math/judge.h"
 
 #include "reward/extract.h"
+#include "reward/math/characters.h"
 #include "reward/math/cleanup.h"
 #include "reward/math/text.h"
 #include "reward/math/words.h"
@@ -177,6 +178,36 @@ static struct span first_word(struct span s) {
     return reading_trim(span_slice(s, 0, n));
 }
 
+/* Whether the words right in front of a part of the text say that it is not the answer: "is not equal to 5",
+ * "less than 5", "isn't 5". */
+static bool is_denied(struct span text, struct span part) {
+    static const char *const denials[] = {"not",     "than",  "least",   "most",   "nor",
+                                          "neither", "never", "without", "except", "cannot"};
+    static const char *const between[] = {"equal", "to", "the", "number", "be", "simply", "just"};
+    size_t at = (size_t)(part.p - text.p);
+    for (int words = 0; words < 5; words++) {
+        while (at > 0 && is_one_of(text.p[at - 1], " \n$*_(`")) at--;
+        size_t end = at;
+        while (at > 0 && (is_letter(text.p[at - 1]) || text.p[at - 1] == '\'')) at--;
+        struct span word = span_slice(text, at, end);
+        if (span_ends(word, SPAN("n't"))) return true;
+        bool passes = false;
+        for (size_t i = 0; i < sizeof denials / sizeof *denials; i++)
+            if (span_eq(word, span_of(denials[i]))) return true;
+        for (size_t i = 0; i < sizeof between / sizeof *between; i++)
+            passes |= span_eq(word, span_of(between[i]));
+        if (!passes) return false;
+    }
+    return false;
+}
+
+static bool deny(struct judge *j, struct span text, struct span part, enum locate_tier tier,
+                 struct math_verdict *out) {
+    if (!is_denied(text, part)) return false;
+    *out = say(j, MATH_UNPARSED, part, tier);
+    return true;
+}
+
 /* What an anchor announces: all of it, its formula, or its number. */
 static bool judge_sentence(struct judge *j, struct span s, enum locate_tier tier,
                            struct math_verdict *out) {
@@ -195,6 +226,7 @@ static bool judge_sentence(struct judge *j, struct span s, enum locate_tier tier
         return true;
     }
     if (locate_math(s, &e)) {
+        if (deny(j, s, e.whole, tier, out)) return true;
         *out = judge_parts(j, &e, tier);
         return true;
     }
@@ -205,7 +237,7 @@ static bool judge_sentence(struct judge *j, struct span s, enum locate_tier tier
     if (start.n && judge_word(j, first_word(start), tier, out)) return true;
     size_t end = s.n;
     for (int tries = 0; tries < 8 && locate_number_word(s, &end, &word); tries++)
-        if (judge_word(j, word, tier, out)) return true;
+        if (deny(j, s, word, tier, out) || judge_word(j, word, tier, out)) return true;
     return false;
 }
 
@@ -247,9 +279,11 @@ static bool judge_last(struct judge *j, struct span text, bool tag, struct math_
     for (int tries = 0; tries < 8 && !j->gold->words; tries++) {
         if (!locate_number_word(text, &end, &word) || (size_t)(word.p - text.p) < behind) break;
         if (tag && !stands_out(text, word)) break;
-        if (judge_word(j, word, LOCATE_NUMBER, out)) return true;
+        if (deny(j, text, word, LOCATE_NUMBER, out) || judge_word(j, word, LOCATE_NUMBER, out))
+            return true;
     }
-    if (formula) *out = judge_parts(j, &e, LOCATE_MATH);
+    if (formula && !deny(j, text, e.whole, LOCATE_MATH, out))
+        *out = judge_parts(j, &e, LOCATE_MATH);
     return formula;
 }
 

@@ -66,8 +66,8 @@ static bool three_digits(const struct lexer *l, size_t at) {
 
 /* The length of a thousands separator at `at`, or 0; a comma counts where commas group. */
 static size_t group_separator(const struct lexer *l, size_t at) {
-    static const char *const always[] = {"{,}", ",\\! ", ",\\!", "\\,", "\\;",
-                                         "\\:", "\\ ",   "~",    " "};
+    static const char *const always[] = {"{,}", ",\\! ", ",\\!", "\\!", "\\,", "\\;",
+                                         "\\:", "\\ ",   "~",    " ",   "'"};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
         if (follows(l, at, always[i]) && three_digits(l, at + strlen(always[i])))
             return strlen(always[i]);
@@ -76,10 +76,38 @@ static size_t group_separator(const struct lexer *l, size_t at) {
     return comma && (!l->split || peek(l, at + 1) == '0') ? 1 : 0;
 }
 
+/* 1.234.567, and 1.234,5 where a comma may be a decimal one: groups of thousands behind points. How many
+ * characters, 0 where they are none. */
+static size_t dotted_groups(const struct lexer *l, size_t at) {
+    size_t end = at;
+    while (peek(l, end) == '.' && three_digits(l, end + 1)) end += 4;
+    bool comma = peek(l, end) == ',' && is_digit(peek(l, end + 1)) && l->commas == COMMAS_DECIMAL;
+    bool braced = follows(l, end, "{,}") && is_digit(peek(l, end + 3));
+    bool plain = !is_one_of(peek(l, end), ".,") && end - at >= 8;
+    return comma || braced || plain ? end - at : 0;
+}
+
+/* 12,34,567: lakhs and crores, where that is what a comma may mean. The characters behind the first group. */
+static size_t indian_groups(const struct lexer *l, size_t at) {
+    size_t end = at;
+    if (l->commas != COMMAS_DECIMAL) return 0;
+    while (peek(l, end) == ',' && is_digit(peek(l, end + 1)) && is_digit(peek(l, end + 2)) &&
+           peek(l, end + 3) == ',')
+        end += 3;
+    return end > at && peek(l, end) == ',' && three_digits(l, end + 1) ? end + 4 - at : 0;
+}
+
 static bool take_groups(const struct lexer *l, size_t *at, struct digits *d) {
     size_t begin = *at;
     if (!take_digits(l, at, d)) return false;
     if (*at - begin > 3 || *at == begin || peek(l, begin) == '0') return true;
+    size_t grouped = dotted_groups(l, *at);
+    if (!grouped && *at - begin < 3) grouped = indian_groups(l, *at);
+    for (size_t end = *at + grouped; grouped && *at < end;) {
+        (*at)++;
+        if (!take_digits(l, at, d)) return false;
+    }
+    if (grouped) return true;
     size_t n = group_separator(l, *at), first = *at;
     while (n && memcmp(l->text.p + first, l->text.p + *at, n) == 0) {
         *at += n;
@@ -177,8 +205,8 @@ bool lexer_number(struct lexer *l, struct token *t) {
     d.point = false;
     size_t at = l->at;
     if (!take_groups(l, &at, &d)) return false;
-    bool comma =
-        l->commas == COMMAS_DECIMAL && !l->split && peek(l, at) == ',' && !three_digits(l, at + 1);
+    bool comma = l->commas == COMMAS_DECIMAL && !l->split && peek(l, at) == ',' &&
+                 is_digit(peek(l, at + 1)) && !three_digits(l, at + 1);
     /* 2{,}5: TeX's decimal comma, where no group of thousands can be meant. */
     bool braced =
         d.n > 0 && follows(l, at, "{,}") && is_digit(peek(l, at + 3)) && !three_digits(l, at + 3);
@@ -326,6 +354,17 @@ static void take_command(struct lexer *l, struct token *t, size_t from) {
     }
 }
 
+/* \\[2pt]: the end of a row says how much space follows. The place behind that. */
+static size_t row_spacing(const struct lexer *l, size_t at) {
+    static const char *const units[] = {"pt", "em", "ex", "mm", "cm", "in", "bp", "mu"};
+    size_t end = at;
+    if (peek(l, end++) != '[') return at;
+    while (is_digit(peek(l, end)) || is_one_of(peek(l, end), ".- ")) end++;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
+        if (follows(l, end, units[i]) && peek(l, end + 2) == ']') return end + 3;
+    return at;
+}
+
 static void take_backslash(struct lexer *l, struct token *t) {
     char next = peek(l, l->at + 1);
     if (is_letter(next)) {
@@ -356,6 +395,7 @@ static void take_backslash(struct lexer *l, struct token *t) {
         break;
     case '\\':
         t->kind = TOKEN_ROW;
+        if (l->rows) l->at = row_spacing(l, l->at);
         break;
     case '\0':
         t->kind = TOKEN_SKIP;

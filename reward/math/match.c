@@ -121,6 +121,24 @@ static bool defines_several(const struct tree *t) {
     return true;
 }
 
+static int order_names(const void *a, const void *b) {
+    const struct tree *x = *(const struct tree *const *)a, *y = *(const struct tree *const *)b;
+    return x->child[0]->name.p[0] - y->child[0]->name.p[0];
+}
+
+/* "y = 2, x = 3" is the point (3, 2): definitions of neighbours in the alphabet, in its order. Others stay as
+ * they are written. */
+static const struct tree *by_name(struct matcher *m, const struct tree *t) {
+    if (!defines_several(t)) return t;
+    const struct tree *const *items = copied(m, (const struct tree **)t->child, t->n);
+    qsort((void *)items, (size_t)t->n, sizeof *items, order_names);
+    for (int i = 0; i < t->n; i++)
+        if (items[i]->child[0]->name.n != 1 ||
+            items[i]->child[0]->name.p[0] != items[0]->child[0]->name.p[0] + i)
+            return t;
+    return tree_seal(tree_node(m->work, TREE_LIST, items, t->n));
+}
+
 static bool all_values(const struct tree *t) {
     for (int i = 0; i < t->n; i++)
         if (t->child[i]->kind == TREE_RELATION) return false;
@@ -132,8 +150,9 @@ static enum truth lists(struct matcher *m, const struct tree *gold, const struct
                 answer->kind >= TREE_LIST;
     bool assigned = (defines_several(gold) && all_values(answer)) ||
                     (defines_several(answer) && all_values(gold));
-    if (many && (assigned || m->options->ordered_lists)) return ordered(m, gold, answer);
-    return unordered(m, gold, answer);
+    if (many && assigned) return ordered(m, by_name(m, gold), by_name(m, answer));
+    return many && m->options->ordered_lists ? ordered(m, gold, answer)
+                                             : unordered(m, gold, answer);
 }
 
 /* ---- points, tuples, intervals, matrices ---- */
@@ -165,7 +184,7 @@ static enum truth row_and_other(struct matcher *m, const struct tree *gold,
     bool list = other->kind == TREE_LIST || other->kind == TREE_SET;
     if (m->options->strict_brackets || (!vector && !list) || !is_open_or_square(row))
         return TRUTH_DIFFERENT;
-    return ordered(m, gold, answer);
+    return ordered(m, by_name(m, gold), by_name(m, answer));
 }
 
 static bool is_region_only(const struct tree *t) {
@@ -207,6 +226,13 @@ static enum truth regions(struct matcher *m, const struct tree *gold, const stru
 }
 
 /* ---- everything ---- */
+
+/* P(1, 2), where the other side is a point: a capital letter names one. */
+static const struct tree *without_point_name(const struct tree *t, const struct tree *other) {
+    bool named = t->kind == TREE_APPLY && t->n == 1 && is_row(t->child[0]) && t->name.n == 1 &&
+                 t->name.p[0] >= 'A' && t->name.p[0] <= 'Z';
+    return named && is_row(other) && is_open_or_square(other) ? t->child[0] : t;
+}
 
 /* x in S says S; x != 3 and the like stay. */
 static const struct tree *without_membership(const struct tree *t) {
@@ -267,6 +293,8 @@ enum truth match_trees(struct matcher *m, const struct tree *gold, const struct 
     if (!work_spend(m->work, 200)) return TRUTH_UNKNOWN;
     gold = without_membership(gold);
     answer = without_membership(answer);
+    gold = without_point_name(gold, answer);
+    answer = without_point_name(answer, gold);
     if (!strip_equations(m, &gold, &answer)) return TRUTH_DIFFERENT;
     /* A plus-minus makes a list of two, but inside points and matrices, whose entries are looked at alone. */
     bool values = (gold->kind <= TREE_PERCENT || gold->kind == TREE_RELATION) &&

@@ -206,12 +206,13 @@ static const struct tree *plain_mixed(struct grammar *g, const struct tree *whol
  * of percents; two numbers side by side otherwise mean nothing. */
 static void beside(struct grammar *g, struct product *p) {
     const struct tree **last = &p->factors.items[p->factors.n - 1];
-    bool literal = p->literal, fraction = g->token.kind == TOKEN_FRACTION;
+    bool literal = p->literal, decimal = p->decimal, fraction = g->token.kind == TOKEN_FRACTION;
     p->literal = p->decimal = false;
     const char *text = g->lexer.text.p;
     size_t start = g->token.start;
     bool tight = start > 0 && is_letter(text[start - 1]);
-    if (g->token.kind == TOKEN_NUMBER && tight && (*last)->kind != TREE_POWER) { /* x2 is not 2x */
+    bool no_factor = decimal || (tight && (*last)->kind != TREE_POWER);
+    if (g->token.kind == TOKEN_NUMBER && no_factor) { /* x2 is not 2x, nor 2.5 4 ten */
         grammar_fail(g);
         return;
     }

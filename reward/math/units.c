@@ -33,6 +33,9 @@ const struct tree *grammar_words(struct grammar *g, const struct tree *value, st
     for (size_t i = 0; i < text.n && value;) {
         size_t from = i;
         while (i < text.n && is_letter(text.p[i])) i++;
+        if (i == from + 1 && i + 1 < text.n && is_one_of(text.p[from], "apAP") &&
+            text.p[i] == '.' && (text.p[i + 1] | 32) == 'm')
+            return NULL; /* p.m. */
         if (i > from) {
             value = word(g, value, span_slice(text, from, i));
             continue;

@@ -377,11 +377,12 @@ static const char *const units[] = {
 
 /* Sorted. Behind a value these words change it, so the value alone is not what was said. */
 static const char *const refused[] = {
-    "a",       "ad",      "all",      "am",        "any",      "bc",   "between", "choose", "cubed",
-    "divided", "except",  "for",      "from",      "half",     "if",   "least",   "less",   "minus",
-    "mod",     "modulo",  "more",     "most",      "negative", "no",   "not",     "over",   "plus",
-    "point",   "quarter", "quarters", "remainder", "squared",  "than", "third",   "thirds", "times",
-    "to",      "unless",  "when",     "where",     "without",
+    "a",      "ad",       "all",      "am",        "any",     "bc",     "between",
+    "choose", "cubed",    "divided",  "except",    "for",     "from",   "half",
+    "if",     "least",    "less",     "minus",     "mod",     "modulo", "more",
+    "most",   "negative", "no",       "not",       "over",    "plus",   "pm",
+    "point",  "quarter",  "quarters", "remainder", "squared", "than",   "third",
+    "thirds", "times",    "to",       "unless",    "when",    "where",  "without",
 };
 
 static int compare_words(const void *key, const void *entry) {
@@ -505,6 +506,13 @@ static char script(uint32_t code, int *digit) {
     return code >= 0x2080 && code <= 0x2089 ? '_' : '\0';
 }
 
+/* Bold and italic Latin letters, and the digits of five faces; '\0' for all others. */
+static char styled(uint32_t code) {
+    uint32_t letter = code - 0x1D400, digit = code - 0x1D7CE;
+    if (letter < 3 * 52) return (char)(letter % 52 < 26 ? 'A' + letter % 52 : 'a' + letter % 26);
+    return digit < 5 * 10 ? (char)('0' + digit % 10) : '\0';
+}
+
 static bool vulgar_fraction(uint32_t code, char out[16]) {
     static const struct {
         uint32_t code;
@@ -543,6 +551,8 @@ struct span words_ascii(struct span text, struct arena *arena) {
             out[n++] = (char)('0' + digit);
         } else if (code >= 0 && code < 0x80) {
             out[n++] = (char)code;
+        } else if (code >= 0 && styled((uint32_t)code)) {
+            out[n++] = styled((uint32_t)code);
         } else if (code >= 0 && vulgar_fraction((uint32_t)code, fraction)) {
             n += (size_t)sprintf(out + n, "%s", fraction);
         } else {
