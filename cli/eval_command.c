@@ -108,7 +108,7 @@ static status eval(const struct settings *s, const char **given, struct arena *a
     TRY(temperature_check("eval.temperature", e->temperature));
     /* Before the session has threads: it may start processes. */
     TRY(reward_open(&reward, &s->reward));
-    status failed = session_open(&session, s, max_new);
+    status failed = session_open(&session, s, max_new, 0);
     if (failed) {
         reward_close(reward);
         return failed;

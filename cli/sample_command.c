@@ -119,7 +119,7 @@ static status sample(const struct settings *settings, const char **given, struct
     if (!given[PROMPT]) return fail(EXIT_USAGE_ERROR, "expected --prompt TEXT");
     if (given[COUNT]) TRY(count_read(given[COUNT], &n));
     TRY(temperature_check("rollout.temperature", settings->rollout.temperature));
-    TRY(session_open(&s, settings, (int)settings->rollout.max_new_tokens));
+    TRY(session_open(&s, settings, (int)settings->rollout.max_new_tokens, n));
     status failed = prompt_read(settings, s.tokenizer, given[PROMPT], arena, &ids, &n_ids);
     if (!failed && n_ids > (size_t)settings->rollout.max_prompt_tokens)
         failed = fail(EXIT_BAD_DATA,

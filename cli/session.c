@@ -57,12 +57,13 @@ struct trainer_config session_trainer(const struct settings *s, enum trainer_kin
     };
 }
 
-status session_open(struct session *out, const struct settings *s, int max_new) {
+status session_open(struct session *out, const struct settings *s, int max_new, int samples) {
     *out = (struct session){0};
     if (!s->general.model[0])
         return fail(EXIT_USAGE_ERROR, "no model; expected model=DIR, a Hugging Face directory");
     struct stream_config stream = session_stream(s);
-    struct engine_config engine = {.max_batch = (int)s->rollout.batch,
+    int batch = (int)s->rollout.batch; /* caches of more than the samples would only cost time */
+    struct engine_config engine = {.max_batch = samples && samples < batch ? samples : batch,
                                    .max_positions = (int)s->rollout.max_prompt_tokens + max_new,
                                    .share_prefix = true};
     status failed = stream_open(&out->stream, &stream);

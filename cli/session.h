@@ -29,6 +29,7 @@ struct session {
 };
 
 /* Opens model.path with room for rollout.max_prompt_tokens + max_new tokens, or as many as the policy is made
- * for. EXIT_USAGE_ERROR without a model. */
-status session_open(struct session *out, const struct settings *s, int max_new);
+ * for, and for `samples` sequences at a time (0: any number), rollout.batch at most. EXIT_USAGE_ERROR without
+ * a model. */
+status session_open(struct session *out, const struct settings *s, int max_new, int samples);
 void session_close(struct session *session);
