@@ -10,5 +10,6 @@
  * sentence, like a full disk. EXIT_OUR_BUG when the system refuses. */
 status interrupt_install(bool speak);
 
-/* Whether a stop was asked for. The step loop looks after each rollout and after each step. */
+/* Whether a stop was asked for. Looked at wherever nothing is lost: between the passes of a rollout and of
+ * scoring, and after each step. */
 bool interrupt_requested(void);

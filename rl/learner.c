@@ -1,5 +1,6 @@
 #include "rl/learner.h"
 
+#include "rl/interrupt.h"
 #include "rl/learner_private.h"
 
 #include <stdlib.h>
@@ -434,9 +435,11 @@ status learner_gradient(struct learner *l, const struct sequence *sequences, int
 }
 
 /* Sequences [begin, end), whose results follow from target `target` on. */
-static void sequences_score(struct learner *l, struct policy *p, const struct sequence *sequences,
-                            int64_t begin, int64_t end, int64_t target, float inv_temp) {
+static status sequences_score(struct learner *l, struct policy *p, const struct sequence *sequences,
+                              int64_t begin, int64_t end, int64_t target, float inv_temp) {
     while (begin < end) {
+        if (interrupt_requested())
+            return fail(EXIT_TRY_AGAIN, "interrupted while answers were scored");
         struct micro m = micro_cut(l, sequences + begin, (int)(end - begin));
         m.first_target = target;
         micro_forward(l, p, &m, inv_temp);
@@ -450,6 +453,7 @@ static void sequences_score(struct learner *l, struct policy *p, const struct se
         begin += m.n;
         target += m.targets;
     }
+    return op_sync(p->stream);
 }
 
 status learner_score(struct learner *l, struct policy *p, const struct sequence *sequences, int n,
@@ -464,8 +468,9 @@ status learner_score(struct learner *l, struct policy *p, const struct sequence 
         for (int64_t i = mine[r]; i < mine[r + 1]; i++)
             cut[r + 1] += sequences[i].n - sequences[i].first;
     }
-    sequences_score(l, p, sequences, mine[rank], mine[rank + 1], cut[rank], inv_temp);
-    status failed = comm_agree(c, op_sync(p->stream), NULL);
+    status failed =
+        sequences_score(l, p, sequences, mine[rank], mine[rank + 1], cut[rank], inv_temp);
+    failed = comm_agree(c, failed, NULL);
     if (!failed) failed = ranks_share_results(l, cut);
     free(mine);
     *out = l->result;

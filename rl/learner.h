@@ -73,7 +73,8 @@ status learner_gradient(struct learner *l, const struct sequence *sequences, int
                         const struct objective *objective, struct learner_result *out);
 
 /* Log-probabilities (and entropies) only, under `p`, which has the learner's policy's shape: for a
- * reference policy, and for replay. loss, kl and clipped are not set. */
+ * reference policy, and for replay. loss, kl and clipped are not set. EXIT_TRY_AGAIN: interrupted, nothing
+ * is changed. */
 status learner_score(struct learner *l, struct policy *p, const struct sequence *sequences, int n,
                      float inv_temp, struct learner_result *out);
 
