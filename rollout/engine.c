@@ -61,8 +61,9 @@ struct rollout {
     int n;
     struct arena *arena;
     struct completion *out;
-    int next_request, next_sample; /* what is admitted next */
-    int next_out;
+    int *order;            /* [n] requests as they are admitted */
+    int *first_out;        /* [n] where a request's completions begin in `out` */
+    int next, next_sample; /* what is admitted next: requests[order[next]] */
     int finished, total;
     struct engine_stats stats;
 };
@@ -290,61 +291,64 @@ static void completion_open(struct rollout *r, struct completion *c, int request
     }
 }
 
+/* The request whose sample is admitted next; -1 when all are in. */
+static int request_next(const struct rollout *r) { return r->next < r->n ? r->order[r->next] : -1; }
+
 /* Opens the prefix of the next request (or, without sharing, of its next sample); it is yet to be filled. */
 static int prefix_open(struct rollout *r) {
     struct engine *e = r->e;
-    const struct request *q = &r->requests[r->next_request];
-    int index = 0;
+    int request = request_next(r), index = 0;
+    const struct request *q = &r->requests[request];
     while (e->prefix[index].live) index++;
     struct prefix *x = &e->prefix[index];
-    *x = (struct prefix){.request = r->next_request, .live = true};
+    *x = (struct prefix){.request = request, .live = true};
     x->blocks = (q->n_prompt - 1 + KV_BLOCK - 1) / KV_BLOCK;
     int32_t *row = table_row(e, prefix_row(e, index));
     for (int i = 0; i < x->blocks; i++) row[i] = block_take(e);
-    x->first = &r->out[r->next_out];
+    x->first = &r->out[r->first_out[request] + r->next_sample];
     x->count = e->config.share_prefix ? q->n_samples : 1;
     for (int i = 0; i < x->count; i++)
-        completion_open(r, &x->first[i], r->next_request, r->next_sample + i);
+        completion_open(r, &x->first[i], request, r->next_sample + i);
     return index;
 }
 
 /* Puts the next sample into an empty slot, where it continues its prefix. */
 static void slot_fill(struct rollout *r, int place, int prefix) {
     struct engine *e = r->e;
-    const struct request *q = &r->requests[r->next_request];
+    int request = request_next(r);
+    const struct request *q = &r->requests[request];
     struct slot *slot = &e->slots[place];
     int full = (q->n_prompt - 1) / KV_BLOCK;
     int needed = (q->n_prompt + q->sampling.max_new - 1 + KV_BLOCK - 1) / KV_BLOCK;
-    *slot = (struct slot){.request = r->next_request,
+    *slot = (struct slot){.request = request,
                           .sample = r->next_sample,
                           .prefix = prefix,
-                          .out = &r->out[r->next_out],
+                          .out = &r->out[r->first_out[request] + r->next_sample],
                           .capacity = q->sampling.max_new,
                           .n_blocks = needed - full,
                           .shared_blocks = full};
     for (int i = full; i < needed; i++) table_row(e, place)[i] = block_take(e);
     e->host_fork[place] = (struct kv_fork){prefix_row(e, prefix), q->n_prompt - 1};
     e->prefix[prefix].users++;
-    r->next_out++;
     if (++r->next_sample == q->n_samples) {
         r->next_sample = 0;
-        r->next_request++;
+        r->next++;
     }
 }
 
 /* Fills empty slots with waiting samples: all new prompts are prefilled together. */
 static void admit(struct rollout *r) {
     struct engine *e = r->e;
-    int prefix = -1; /* of next_request, when it is in the cache */
+    int prefix = -1; /* of the next request, when it is in the cache */
     int opened = 0;
     for (int i = 0; i < e->prefixes && e->config.share_prefix; i++)
-        if (e->prefix[i].live && e->prefix[i].request == r->next_request) prefix = i;
-    for (int place = 0; place < e->config.max_batch && r->next_request < r->n; place++) {
+        if (e->prefix[i].live && e->prefix[i].request == request_next(r)) prefix = i;
+    for (int place = 0; place < e->config.max_batch && request_next(r) >= 0; place++) {
         if (e->slots[place].request >= 0) continue;
-        int request = r->next_request;
+        int request = request_next(r);
         if (prefix < 0) e->fresh[opened++] = prefix = prefix_open(r);
         slot_fill(r, place, prefix);
-        if (r->next_request != request || !e->config.share_prefix) prefix = -1;
+        if (request_next(r) != request || !e->config.share_prefix) prefix = -1;
     }
     prefill(r, opened);
 }
@@ -357,7 +361,7 @@ static void slot_leave(struct rollout *r, int place) {
         e->free_blocks[e->n_free++] = row[slot->shared_blocks + i];
     struct prefix *x = &e->prefix[slot->prefix];
     bool more =
-        e->config.share_prefix && x->request == r->next_request; /* samples of it still wait */
+        e->config.share_prefix && x->request == request_next(r); /* samples of it still wait */
     if (--x->users == 0 && !more) prefix_release(e, slot->prefix);
     slot->request = -1;
     r->finished++;
@@ -484,22 +488,58 @@ static status requests_check(const struct engine *e, const struct request *reque
     return NULL;
 }
 
+/* A request as it waits. */
+struct waiting {
+    int request, max_new, n_prompt;
+};
+
+static int longest_first(const void *a, const void *b) {
+    const struct waiting *x = a, *y = b;
+    if (x->max_new != y->max_new) return x->max_new > y->max_new ? -1 : 1;
+    if (x->n_prompt != y->n_prompt) return x->n_prompt > y->n_prompt ? -1 : 1;
+    return x->request - y->request;
+}
+
+/* What may take longest begins first, so that the batch is full for longer: it is short work that is left
+ * when places stay empty. No completion depends on the order (law 2). */
+static void order_make(struct rollout *r) {
+    struct waiting *waiting = memory_new((size_t)r->n, sizeof *waiting);
+    r->order = memory_new((size_t)r->n, sizeof *r->order);
+    r->first_out = memory_new((size_t)r->n, sizeof *r->first_out);
+    for (int i = 0; i < r->n; i++) {
+        const struct request *q = &r->requests[i];
+        waiting[i] = (struct waiting){i, q->sampling.max_new, q->n_prompt};
+        r->first_out[i] = r->total;
+        r->total += q->n_samples;
+    }
+    qsort(waiting, (size_t)r->n, sizeof *waiting, longest_first);
+    for (int i = 0; i < r->n; i++) r->order[i] = waiting[i].request;
+    free(waiting);
+}
+
+static status passes_run(struct rollout *r, engine_poll *poll, void *ctx) {
+    while (r->finished < r->total) {
+        admit(r);
+        TRY(decode_pass(r));
+        if (poll && !poll(ctx, (double)r->finished / r->total))
+            return fail(EXIT_TRY_AGAIN, "interrupted during a rollout");
+    }
+    return op_sync(r->e->policy->stream);
+}
+
 status engine_run(struct engine *e, const struct request *requests, int n, struct arena *arena,
                   struct completion *out, engine_poll *poll, void *ctx,
                   struct engine_stats *stats) {
     TRY(requests_check(e, requests, n));
     struct rollout r = {.e = e, .requests = requests, .n = n, .arena = arena, .out = out};
-    for (int i = 0; i < n; i++) r.total += requests[i].n_samples;
+    order_make(&r);
     for (int i = 0; i < e->config.max_batch; i++) e->slots[i].request = -1;
     for (int i = 0; i < e->prefixes; i++) e->prefix[i] = (struct prefix){0};
     for (int i = 0; i < e->kv.blocks; i++) e->free_blocks[i] = e->kv.blocks - 1 - i;
     e->n_free = e->kv.blocks;
-    while (r.finished < r.total) {
-        admit(&r);
-        TRY(decode_pass(&r));
-        if (poll && !poll(ctx, (double)r.finished / r.total))
-            return fail(EXIT_TRY_AGAIN, "interrupted during a rollout");
-    }
+    status failed = passes_run(&r, poll, ctx);
+    free(r.order);
+    free(r.first_out);
     if (stats) *stats = r.stats;
-    return op_sync(e->policy->stream);
+    return failed;
 }

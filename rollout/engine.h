@@ -3,7 +3,8 @@
  * A prompt is prefilled once, all but its last token; its samples read these keys and values where they are
  * and keep only their own. Every sample then decodes from the prompt's last token on, one row a pass,
  * joins the batch when there is room and leaves it when it stops. By laws 2 and 3 a completion does not
- * depend on any of this: same tokens and log-probabilities for any batch size, thread count or order. */
+ * depend on any of this: same tokens and log-probabilities for any batch size, thread count or order.
+ * Requests begin in the order of how long they may take, the longest first. */
 #pragma once
 
 #include "policy/forward.h"

@@ -207,6 +207,32 @@ static void test_order_does_not_matter(void **state) {
     arena_free(&arena);
 }
 
+/* One long answer asked for last, many short ones before it: the short ones fit beside it. */
+static void test_longest_first(void **state) {
+    struct setting *s = *state;
+    enum { SHORT = 48, BRIEF = 8, LONG = 40, BATCH = 24 };
+    struct arena arena = {0};
+    struct completion c[SHORT + 1];
+    struct request q[SHORT + 1];
+    struct engine_stats stats;
+    for (int i = 0; i <= SHORT; i++) {
+        q[i] = request_of(1, (struct sampling){1, 1, 0, i < SHORT ? BRIEF : LONG});
+        q[i].first_sample = i;
+    }
+    int kept = s->p->config.n_eos;
+    s->p->config.n_eos = 0; /* all are as long as they may be */
+    fixture_ok(engine_run(s->e, q, SHORT + 1, &arena, c, NULL, NULL, &stats));
+    s->p->config.n_eos = kept;
+    for (int i = 0; i <= SHORT; i++) {
+        assert_int_equal(c[i].request, i);
+        assert_int_equal(c[i].n, i < SHORT ? BRIEF : LONG);
+    }
+    assert_int_equal(stats.passes, LONG);
+    assert_int_equal(stats.sampled_tokens, SHORT * BRIEF + LONG);
+    assert_int_equal(stats.idle_rows, BATCH * LONG - stats.sampled_tokens);
+    arena_free(&arena);
+}
+
 static bool give_up(void *ctx, double done) {
     ++*(int *)ctx;
     return done < 0.3;
@@ -239,9 +265,9 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_distribution), cmocka_unit_test(test_top_k_and_top_p),
-        cmocka_unit_test(test_stop_and_cap), cmocka_unit_test(test_order_does_not_matter),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_distribution),  cmocka_unit_test(test_top_k_and_top_p),
+        cmocka_unit_test(test_stop_and_cap),  cmocka_unit_test(test_order_does_not_matter),
+        cmocka_unit_test(test_longest_first), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("engine", tests, open_engine, close_engine);
 }
