@@ -1,6 +1,8 @@
-/* Register-blocked micro-kernels and the loops that keep their operands in the caches. */
+/* Small products and the edges of large ones: register-blocked micro-kernels that take their operands as they
+ * lie, and the loops that keep them in the caches. */
 #include "kernels/cpu/gemm_tile.h"
 
+#include "kernels/cpu/gemm_block.h"
 #include "kernels/cpu/gemm_shapes.h"
 
 enum {
@@ -8,14 +10,6 @@ enum {
     DEPTH_BLOCK = 384,  /* ROWS_MAX rows of a, this deep, stay in a 32 KiB L1 */
     COLUMN_BLOCK = 384, /* this many columns of b, that deep, stay in L2 while the rows pass */
     COLUMN_UNIT = 2 * LANES,
-
-    /* Operands are copied close together where they lie badly: steps far apart share cache sets and
-     * need a page each. Found by trial (docs/speed.md). */
-    FAR_A = 192, /* floats between steps of an a whose rows are neighbours (gemm_tn) */
-    FAR_B = 512,
-    COPY_B_ROWS = 192,               /* fewer rows do not pay for a copy of b */
-    A_STEP = (ROWS_MAX + 7) / 8 * 8, /* floats between steps of a copied a */
-    COPY_TILES = 8,                  /* row tiles copied at once */
 };
 
 struct tile {
@@ -136,60 +130,6 @@ static void row_tiles(const struct product *p, struct later *later) {
     }
 }
 
-/* The same for an a whose rows are neighbours, from a copy with each tile's steps side by side. */
-static __attribute__((noinline)) void row_tiles_copied(const struct product *p,
-                                                       struct later *later) {
-    _Alignas(64) float copy[COPY_TILES][DEPTH_BLOCK * A_STEP + LANES];
-    struct product t = *p;
-    t.a_k = A_STEP;
-    const float *a = p->a;
-    for (int tiles = ceil_div(p->rows, ROWS_MAX), left = p->rows; tiles > 0;) {
-        int n = tiles < COPY_TILES ? tiles : COPY_TILES, from[COPY_TILES + 1] = {0};
-        vmask mask[COPY_TILES];
-        for (int i = 0; i < n; i++) {
-            int rows = ceil_div(left, tiles--);
-            from[i + 1] = from[i] + rows;
-            mask[i] = vmask_first(rows);
-            left -= rows;
-        }
-        for (int k = 0; k < p->depth; k++)
-            for (int i = 0; i < n; i++)
-                vf_store(copy[i] + k * A_STEP, vf_load_mask(a + k * p->a_k + from[i], mask[i]));
-        for (int i = 0; i < n; i++) {
-            t.a = copy[i];
-            t.rows = from[i + 1] - from[i];
-            row_tile(&t, later);
-            t.c += t.rows * p->c_row;
-        }
-        a += from[n];
-    }
-}
-
-static void depth_block(const struct product *p, struct later *later) {
-    if (p->a_row == 1 && p->a_k >= FAR_A && p->columns > COLUMN_UNIT) row_tiles_copied(p, later);
-    else row_tiles(p, later);
-}
-
-/* The same with b copied into panels first. */
-static __attribute__((noinline)) void depth_block_copied(const struct product *p,
-                                                         struct later *later) {
-    _Alignas(64) float copy[DEPTH_BLOCK * COLUMN_BLOCK];
-    int panels = p->columns / LANES, left = p->columns % LANES;
-    ptrdiff_t panel = (ptrdiff_t)LANES * p->depth;
-    vmask last = vmask_first(left);
-    for (int k = 0; k < p->depth; k++) {
-        const float *from = p->b + k * p->b_k;
-        float *to = copy + k * LANES;
-        for (int v = 0; v < panels; v++) vf_store(to + v * panel, vf_load(from + v * p->b_panel));
-        if (left) vf_store(to + panels * panel, vf_load_mask(from + panels * p->b_panel, last));
-    }
-    struct product t = *p;
-    t.b = copy;
-    t.b_panel = panel;
-    t.b_k = LANES;
-    depth_block(&t, later);
-}
-
 /* Packed panels after the block `now` of column block p: further down, or the top of the next columns, or of
  * the matrix behind this one, which is the next in use (policy_layout.c); past the end of all matrices
  * nothing is read. Other layouts are left to the processor. */
@@ -208,8 +148,7 @@ static void column_block(const struct product *p) {
     do { /* a depth of 0 still stores its zeros */
         t.depth = blocks ? ceil_div(left, blocks--) : 0;
         struct later later = later_block(p, &t);
-        if (t.b_k >= FAR_B && t.rows >= COPY_B_ROWS) depth_block_copied(&t, &later);
-        else depth_block(&t, &later);
+        row_tiles(&t, &later);
         t.a += t.depth * p->a_k;
         t.b += t.depth * p->b_k;
         t.add = true;
@@ -217,7 +156,8 @@ static void column_block(const struct product *p) {
     } while (left > 0);
 }
 
-void ISA(product)(const struct product *p) {
+/* Operands as they lie. */
+static void in_place(const struct product *p) {
     struct product t = *p;
     int blocks = ceil_div(p->columns, COLUMN_BLOCK);
     for (int j = 0; j < p->columns; j += t.columns) {
@@ -228,4 +168,13 @@ void ISA(product)(const struct product *p) {
         t.c = p->c + j;
         column_block(&t);
     }
+}
+
+void ISA(product)(const struct product *p) {
+    struct product rest = *p;
+    int done = ISA(product_block)(p);
+    rest.c += done;
+    rest.b += done / LANES * p->b_panel;
+    rest.columns -= done;
+    if (rest.columns > 0) in_place(&rest);
 }
