@@ -1,10 +1,12 @@
 /* Matrix products on one core: GFLOP/s, as a share of what the core's multiply-adds reach in the same run,
  * and against OpenBLAS where it is installed. */
-#include "tests/measure.h"
+#include "tests/ceiling.h"
+#include "tests/figure.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 };
 typedef void sgemm(int order, int a_transposed, int b_transposed, int m, int n, int k, float alpha,
@@ -134,6 +136,74 @@ static void bench_all(struct bench *b, sgemm *blas, bool bf16) {
         for (int T = 16; T <= 128; T *= 8) bench_product(b, blas, kind, bf16, 8, T, 128, 96);
 }
 
+/* ---- lines of the one table: all products of a kind, with as many rows, one after the other ---------- */
+
+struct rows_class {
+    const char *name;
+    int least, most;
+};
+
+struct total {
+    double flop, bytes_of_w, seconds, blas_seconds, peak_seconds;
+};
+
+/* Of the single products in the bench's rows; of one row of x only those whose w is in no cache. */
+static struct total total_of(const struct bench *b, const char *kind, bool bf16,
+                             const struct rows_class *class) {
+    enum { CACHED = 8 << 20 };
+    struct total t = {0};
+    size_t i;
+    json_t *row;
+    json_array_foreach(b->rows, i, row) {
+        const char *product;
+        int in_bf16, M, T, N, K;
+        double rate, peak, blas = 0;
+        if (json_unpack(row, "{ss sb si si si si sf sf s?f}", "product", &product, "bf16", &in_bf16,
+                        "M", &M, "T", &T, "N", &N, "K", &K, "gflops", &rate, "peak_gflops", &peak,
+                        "openblas_gflops", &blas) != 0)
+            continue;
+        double flop = 2e-9 * T * N * K, w = (bf16 ? 2.0 : 4.0) * N * K;
+        if (strcmp(product, kind) != 0 || in_bf16 != bf16 || M != 1 || T < class->least ||
+            T > class->most || (T == 1 && w < CACHED))
+            continue;
+        t.flop += flop;
+        t.bytes_of_w += w;
+        t.seconds += flop / rate;
+        t.peak_seconds += flop / peak;
+        t.blas_seconds += blas > 0 ? flop / blas : 0;
+    }
+    return t;
+}
+
+static void table_print(struct bench *b) {
+    static const struct rows_class classes[] = {
+        {"1 row", 1, 1}, {"8 rows", 8, 8}, {"64 and 512 rows", 64, 512}};
+    struct ceilings top = ceilings_measure(b);
+    for (int bf16 = 0; bf16 < 2; bf16++)
+        for (enum kind kind = NT; kind <= TN; kind++)
+            for (int c = 0; c < 3; c++) {
+                struct total t = total_of(b, kind_names[kind], bf16, &classes[c]);
+                char name[32];
+                if (t.flop == 0) continue;
+                snprintf(name, sizeof name, "products %s", kind_names[kind]);
+                bool memory = classes[c].most == 1;
+                double least = memory ? t.bytes_of_w / top.bytes : t.peak_seconds;
+                figure_print(
+                    b, &(struct figure){.row = name,
+                                        .model = bf16 ? "bf16" : "fp32",
+                                        .work = classes[c].name,
+                                        .unit = "GFLOP/s",
+                                        .ours = t.flop / t.seconds,
+                                        .share = least / t.seconds,
+                                        .bound = memory ? "memory" : "arithmetic",
+                                        .peer = bf16 ? NULL : "OpenBLAS",
+                                        .theirs = t.blas_seconds > 0 ? t.flop / t.blas_seconds : 0,
+                                        .trouble = "not installed",
+                                        .goal = bf16 ? 0 : 1,
+                                        .rounds = MEASURE_ROUNDS});
+            }
+}
+
 int main(int argc, char **argv) {
     struct bench b = bench_begin("gemm", argc, argv);
     sgemm *blas = open_blas();
@@ -144,5 +214,6 @@ int main(int argc, char **argv) {
            blas ? "  OpenBLAS    ratio" : "");
     bench_all(&b, blas, false);
     bench_all(&b, NULL, true);
+    table_print(&b);
     return bench_end(&b);
 }

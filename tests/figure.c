@@ -20,7 +20,7 @@ static void number(char *to, size_t room, double x) {
 void figure_print(struct bench *b, const struct figure *f) {
     head_print(b);
     char ours[64], limit[64] = "", peer[160] = "", ratio[32] = "", goal[32] = "";
-    bool less = strcmp(f->unit, "tokens/s") != 0, compared = f->peer && f->theirs > 0;
+    bool less = strcmp(f->unit, "MiB") == 0 || strcmp(f->unit, "s") == 0, compared = f->peer && f->theirs > 0;
     double better = !compared ? 0 : less ? f->theirs / f->ours : f->ours / f->theirs;
     number(ours, sizeof ours, f->ours);
     snprintf(ours + strlen(ours), sizeof ours - strlen(ours), " %s", f->unit);

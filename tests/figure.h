@@ -8,7 +8,7 @@ struct figure {
     const char *row, *model,
         *work; /* what is measured, on which model and dtype, and of which size */
     const char
-        *unit; /* of ours and theirs: "tokens/s", or "MiB" and "s", of which less is better */
+        *unit; /* of ours and theirs: a rate, or "MiB" or "s", of which less is better */
     double ours;
     double share; /* of what `bound` names: a limit of the machine, a plan, a goal; 0: of nothing */
     const char *bound;

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 15, CONTENDERS_MAX = 8 };
+enum { CONTENDERS_MAX = 8 };
 static const double TURN_SECONDS = 1e-3;
 
 /* This thread's processor time: other programs that take the processor away do not count. */
@@ -35,7 +35,7 @@ double median(double *x, int n) {
 }
 
 void measure(const struct contender *contenders, int n, double *seconds) {
-    double sample[CONTENDERS_MAX][ROUNDS];
+    double sample[CONTENDERS_MAX][MEASURE_ROUNDS];
     int runs[CONTENDERS_MAX];
     REQUIRE(n <= CONTENDERS_MAX);
     for (int i = 0; i < n; i++) {
@@ -43,9 +43,9 @@ void measure(const struct contender *contenders, int n, double *seconds) {
         double once = turn(&contenders[i], 1);
         runs[i] = once < TURN_SECONDS ? (int)(TURN_SECONDS / once) + 1 : 1;
     }
-    for (int round = 0; round < ROUNDS; round++)
+    for (int round = 0; round < MEASURE_ROUNDS; round++)
         for (int i = 0; i < n; i++) sample[i][round] = turn(&contenders[i], runs[i]);
-    for (int i = 0; i < n; i++) seconds[i] = median(sample[i], ROUNDS);
+    for (int i = 0; i < n; i++) seconds[i] = median(sample[i], MEASURE_ROUNDS);
 }
 
 /* Twelve chains, enough for two units with a latency of up to six; each adds its own numbers, or the

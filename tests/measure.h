@@ -17,6 +17,7 @@ struct contender {
 /* Median processor seconds a run of each of n <= 8 contenders, on one thread. They take turns, several
  * runs a turn, so that what else the machine does hits all of them alike: compare numbers of one call
  * only. */
+enum { MEASURE_ROUNDS = 15 };
 void measure(const struct contender *contenders, int n, double *seconds);
 
 /* Of n >= 1 numbers, which it sorts. */

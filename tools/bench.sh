@@ -6,8 +6,10 @@ set -eu
 build=$1 row=${2:-} file=$1/bench.json
 rm -f "$file"
 if [ -z "$row" ]; then
-    for bench in gemm ops loop math reward; do
-        "$build/tests/bench_$bench" "$build/bench-kernels.json"
-    done >"$build/bench-kernels.txt"
+    "$build/tests/bench_gemm" "$file" >"$build/bench-kernels.txt"
+    grep -E '^\||thread$' "$build/bench-kernels.txt" # the machine, and the products' lines of the table
+    for bench in ops loop math reward; do
+        "$build/tests/bench_$bench" "$file"
+    done >>"$build/bench-kernels.txt"
 fi
 for bench in model start; do "$build/tests/bench_$bench" "$file" auto "$row"; done
