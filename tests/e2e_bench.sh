@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# grpo bench: figures of a model whose weights and positions are few, as text and as JSON.
+# grpo bench: figures of a model whose weights and positions are few, as text and as JSON; a row of make bench.
 # shellcheck source=tests/e2e.sh
 source "$(dirname "$0")/e2e.sh"
 
@@ -20,8 +20,16 @@ json() { # every figure is there and positive
         grep -q "\"$name\":" "$work/json" || return
     done
 }
+table() { # one row of make bench: where there are no peers it says so, in the table and in the file
+    local row='^\| update  .*\| 1M fp32 .* tokens/s \| [0-9.]+ % of arithmetic .*\| PyTorch: not installed '
+    GRPO_PEERS_PYTHON=$work/nowhere tools/bench.sh "${GRPO%/*}" 'update 1M' >"$work/table" &&
+        grep -qE "$row" "$work/table" && grep -q '^| memory of update .* of the plan ' "$work/table" &&
+        [ "$(grep -c '^|' "$work/table")" -eq 4 ] &&
+        [ "$(grep -c '"trouble": "not installed"' "${GRPO%/*}/bench.json")" -eq 2 ]
+}
 check "text" text
 check "JSON" json
+check "a row of the table" table
 expect 64 "no model" "expected a model directory" "$GRPO" bench
 expect 66 "a model that is not there" "$work/nowhere" "$GRPO" bench "$work/nowhere"
 expect 78 "an option that is not there" "--jsn" "$GRPO" bench "$work/tiny" --jsn

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char FORM[] = "| %-19s | %-14s | %-18s | %15s | %-22s | %-24s | %5s | %4s |\n";
+static const char FORM[] = "| %-19s | %-14s | %-18s | %15s | %-23s | %-24s | %5s | %4s |\n";
 
 static void head_print(const struct bench *b) {
     if (!b->first || json_array_size(b->figures)) return;

@@ -87,20 +87,20 @@ __attribute__((target("avx2"))) void run_copy(const void *copy) {
         _mm256_storeu_ps(c->to + i, _mm256_loadu_ps(c->from + i));
 }
 
-static void print_machine(const struct bench *b) {
-    char line[256], model[256] = "an unknown processor\n";
+static void find_machine(struct bench *b) {
+    char line[256], model[256] = "an unknown processor";
     FILE *f = fopen("/proc/cpuinfo", "r");
     while (f && fgets(line, sizeof line, f))
         if (sscanf(line, "model name : %255[^\n]", model) == 1) break;
     if (f) fclose(f);
-    printf("%s, %s, one thread\n", model, b->stream->ops->name);
+    snprintf(b->machine, sizeof b->machine, "%s, %s", model, b->stream->ops->name);
 }
 
 struct bench bench_begin(const char *name, int argc, char **argv) {
     struct bench b = {.name = name,
                       .rows = json_array(),
                       .figures = json_array(),
-                      .path = argc > 1 ? argv[1] : NULL};
+                      .path = argc > 1 && argv[1][0] ? argv[1] : NULL};
     b.first = !b.path || access(b.path, F_OK) != 0;
     status failed = stream_open(
         &b.stream,
@@ -113,7 +113,8 @@ struct bench bench_begin(const char *name, int argc, char **argv) {
     CPU_ZERO(&here);
     CPU_SET(sched_getcpu(), &here);
     sched_setaffinity(0, sizeof here, &here); /* without it numbers scatter more, that is all */
-    if (b.first) print_machine(&b);
+    find_machine(&b);
+    if (b.first) printf("%s, one thread\n", b.machine);
     return b;
 }
 
@@ -163,6 +164,7 @@ int bench_end(struct bench *b) {
             json_decref(all);
             all = json_object();
         }
+        json_object_set_new(all, "machine", json_string(b->machine));
         if (json_array_size(b->rows)) json_object_set(all, b->name, b->rows);
         if (!json_object_get(all, "table")) json_object_set_new(all, "table", json_array());
         json_array_extend(json_object_get(all, "table"), b->figures);

@@ -41,6 +41,7 @@ struct bench {
     json_t *rows, *figures;
     const char *path; /* NULL: nothing is written */
     bool first;       /* no other has written there yet */
+    char machine[320];
 };
 
 /* Opens the stream, keeps the process on one core, and prints what the machine is, if nobody has yet. Ends
