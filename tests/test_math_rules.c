@@ -169,6 +169,8 @@ static void judges_multiple_choice(void **state) {
          "different",
          "anchor",
          "(B) because C is wrong"},
+        {{"multiple_choice"}, "C", "The correct option is **C**.", "equal", "anchor", "**C**"},
+        {{"multiple_choice"}, "C", "The correct option is not C.", "no_answer", "", ""},
         {{"multiple_choice"}, "C", "C) green\n", "equal", "choice", "C) green"},
         {{"multiple_choice"}, "C", "\\boxed{A or C}", "unparsed", "", "A or C"},
         {{"multiple_choice"}, "C", "It could be any of A, B, C.", "no_answer", "", ""},

@@ -32,6 +32,7 @@ static struct settled settled_in(struct span text) {
     }
     while (locate_anchor(text, &end, &part))
         if (settle(&s, part, LOCATE_ANCHOR)) return s;
+    if (locate_option(text, &part) && settle(&s, part, LOCATE_ANCHOR)) return s;
     s.letter = text_choice_line(text);
     if (s.letter) s = (struct settled){s.letter, text, LOCATE_CHOICE};
     return s;

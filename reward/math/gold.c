@@ -47,10 +47,28 @@ static const struct tree *set_in_words(struct math_work *w, struct span text) {
     return NULL;
 }
 
+/* 2020-06-05 and 12/25/2020 are dates, no differences and quotients. */
+static bool is_date(struct span text) {
+    static const char *const shapes[] = {"dddd-dd-dd", "dd/dd/dddd", "d/dd/dddd", "dd/d/dddd",
+                                         "d/d/dddd"};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        size_t n = strlen(shapes[i]), k = 0;
+        while (k < n && n == text.n &&
+               (shapes[i][k] == 'd' ? is_digit(text.p[k]) : text.p[k] == shapes[i][k]))
+            k++;
+        if (k == n) return true;
+    }
+    return false;
+}
+
 struct reading reading_of(struct math_work *w, struct span text) {
     struct reading r = {.text = reading_trim(text)};
     struct span ascii = words_ascii(r.text, w->arena);
     if ((r.tree = set_in_words(w, ascii))) return r;
+    if (is_date(ascii)) {
+        r.tree = tree_named(w, TREE_TEXT, ascii);
+        return r;
+    }
     r.tree = parser_read(w, ascii, COMMAS_GROUP, &r.notes);
     if (has_tight_comma(ascii)) {
         struct parser_notes notes;

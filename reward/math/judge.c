@@ -308,6 +308,9 @@ static struct math_verdict judge_anywhere(struct judge *j, struct span text, boo
     if (text.n <= WHOLE_MAX && !announced && judge_prose(j, text, LOCATE_WHOLE, &out)) return out;
     if (judge_anchor(j, text, &out)) return out;
     if (j->gold->choice) {
+        struct span option;
+        if (locate_option(text, &option) && text_choice(option, false))
+            return judge_text(j, option, LOCATE_ANCHOR);
         char letter = text_choice_line(text);
         if (letter)
             return say(j, letter == j->gold->choice ? MATH_EQUAL : MATH_DIFFERENT, text,

@@ -520,6 +520,10 @@ static void take_mark(struct lexer *l, struct token *t) {
         break;
     case '{':
         t->kind = TOKEN_GROUP;
+        if (follows(l, l->at, ":}")) { /* 8{:}30 */
+            t->kind = TOKEN_COLON;
+            l->at += 2;
+        }
         break;
     case '}':
         t->kind = TOKEN_GROUP_END;

@@ -282,6 +282,20 @@ bool locate_anchor(struct span text, size_t *end, struct span *out) {
     return false;
 }
 
+bool locate_option(struct span text, struct span *out) {
+    static const char *const nouns[] = {"option is ", "choice is "};
+    size_t last = NOWHERE;
+    for (int i = 0; i < 2; i++) {
+        size_t at = span_find_last(text, span_of(nouns[i]));
+        if (at != NOWHERE && (last == NOWHERE || at > last)) last = at;
+    }
+    if (last == NOWHERE) return false;
+    size_t at = last + strlen(nouns[0]), end = at + SENTENCE_MAX;
+    struct span near = span_slice(text, 0, text.n > end ? end : text.n);
+    *out = span_trim(span_slice(near, at, sentence_end(near, at)));
+    return out->n > 0;
+}
+
 /* ---- numbers ---- */
 
 static bool is_outer_mark(char c) { return is_one_of(c, ".,;:!?*\"'`|"); }

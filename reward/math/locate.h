@@ -43,6 +43,10 @@ bool locate_boxed(struct span text, struct location *out);
  * before. False when there is none. */
 bool locate_anchor(struct span text, size_t *end, struct span *out);
 
+/* Behind the last "option is" or "choice is", which name letters of multiple choice: to the end of the
+ * sentence. False when there is none. */
+bool locate_option(struct span text, struct span *out);
+
 /* The first formula of a sentence, and what its delimiters enclose. */
 bool locate_formula(struct span sentence, struct span *out);
 
