@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# grpo bench: figures of a model whose weights and positions are few, as text and as JSON; a row of make bench.
+# grpo bench: figures of a model whose weights and positions are few, as text and as JSON; a row of
+# make bench.
 # shellcheck source=tests/e2e.sh
 source "$(dirname "$0")/e2e.sh"
 
