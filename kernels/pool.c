@@ -23,49 +23,74 @@ static const double PATIENCE_S = 2e-3, ACCEPTED_S = 3e-5;
 
 typedef void piece_function(const void *task, int piece);
 
-/* What threads look at while they wait lies apart from what others write meanwhile. */
-struct pool {
-    /* Which job this is, and how many of its pieces nobody has claimed: job << 32 | unclaimed. A claim is
-     * a compare and swap, so it succeeds only while the job lasts, and then what was read of it is its
-     * own: the next job is written when nothing is left to claim. */
+/* A thread's share of a job. */
+struct share {
+    /* Which job this is, and how many pieces of the share nobody has claimed: job << 32 | unclaimed.
+     * A claim is a compare and swap, so it succeeds only while the job lasts, and then what was read of
+     * it is its own: the next job is written when nothing is left to claim. */
     _Atomic uint64_t turn;
     char apart[LINE];
+};
 
+struct helper {
+    struct pool *pool;
+    int index; /* of its share; the caller's is 0 */
+    pthread_t thread;
+};
+
+/* What threads look at while they wait lies apart from what others write meanwhile. */
+struct pool {
     atomic_uint job; /* the latest one that has been posted */
     _Atomic(piece_function *) run;
     _Atomic(const void *) task;
     atomic_int n;
-    char apart_too[LINE];
+    char apart[LINE];
 
-    atomic_int unfinished; /* pieces of the job that have not returned */
-    char apart_again[LINE];
+    atomic_int unfinished; /* pieces of the job that have not returned, or whose thread goes on */
+    char apart_too[LINE];
 
     pthread_mutex_t lock; /* for sleeping only */
     pthread_cond_t work, finished;
     atomic_int sleeping; /* helpers that wait for `work` */
     atomic_bool caller_sleeps, closing;
 
-    unsigned mxcsr; /* of the thread that opened the pool */
-    int helpers;
-    pthread_t helper[]; /* [helpers] */
+    unsigned mxcsr;         /* of the thread that opened the pool */
+    int threads;            /* the caller included */
+    struct share *share;    /* [threads]; owned */
+    struct helper helper[]; /* [threads - 1] */
 };
 
-/* Runs pieces of the current job until none is left to claim. */
-static void run_pieces(struct pool *p) {
-    uint64_t turn = atomic_load(&p->turn);
-    for (;;) {
+/* The first piece of share `index`, of n pieces for so many shares. */
+static int share_begin(int n, int shares, int index) {
+    return (int)(((int64_t)n * index + shares - 1) / shares);
+}
+
+static int shares_of(const struct pool *p, int n) { return n < p->threads ? n : p->threads; }
+
+/* Runs pieces of a share until none is left to claim; how many. */
+static int run_share(struct pool *p, int index) {
+    struct share *share = &p->share[index];
+    uint64_t turn = atomic_load(&share->turn);
+    for (int done = 0;;) {
         piece_function *run = atomic_load(&p->run);
         const void *task = atomic_load(&p->task);
-        int unclaimed = (int)(uint32_t)turn, piece = atomic_load(&p->n) - unclaimed;
-        if (unclaimed == 0) return;
-        if (!atomic_compare_exchange_weak(&p->turn, &turn, turn - 1)) continue;
-        run(task, piece);
-        if (atomic_fetch_sub(&p->unfinished, 1) == 1 && atomic_load(&p->caller_sleeps)) {
-            pthread_mutex_lock(&p->lock);
-            pthread_cond_signal(&p->finished);
-            pthread_mutex_unlock(&p->lock);
-        }
-        turn = atomic_load(&p->turn);
+        int unclaimed = (int)(uint32_t)turn, n = atomic_load(&p->n);
+        if (unclaimed == 0) return done;
+        if (!atomic_compare_exchange_weak(&share->turn, &turn, turn - 1)) continue;
+        run(task, share_begin(n, shares_of(p, n), index + 1) - unclaimed);
+        done++;
+        turn = atomic_load(&share->turn);
+    }
+}
+
+/* Runs pieces of the current job until none is left to claim: those of the own share, then of the others'. */
+static void run_pieces(struct pool *p, int index) {
+    int done = 0;
+    for (int i = 0; i < p->threads; i++) done += run_share(p, (index + i) % p->threads);
+    if (done && atomic_fetch_sub(&p->unfinished, done) == done && atomic_load(&p->caller_sleeps)) {
+        pthread_mutex_lock(&p->lock);
+        pthread_cond_signal(&p->finished);
+        pthread_mutex_unlock(&p->lock);
     }
 }
 
@@ -109,27 +134,34 @@ static void wait_for_work(struct pool *p, unsigned seen) {
     pthread_mutex_unlock(&p->lock);
 }
 
-static void *helper_main(void *pool) {
-    struct pool *p = pool;
+static void *helper_main(void *helper) {
+    const struct helper *h = helper;
+    struct pool *p = h->pool;
     _mm_setcsr(p->mxcsr);
     for (unsigned seen = 0;;) {
         wait_for_work(p, seen);
         if (atomic_load(&p->closing)) return NULL;
         seen = atomic_load(&p->job);
-        run_pieces(p);
+        run_pieces(p, h->index);
     }
 }
 
 struct pool *pool_open(int threads) {
     REQUIRE(threads >= 1);
     struct pool *p = memory_new(1, sizeof *p + (size_t)threads * sizeof *p->helper);
+    p->share = memory_new((size_t)threads, sizeof *p->share);
     p->mxcsr = _mm_getcsr();
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->finished, NULL);
-    while (p->helpers < threads - 1 &&
-           pthread_create(&p->helper[p->helpers], NULL, helper_main, p) == 0)
-        p->helpers++;
+    p->threads = threads;
+    for (int i = 1; i < threads; i++) {
+        struct helper *h = &p->helper[i - 1];
+        *h = (struct helper){.pool = p, .index = i};
+        if (pthread_create(&h->thread, NULL, helper_main, h) == 0) continue;
+        p->threads = i;
+        break;
+    }
     return p;
 }
 
@@ -139,17 +171,18 @@ void pool_close(struct pool *p) {
     atomic_store(&p->closing, true);
     pthread_cond_broadcast(&p->work);
     pthread_mutex_unlock(&p->lock);
-    for (int i = 0; i < p->helpers; i++) pthread_join(p->helper[i], NULL);
+    for (int i = 0; i < p->threads - 1; i++) pthread_join(p->helper[i].thread, NULL);
     pthread_cond_destroy(&p->work);
     pthread_cond_destroy(&p->finished);
     pthread_mutex_destroy(&p->lock);
+    free(p->share);
     free(p);
 }
 
 static void wake_helpers(struct pool *p, int wanted) {
     if (atomic_load(&p->sleeping) == 0) return;
     pthread_mutex_lock(&p->lock);
-    for (int i = 0; i < wanted && i < p->helpers; i++) pthread_cond_signal(&p->work);
+    for (int i = 0; i < wanted && i < p->threads - 1; i++) pthread_cond_signal(&p->work);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -165,13 +198,17 @@ static void wait_for_end(struct pool *p) {
 void pool_run(struct pool *p, int n, piece_function *run, const void *task) {
     if (n <= 0) return;
     unsigned job = atomic_load(&p->job) + 1;
+    int shares = shares_of(p, n);
     atomic_store(&p->run, run);
     atomic_store(&p->task, task);
     atomic_store(&p->unfinished, n);
     atomic_store(&p->n, n);
-    atomic_store(&p->turn, (uint64_t)job << 32 | (uint32_t)n);
+    for (int i = 0; i < shares; i++) {
+        int pieces = share_begin(n, shares, i + 1) - share_begin(n, shares, i);
+        atomic_store(&p->share[i].turn, (uint64_t)job << 32 | (uint32_t)pieces);
+    }
     atomic_store(&p->job, job);
     wake_helpers(p, n - 1);
-    run_pieces(p);
+    run_pieces(p, 0);
     wait_for_end(p);
 }

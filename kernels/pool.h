@@ -1,10 +1,12 @@
 /* A pool of threads for the pieces of one operation at a time.
  *
  * Operations last microseconds, and other programs want the processor too. So nobody waits for a thread
- * that has not begun: pieces are claimed one by one, and a caller whose helpers are late (asleep, or
- * displaced by another program) does all of them itself. Idle helpers look for work for some
- * microseconds, then sleep. A barrier that all threads must reach, as OpenMP's regions end with, costs a
- * scheduler's time slice an operation as soon as there are more busy threads than processors. */
+ * that has not begun. Each thread has a share of neighbouring pieces, which it claims one by one, so
+ * that it finds what they have in common in its caches; who has none left claims those of the others, and a
+ * caller whose helpers are late (asleep, or displaced by another program) does all of them itself. Idle
+ * threads look for work for a while, offer their processor to others between looks, then sleep. A barrier
+ * that all threads must reach, as OpenMP's regions end with, costs a scheduler's time slice an operation as
+ * soon as there are more busy threads than processors. */
 #pragma once
 
 struct pool;

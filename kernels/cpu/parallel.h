@@ -27,8 +27,8 @@ static inline int stream_threads(const struct stream *s) {
 enum { MXCSR_KERNEL = 0x9fc0 };
 
 /* Calls run(task, piece) for piece = 0..n-1, in any order: on the calling thread if `threads` is 1, on
- * all threads of the stream otherwise. Pieces are handed out one by one, ascending: the larger ones
- * should come first. The caller's floating-point mode is put back afterwards. */
+ * all threads of the stream otherwise: each begins with a share of neighbouring pieces (pool.h). The
+ * caller's floating-point mode is put back afterwards. */
 static inline void parallel_pieces(struct stream *s, int threads, int n,
                                    void (*run)(const void *task, int piece), const void *task) {
     unsigned saved = _mm_getcsr();
