@@ -12,9 +12,12 @@
 
 enum {
     PIECE_WORK = 1 << 18, /* multiply-adds worth handing to another thread, a few microseconds */
-    PIECES_A_THREAD = 4,  /* of one product, so that threads finish together */
-    ROW_UNIT = 12,        /* cuts fall on multiples of these, to leave whole tiles */
-    COLUMN_UNIT = 4 * LANES,
+    PIECES_A_THREAD = 8,  /* of one product at most, so that threads finish together, */
+    FEW_A_THREAD = 4,     /* at least, where they would not be small */
+    PIECE_ROWS = 128,     /* fewer use what is fetched of b too little, */
+    PIECE_COLUMNS = 384,  /* fewer what is fetched of a; more are fetched for again (gemm_tile.c) */
+    COLUMN_UNIT = 2 * LANES,
+    THIN_ROWS = 12, /* so many more take the time of fetching b */
 };
 
 /* The product of head m: `make` turns a description into one. */
@@ -84,40 +87,58 @@ static struct product product_tn(const struct gemm *g, int m) {
 struct cut {
     const struct gemm *gemm;
     product_of *make;
+    int threads;
+    int64_t work; /* of a piece */
     int first[EXPERTS_MAX + 1];
 };
 
-static int64_t units(int n, int unit) { return (n + unit - 1) / unit; }
+/* How a product's outputs are cut: `down` times `across` pieces. */
+struct grid {
+    int down, across;
+};
 
-static bool cut_by_rows(const struct product *p) {
-    return units(p->rows, ROW_UNIT) >= units(p->columns, COLUMN_UNIT);
+static int ceil_div(int a, int b) { return (a + b - 1) / b; }
+static int least(int a, int b) { return a < b ? a : b; }
+
+static int64_t work_of(const struct product *p) {
+    return (int64_t)(p->rows + THIN_ROWS) * p->columns * p->depth;
 }
 
-/* How many pieces a product is worth: none if it changes nothing. */
-static int pieces_of(const struct product *p, int threads) {
-    if (p->rows == 0 || (p->depth == 0 && p->add)) return 0;
-    int64_t most = cut_by_rows(p) ? units(p->rows, ROW_UNIT) : units(p->columns, COLUMN_UNIT);
-    int64_t pieces = (int64_t)p->rows * p->columns * p->depth / PIECE_WORK;
-    if (pieces > (int64_t)threads * PIECES_A_THREAD) pieces = (int64_t)threads * PIECES_A_THREAD;
-    if (pieces > most) pieces = most;
-    return threads > 1 && pieces > 1 ? (int)pieces : 1;
+/* No piece if it changes nothing. Columns are cut where a block of them ends anyway, then rows. If that is
+ * not enough for the threads, columns are cut smaller, and at last rows. */
+static struct grid grid_of(const struct cut *cut, const struct product *p) {
+    if (p->rows == 0 || (p->depth == 0 && p->add)) return (struct grid){0, 0};
+    int64_t worth = work_of(p) / cut->work;
+    int threads = cut->threads, most = PIECES_A_THREAD * threads;
+    int pieces = worth < 1 ? 1 : worth < most ? (int)worth : most;
+    struct grid g = {1, least(ceil_div(p->columns, PIECE_COLUMNS), pieces)};
+    int rows = p->rows / PIECE_ROWS;
+    if (rows > 1) g.down = least(ceil_div(pieces, g.across), rows);
+    while (pieces >= threads && g.down < rows && g.down * g.across % threads > 0) g.down++;
+    if (g.down * g.across < least(pieces, FEW_A_THREAD * threads))
+        g.across = least(ceil_div(pieces, g.down), ceil_div(p->columns, COLUMN_UNIT));
+    if (g.down * g.across < least(pieces, threads))
+        g.down = least(ceil_div(pieces, g.across), ceil_div(p->rows, LANES));
+    return g;
 }
 
-/* Part i of n of a product: a stretch of its rows or of its columns. */
-static void part_of(struct product *p, int i, int n) {
-    if (cut_by_rows(p)) {
-        int64_t all = units(p->rows, ROW_UNIT), from = all * i / n * ROW_UNIT;
-        int64_t to = all * (i + 1) / n * ROW_UNIT;
-        p->rows = (int)((to < p->rows ? to : p->rows) - from);
-        p->c += from * p->c_row;
-        p->a += from * p->a_row;
-    } else {
-        int64_t all = units(p->columns, COLUMN_UNIT), from = all * i / n * COLUMN_UNIT;
-        int64_t to = all * (i + 1) / n * COLUMN_UNIT;
-        p->columns = (int)((to < p->columns ? to : p->columns) - from);
-        p->c += from;
-        p->b += from / LANES * p->b_panel;
-    }
+/* Where part i of n begins, in elements of which `unit` stay together. */
+static int64_t part_begin(int i, int n, int elements, int unit) {
+    int64_t from = ((int64_t)ceil_div(elements, unit) * i + n - 1) / n * unit;
+    return from < elements ? from : elements;
+}
+
+/* Piece i of a product. */
+static void part_of(const struct cut *cut, struct product *p, int i) {
+    struct grid g = grid_of(cut, p);
+    int down = i % g.down, across = i / g.down;
+    int64_t row = part_begin(down, g.down, p->rows, 1);
+    int64_t column = part_begin(across, g.across, p->columns, COLUMN_UNIT);
+    p->rows = (int)(part_begin(down + 1, g.down, p->rows, 1) - row);
+    p->columns = (int)(part_begin(across + 1, g.across, p->columns, COLUMN_UNIT) - column);
+    p->c += row * p->c_row + column;
+    p->a += row * p->a_row;
+    p->b += column / LANES * p->b_panel;
 }
 
 static void run_piece(const void *task, int piece) {
@@ -129,23 +150,29 @@ static void run_piece(const void *task, int piece) {
         else high = middle - 1;
     }
     struct product p = cut->make(cut->gemm, low);
-    int pieces = cut->first[low + 1] - cut->first[low];
-    if (pieces > 1) part_of(&p, piece - cut->first[low], pieces);
+    if (cut->first[low + 1] - cut->first[low] > 1) part_of(cut, &p, piece - cut->first[low]);
     ISA(product)(&p);
 }
 
 static void run_gemm(struct stream *s, const struct gemm *g, product_of *make) {
     check_gemm(g);
     REQUIRE(g->M <= EXPERTS_MAX);
-    struct cut cut = {.gemm = g, .make = make};
+    struct cut cut = {.gemm = g, .make = make, .threads = stream_threads(s), .work = INT64_MAX};
     int64_t work = 0;
     for (int m = 0; m < g->M; m++) {
         struct product p = make(g, m);
-        work += (int64_t)p.rows * p.columns * p.depth;
-        cut.first[m + 1] = cut.first[m] + pieces_of(&p, stream_threads(s));
+        work += work_of(&p);
     }
-    int threads = work < 2 * PIECE_WORK ? 1 : stream_threads(s);
-    parallel_pieces(s, threads, cut.first[g->M], run_piece, &cut);
+    if (cut.threads > 1 && work >= 2 * PIECE_WORK) {
+        cut.work = work / (PIECES_A_THREAD * cut.threads);
+        if (cut.work < PIECE_WORK) cut.work = PIECE_WORK;
+    }
+    for (int m = 0; m < g->M; m++) {
+        struct product p = make(g, m);
+        struct grid grid = grid_of(&cut, &p);
+        cut.first[m + 1] = cut.first[m] + grid.down * grid.across;
+    }
+    parallel_pieces(s, cut.work == INT64_MAX ? 1 : cut.threads, cut.first[g->M], run_piece, &cut);
 }
 
 static void gemm_nt(struct stream *s, const struct gemm *g) {
@@ -198,7 +225,7 @@ static void pack(struct stream *s, const struct packing *p) {
         return;
     }
     struct pack pack = {p, pack_size(s, p->N, p->K, p->form) / sizeof(float),
-                        (int)units(p->rows, LANES)};
+                        ceil_div(p->rows, LANES)};
     int64_t elements = (int64_t)p->M * p->rows * p->K;
     parallel_pieces(s, elements < PIECE_WORK ? 1 : stream_threads(s), p->M * pack.panels,
                     pack_panel, &pack);
