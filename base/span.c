@@ -1,5 +1,7 @@
 #include "base/span.h"
 
+#include "base/characters.h"
+
 size_t span_find(struct span s, struct span needle, size_t from) {
     if (from > s.n) return (size_t)-1;
     const char *hit = memmem(s.p + from, s.n - from, needle.p, needle.n);
@@ -17,10 +19,6 @@ size_t span_find_last(struct span s, struct span needle) {
         end = (size_t)(hit - s.p) + needle.n - 1;
     }
     return (size_t)-1;
-}
-
-static bool is_blank(char c) {
-    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 struct span span_trim(struct span s) {

@@ -1,6 +1,8 @@
 #include "reward/adversary.h"
 
+#include "base/characters.h"
 #include "base/status.h"
+#include "reward/extract.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,12 +22,12 @@ static struct span other_value(struct span gold, struct arena *arena) {
     struct span copy = arena_copy(arena, gold);
     char *text = (char *)copy.p;
     for (size_t i = 0; i < copy.n; i++)
-        if (text[i] >= '0' && text[i] <= '9') {
+        if (is_digit(text[i])) {
             text[i] = (char)('1' + (text[i] - '0') % 9);
             return copy;
         }
     for (size_t i = 0; i < copy.n; i++)
-        if ((text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z')) {
+        if (is_letter(text[i])) {
             text[i] = text[i] == 'z' || text[i] == 'Z' ? 'b' : (char)(text[i] + 1);
             return copy;
         }
@@ -56,7 +58,7 @@ struct subject subject_of(const struct problem *problem, struct span prompt, str
         .prompt = prompt,
         .right = countdown ? problem->witness : problem->gold,
         .wrong = countdown ? other_expression(problem, arena) : other_value(problem->gold, arena),
-        .opened = span_ends(span_trim(prompt), SPAN("<think>")),
+        .opened = extract_opens_thinking(prompt),
     };
 }
 

@@ -51,53 +51,44 @@ int composite_part(const struct composite *c, const char *name) {
     return -1;
 }
 
-/* A part that a config may ask for. */
-struct candidate {
-    struct part part;
-    bool always; /* whatever its weight */
-};
-
-enum { CANDIDATES_MAX = REWARD_PARTS_MAX };
-
-static void candidate_add(struct candidate *list, int *n, struct part part, bool always) {
-    REQUIRE(*n < CANDIDATES_MAX);
-    list[(*n)++] = (struct candidate){part, always};
+static void part_add(struct part *list, int *n, struct part part) {
+    REQUIRE(*n < REWARD_PARTS_MAX);
+    list[(*n)++] = part;
 }
 
-static int candidates_list(const struct reward_config *c, struct candidate list[CANDIDATES_MAX]) {
+/* Every part that the config may ask for; how many. */
+static int parts_list(const struct reward_config *c, struct part list[REWARD_PARTS_MAX]) {
     const char *at = (const char *)c;
     int n = 0;
-    candidate_add(list, &n, (struct part){"answer", NULL, c->answer_weight, c->answer_gate, -1},
-                  true);
+    part_add(list, &n, (struct part){"answer", NULL, true, c->answer_weight, c->answer_gate, -1});
     for (const struct trait *t = traits; t->name; t++)
-        candidate_add(list, &n,
-                      (struct part){t->name, t, *(const double *)(at + t->weight),
-                                    *(const char *const *)(at + t->gate), -1},
-                      t->always);
+        part_add(list, &n,
+                 (struct part){t->name, t, t->always, *(const double *)(at + t->weight),
+                               *(const char *const *)(at + t->gate), -1});
     if (c->plugin_path[0])
-        candidate_add(list, &n, (struct part){"plugin", NULL, c->plugin_weight, c->plugin_gate, -1},
-                      true);
+        part_add(list, &n,
+                 (struct part){"plugin", NULL, true, c->plugin_weight, c->plugin_gate, -1});
     if (c->python_function[0])
-        candidate_add(list, &n, (struct part){"python", NULL, c->python_weight, c->python_gate, -1},
-                      true);
+        part_add(list, &n,
+                 (struct part){"python", NULL, true, c->python_weight, c->python_gate, -1});
     return n;
 }
 
-static bool is_gate(const struct candidate *list, int n, const char *name) {
+static bool is_gate(const struct part *list, int n, const char *name) {
     for (int i = 0; i < n; i++)
-        if (list[i].part.weight != 0 && strcmp(list[i].part.gate, name) == 0) return true;
+        if (list[i].weight != 0 && strcmp(list[i].gate, name) == 0) return true;
     return false;
 }
 
 static status parts_open(struct composite *c) {
-    struct candidate list[CANDIDATES_MAX];
-    int n = candidates_list(&c->config, list);
+    struct part list[REWARD_PARTS_MAX];
+    int n = parts_list(&c->config, list);
     for (int i = 0; i < n; i++) {
-        const struct part *part = &list[i].part;
+        const struct part *part = &list[i];
         if (gate_is_missing(&c->config, part->gate))
             return fail(EXIT_BAD_CONFIG, "reward.%s.gate=%s: there is no such reward", part->name,
                         part->gate);
-        if (list[i].always || part->weight != 0 || is_gate(list, n, part->name))
+        if (part->always || part->weight != 0 || is_gate(list, n, part->name))
             c->parts[c->n_parts++] = *part;
     }
     for (int i = 0; i < c->n_parts; i++)

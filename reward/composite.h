@@ -9,6 +9,7 @@
 struct part {
     const char *name;
     const struct trait *trait; /* NULL for the answer rule and for users' rewards */
+    bool always;               /* measured whatever its weight */
     double weight;
     const char *gate; /* name of a part, or none */
     int gate_part;    /* its place; -1 for none */

@@ -1,5 +1,7 @@
 #include "reward/extract.h"
 
+#include "base/utf8.h"
+
 static const struct span TEXTS[TAGS] = {
     {"<think>", 7}, {"</think>", 8}, {"<answer>", 8}, {"</answer>", 9}};
 
@@ -21,6 +23,10 @@ bool extract_tag(struct span text, size_t *at, size_t *begin, enum tag *tag) {
         p++;
     }
     return false;
+}
+
+bool extract_opens_thinking(struct span prompt) {
+    return span_ends(utf8_trim(prompt), TEXTS[TAG_THINK]);
 }
 
 bool extract_answer(struct span completion, struct span *answer) {

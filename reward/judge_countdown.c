@@ -1,6 +1,7 @@
 #include "reward/judge_countdown.h"
 
 #include "base/arena.h"
+#include "base/characters.h"
 #include "base/status.h"
 #include "base/utf8.h"
 #include "tasks/rational.h"
@@ -57,8 +58,6 @@ static char peek(struct parser *p) {
     }
     return 0;
 }
-
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 static bool parse_number(struct parser *p) {
     const char *first = p->p;

@@ -26,10 +26,6 @@ static struct tag_count count_tags(struct span text) {
     return count;
 }
 
-static bool opens_thinking(struct span prompt) {
-    return span_ends(utf8_trim(prompt), extract_tag_text(TAG_THINK));
-}
-
 static bool is_blank(struct span text, size_t from, size_t to) {
     return from <= to && utf8_trim(span_slice(text, from, to)).n == 0;
 }
@@ -37,7 +33,7 @@ static bool is_blank(struct span text, size_t from, size_t to) {
 bool judge_format(struct span prompt, struct span completion, enum finish_reason finish) {
     if (finish != FINISH_STOP) return false;
     const struct tag_count c = count_tags(completion);
-    bool is_open = opens_thinking(prompt);
+    bool is_open = extract_opens_thinking(prompt);
     if (c.n[TAG_THINK] != !is_open) return false;
     for (int tag = TAG_END_THINK; tag < TAGS; tag++)
         if (c.n[tag] != 1) return false;
@@ -52,7 +48,7 @@ bool judge_format(struct span prompt, struct span completion, enum finish_reason
 /* The <think> that the prompt ends in, with the white space after it, and the completion; malloced. */
 static struct span whole_text(struct span prompt, struct span completion, char **owned) {
     *owned = NULL;
-    if (!opens_thinking(prompt)) return completion;
+    if (!extract_opens_thinking(prompt)) return completion;
     size_t from = span_find_last(prompt, extract_tag_text(TAG_THINK));
     struct span head = span_slice(prompt, from, prompt.n);
     *owned = memory_new(head.n + completion.n, 1);
@@ -95,7 +91,7 @@ bool judge_format_open_r1(struct span prompt, struct span completion) {
 
 double judge_tags(struct span prompt, struct span completion) {
     const struct tag_count c = count_tags(completion);
-    int first = opens_thinking(prompt) ? TAG_END_THINK : TAG_THINK, found = 0;
+    int first = extract_opens_thinking(prompt) ? TAG_END_THINK : TAG_THINK, found = 0;
     for (int tag = first; tag < TAGS; tag++) found += c.n[tag] == 1;
     return (double)found / (TAGS - first);
 }

@@ -5,7 +5,7 @@
 
 static bool is(const char *value, const char *name) { return strcmp(value, name) == 0; }
 
-struct math_options math_rules_options(const struct reward_config *c) {
+static struct math_options options_of(const struct reward_config *c) {
     struct math_options o =
         is(c->math_compat, "math_verify") ? math_verify_compatible() : math_defaults();
     o.require = is(c->math_require, "boxed")    ? MATH_REQUIRE_BOXED
@@ -44,7 +44,7 @@ static struct judgement judgement_of(const struct attempt *a, struct math_verdic
 }
 
 void *math_rules_gold_open(const struct reward_config *config, const struct problem *problem) {
-    const struct math_options options = math_rules_options(config);
+    const struct math_options options = options_of(config);
     return math_gold_open(problem->gold, &options);
 }
 

@@ -5,8 +5,6 @@
 #include "reward/math.h"
 #include "reward/rules.h"
 
-struct math_options math_rules_options(const struct reward_config *config);
-
 /* Whether `auto` takes the rule math: problems whose source names mathematics (gsm8k, MATH, aime, ...). */
 bool math_rules_apply(const struct problem *problem);
 

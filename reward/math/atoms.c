@@ -1,4 +1,4 @@
-#include "reward/math/characters.h"
+#include "base/characters.h"
 #include "reward/math/grammar.h"
 
 static struct span letter_of(struct span run, size_t i) { return span_slice(run, i, i + 1); }
@@ -37,8 +37,8 @@ struct span grammar_script_text(struct span text, size_t at, size_t *end) {
     *end = at + 1;
     if (text.p[at] == '\\')
         while (*end < text.n && is_letter(text.p[*end])) ++*end;
-    else if (text.p[at] >= '0' && text.p[at] <= '9')
-        while (*end < text.n && text.p[*end] >= '0' && text.p[*end] <= '9') ++*end;
+    else if (is_digit(text.p[at]))
+        while (*end < text.n && is_digit(text.p[*end])) ++*end;
     return span_slice(text, at, *end);
 }
 
@@ -472,7 +472,7 @@ static const struct tree *text(struct grammar *g) {
     struct lexer sub = {.work = g->work, .text = inside, .commas = g->lexer.commas};
     struct token t = {0};
     grammar_advance(g);
-    if (inside.p[0] >= '0' && inside.p[0] <= '9' && lexer_number(&sub, &t)) {
+    if (is_digit(inside.p[0]) && lexer_number(&sub, &t)) {
         if (sub.at == inside.n) return t.number;
         bool words = inside.p[sub.at] == ' '; /* \text{13 students} */
         for (size_t i = sub.at; i < inside.n; i++)

@@ -2,7 +2,7 @@
  * The letters may as well name a point, a product or a power, so these are read in a second reading only
  * (parser_read_counting), and only where the arguments can be meant: whole numbers n >= k >= 0, or
  * symbols. */
-#include "reward/math/characters.h"
+#include "base/characters.h"
 #include "reward/math/grammar.h"
 
 static bool is_choice_letter(const struct grammar *g) {

@@ -1,5 +1,5 @@
 #include "reward/math/judge.h"
-#include "reward/math/characters.h"
+#include "base/characters.h"
 #include "reward/math/cleanup.h"
 #include "reward/math/text.h"
 #include "reward/math/words.h"
@@ -15,7 +15,7 @@ struct span reading_trim(struct span text) {
         text.n -= escaped ? 2 : 1;
     }
     while (text.n && is_outer_mark(text.p[0]) &&
-           !(text.p[0] == '.' && text.n > 1 && text.p[1] >= '0' && text.p[1] <= '9'))
+           !(text.p[0] == '.' && text.n > 1 && is_digit(text.p[1])))
         text = span_slice(text, 1, text.n);
     return text;
 }
@@ -23,9 +23,7 @@ struct span reading_trim(struct span text) {
 /* A comma between two digits: what it means depends on who writes. */
 static bool has_tight_comma(struct span text) {
     for (size_t i = 1; i + 1 < text.n; i++)
-        if (text.p[i] == ',' && text.p[i - 1] >= '0' && text.p[i - 1] <= '9' &&
-            text.p[i + 1] >= '0' && text.p[i + 1] <= '9')
-            return true;
+        if (text.p[i] == ',' && is_digit(text.p[i - 1]) && is_digit(text.p[i + 1])) return true;
     return false;
 }
 
@@ -102,7 +100,7 @@ static bool looks_like_words(struct span text) {
     for (size_t i = 0; i < text.n; i++) {
         char c = text.p[i];
         if (is_one_of(c, "\\^_{}=<>|")) return false;
-        letter |= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80);
+        letter |= is_letter(c) || (c & 0x80);
     }
     return letter && text.n <= 256;
 }

@@ -1,7 +1,7 @@
 #include "reward/math/judge.h"
 
 #include "reward/extract.h"
-#include "reward/math/characters.h"
+#include "base/characters.h"
 #include "reward/math/cleanup.h"
 #include "reward/math/text.h"
 #include "reward/math/words.h"

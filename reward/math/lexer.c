@@ -1,6 +1,6 @@
 #include "reward/math/lexer.h"
 
-#include "reward/math/characters.h"
+#include "base/characters.h"
 #include "reward/math/words.h"
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 #include "reward/math/locate.h"
 
-#include "reward/math/characters.h"
+#include "base/characters.h"
 
 static const size_t NOWHERE = (size_t)-1;
 

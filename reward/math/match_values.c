@@ -1,5 +1,5 @@
 #include "reward/math/algebra.h"
-#include "reward/math/characters.h"
+#include "base/characters.h"
 #include "reward/math/ball.h"
 #include "reward/math/match.h"
 

@@ -1,6 +1,6 @@
 #include "reward/math/parser.h"
 
-#include "reward/math/characters.h"
+#include "base/characters.h"
 #include "reward/math/grammar.h"
 #include "reward/math/text.h"
 
@@ -18,8 +18,7 @@ void grammar_advance(struct grammar *g) {
     g->token = lexer_next(&g->lexer);
     if (after_number && g->token.kind == TOKEN_COMMA && !g->token.spaced) {
         size_t next = g->token.start + 1;
-        g->notes.tight_comma |=
-            next < g->lexer.text.n && g->lexer.text.p[next] >= '0' && g->lexer.text.p[next] <= '9';
+        g->notes.tight_comma |= next < g->lexer.text.n && is_digit(g->lexer.text.p[next]);
     }
     if (g->token.kind == TOKEN_AMPERSAND &&
         g->aligned) { /* x &= 5: in front of a relation, nothing */

@@ -1,6 +1,6 @@
 #include "reward/math/text.h"
 
-#include "reward/math/characters.h"
+#include "base/characters.h"
 
 /* The length of a command that changes only how its argument looks, or 0. */
 static size_t wrapper_at(struct span text, size_t at) {

@@ -1,6 +1,6 @@
 #include "reward/math/grammar.h"
 
-#include "reward/math/characters.h"
+#include "base/characters.h"
 
 bool grammar_at_units(const struct grammar *g) {
     if (g->token.kind == TOKEN_TEXT) return true;
@@ -40,7 +40,7 @@ const struct tree *grammar_words(struct grammar *g, const struct tree *value, st
             value = word(g, value, span_slice(text, from, i));
             continue;
         }
-        bool digit = text.p[i] >= '0' && text.p[i] <= '9';
+        bool digit = is_digit(text.p[i]);
         bool exponent = i > 0 && (text.p[i - 1] == '^' || is_letter(text.p[i - 1]));
         if ((digit && !exponent) || text.p[i] == '=' || text.p[i] == '<' || text.p[i] == '>')
             return NULL;

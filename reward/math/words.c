@@ -1,12 +1,11 @@
 #include "reward/math/words.h"
 
-#include "reward/math/characters.h"
 #include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Sorted by name, as bytes; tests/test_math_words.c looks. */
+/* Sorted by name, as bytes; tests/test_math.c looks. */
 const struct word words_commands[] = {
     {"Bbb", TOKEN_BLACKBOARD, 0, NULL},
     {"Big", TOKEN_SKIP, 0, NULL},
