@@ -126,6 +126,13 @@ refused 65 "half a document" "$work/bad.jsonl:1: \"completion\" must be a string
 check "none of them began a run" test ! -e "$new"
 expect 65 "a prompt that is too long" "is longer than rollout.max_prompt_tokens=3" \
     "${train[@]}" rollout.max_prompt_tokens=3 out="$work/again"
+for i in $(seq 1200); do # two that are too long, in parts that different threads look at
+    words=$([ $i != 700 ] && [ $i != 1100 ] || printf 'word %.0s' $(seq 200))
+    echo "{\"id\": \"p$i\", \"question\": \"$words $i + 1?\", \"answer\": \"$((i + 1))\"}"
+done >"$work/long.jsonl"
+expect 65 "the first of several" "the prompt of problem p700 is longer" "${from_file[@]}" threads=2 \
+    tasks.file="$work/long.jsonl" tasks.validation=0 tasks.heldout=0 rollout.max_prompt_tokens=100 \
+    rollout.max_new_tokens=8 reward.rule=math out="$work/first"
 check "which is corrected in place" run "${train[@]}" out="$work/again"
 check "and leaves no trace" same_run "$straight" "$work/again" $STEPS
 
