@@ -127,7 +127,8 @@ check "none of them began a run" test ! -e "$new"
 expect 65 "a prompt that is too long" "is longer than rollout.max_prompt_tokens=3" \
     "${train[@]}" rollout.max_prompt_tokens=3 out="$work/again"
 for i in $(seq 1200); do # two that are too long, in parts that different threads look at
-    words=$([ $i != 700 ] && [ $i != 1100 ] || printf 'word %.0s' $(seq 200))
+    words=
+    if [ "$i" = 700 ] || [ "$i" = 1100 ]; then words=$(printf 'word %.0s' {1..200}); fi
     echo "{\"id\": \"p$i\", \"question\": \"$words $i + 1?\", \"answer\": \"$((i + 1))\"}"
 done >"$work/long.jsonl"
 expect 65 "the first of several" "the prompt of problem p700 is longer" "${from_file[@]}" threads=2 \
