@@ -122,24 +122,34 @@ static const float *q_at(const struct attention *a, const struct tile *t, int ro
 }
 
 /* Multiplies all pairs by the same b, along the rows of each head or the heads of each row, whichever are
- * more. `p` is that of the first row's heads; the next row's lie a_next and c_next further, and row i has
- * at most depth[i] steps. */
-static void product_of_pairs(const struct tile *t, struct product p, ptrdiff_t a_next,
+ * more. `p` is that of the first row's heads, and is used up; the next row's lie a_next and c_next further,
+ * and row i has at most depth[i] steps. */
+INLINE void product_of_pairs(const struct tile *t, struct product *p, ptrdiff_t a_next,
                              ptrdiff_t c_next, const int *depth) {
-    ptrdiff_t a_head = p.a_row, c_head = p.c_row;
+    ptrdiff_t a_head = p->a_row, c_head = p->c_row;
     bool along_rows = t->rows >= t->heads;
-    if (along_rows) p.a_row = a_next, p.c_row = c_next;
-    p.rows = along_rows ? t->rows : t->heads;
+    if (along_rows) p->a_row = a_next, p->c_row = c_next;
+    p->rows = along_rows ? t->rows : t->heads;
     for (int line = 0; line < (along_rows ? t->heads : t->rows); line++) {
         if (along_rows) {
-            product_ragged(&p, depth);
+            product_ragged(p, depth);
         } else {
-            p.depth = depth[line];
-            ISA(product)(&p);
+            p->depth = depth[line];
+            ISA(product)(p);
         }
-        p.a += along_rows ? a_head : a_next;
-        p.c += along_rows ? c_head : c_next;
+        p->a += along_rows ? a_head : a_next;
+        p->c += along_rows ? c_head : c_next;
     }
+}
+
+static void multiply_own(const struct product *p, const float *next) {
+    if (p->rows <= FEW_ROWS) product_few(p, next);
+    else ISA(product)(p);
+}
+
+/* The row after row i whose own keys of a block begin, or i itself. */
+static int row_after(const struct tile *t, const struct view *w, int i) {
+    return i + 1 < t->rows && w->visible[i + 1] > w->common ? i + 1 : i;
 }
 
 /* The scores of all pairs, before scaling. What a row reads of its own begins at a whole vector, whose
@@ -161,14 +171,15 @@ static void score_block(const struct attention *a, const struct tile *t, const s
         product.a = q_at(a, t, i);
         product.b = keys_at(a, t, t->own[i], w->first) + from;
         product.columns = w->visible[i] - from;
-        ISA(product)(&product);
+        int next = t->own[row_after(t, w, i)];
+        multiply_own(&product, keys_at(a, t, next, w->first) + from);
     }
     if (w->common == 0) return;
     product.c = p;
     product.a = q_at(a, t, 0);
     product.b = keys_at(a, t, t->sequence, w->first);
     product.columns = w->common < w->most ? w->common : w->most;
-    product_of_pairs(t, product, a->ldq, (ptrdiff_t)t->heads * KV_BLOCK, depth);
+    product_of_pairs(t, &product, a->ldq, (ptrdiff_t)t->heads * KV_BLOCK, depth);
 }
 
 /* The scores become p, and their maxima and sums join what was so far. */
@@ -183,11 +194,13 @@ static void softmax_block(const struct attention *a, const struct tile *t, const
                 softmax_row(p + pair * KV_BLOCK, w->visible[i], a->scale, &s->block_max[pair],
                             &s->block_sum[pair]);
         }
-    if (w->first == 0) {
-        memcpy(s->max, s->block_max, sizeof s->max);
-        memcpy(s->sum, s->block_sum, sizeof s->sum);
-    } else {
+    if (w->first > 0) {
         softmax_fold(s, pair);
+        return;
+    }
+    for (int i = 0; i < pair; i += LANES) {
+        vf_store(s->max + i, vf_load(s->block_max + i));
+        vf_store(s->sum + i, vf_load(s->block_sum + i));
     }
 }
 
@@ -210,17 +223,20 @@ static void value_columns(const struct attention *a, const struct tile *t, const
         for (int i = 0; i < t->rows; i++)
             depth[i] = w->visible[i] < w->common ? w->visible[i] : w->common;
         product.b = values_at(a, t, t->sequence, w->first) + d;
-        product_of_pairs(t, product, a_next, c_next, depth);
+        product_of_pairs(t, &product, a_next, c_next, depth);
+        product.c_row = c_head;
+        product.a_row = KV_BLOCK;
+        product.add = true;
     }
     product.rows = t->heads;
-    product.add = w->common > 0;
     for (int i = 0; i < t->rows; i++) {
         if (w->visible[i] <= w->common) continue;
         product.c = c + i * c_next;
         product.a = p + i * a_next + w->common;
         product.b = values_at(a, t, t->own[i], w->first) + (ptrdiff_t)w->common * Dv + d;
         product.depth = w->visible[i] - w->common;
-        ISA(product)(&product);
+        int next = t->own[row_after(t, w, i)];
+        multiply_own(&product, values_at(a, t, next, w->first) + (ptrdiff_t)w->common * Dv + d);
     }
 }
 
@@ -237,38 +253,44 @@ static void value_block(const struct attention *a, const struct tile *t, const s
     for (int d = 0; d < Dv; d += step) {
         int columns = Dv - d < step ? Dv - d : step;
         value_columns(a, t, w, p, d, columns, block, step, (ptrdiff_t)t->heads * step);
-        for (int pair = 0; pair < pairs; pair++) {
-            int i = pair / t->heads, h = pair % t->heads;
-            if (w->visible[i] > 0)
-                fold_row(out_at(a, t, i) + h * Dv + d, block + pair * step, columns, s->keep[pair],
-                         s->take[pair]);
-        }
+        for (int i = 0, pair = 0; i < t->rows; i++)
+            for (int h = 0; h < t->heads; h++, pair++)
+                if (w->visible[i] > 0)
+                    fold_row(out_at(a, t, i) + h * Dv + d, block + pair * step, columns,
+                             s->keep[pair], s->take[pair]);
     }
 }
 
 static void finish(const struct attention *a, const struct tile *t, struct softmax *s) {
-    int Dv = a->kv.Dv, pairs = t->rows * t->heads;
-    for (int pair = 0; pair < pairs; pair++) {
-        float *out = out_at(a, t, pair / t->heads) + pair % t->heads * Dv;
-        for (int d = 0; d < Dv; d += LANES) {
-            vmask m = vmask_first(Dv - d);
-            vf_store_mask(out + d, m, vf_div(vf_load_mask(out + d, m), vf_set1(s->sum[pair])));
+    int Dv = a->kv.Dv, pair = 0;
+    for (int i = 0; i < t->rows; i++) {
+        float *out = out_at(a, t, i);
+        for (int h = 0; h < t->heads; h++, out += Dv) {
+            vf sum = vf_set1(s->sum[pair++]);
+            for (int d = 0; d < Dv; d += LANES) {
+                vmask m = vmask_first(Dv - d);
+                vf_store_mask(out + d, m, vf_div(vf_load_mask(out + d, m), sum));
+            }
         }
     }
     if (!buf_has(a->lse)) return;
-    for (int i = 0; i < pairs; i += LANES)
+    for (int i = 0; i < pair; i += LANES)
         vf_store(s->max + i, vf_add(vf_load(s->max + i), vf_log(vf_load(s->sum + i))));
-    for (int pair = 0; pair < pairs; pair++)
-        host_f32(a->lse)[(t->row + pair / t->heads) * a->H + t->head + pair % t->heads] =
-            s->max[pair];
+    for (int i = 0; i < t->rows; i++)
+        memcpy(host_f32(a->lse) + (t->row + i) * a->H + t->head, s->max + i * t->heads,
+               sizeof(float) * (size_t)t->heads);
 }
 
 static int clamp(int x, int most) { return x < 0 ? 0 : x < most ? x : most; }
 
 static void attend(const struct attention *a, const struct tile *t) {
-    struct softmax s = {0};
+    struct softmax s;
+    for (int i = 0; i < t->rows * t->heads; i += LANES) { /* lanes without a pair */
+        vf_store(s.block_max + i, vf_zero());
+        vf_store(s.block_sum + i, vf_zero());
+    }
     _Alignas(64) float p[TILE_PAIRS * KV_BLOCK];
-    struct view w = {.most = 1};
+    struct view w;
     for (w.first = 0;; w.first += KV_BLOCK) {
         w.common = clamp(t->common - w.first, KV_BLOCK);
         w.most = 0;
@@ -299,13 +321,14 @@ static void attend_run(const struct attention *a, const struct run *r, int g) {
     else if (rows > LINE) rows = rows / LINE * LINE;
     for (int i = 0; i < r->rows; i += rows)
         for (int h = 0; h < share; h += heads) {
-            struct tile t = {.rows = r->rows - i < rows ? r->rows - i : rows,
-                             .heads = share - h < heads ? share - h : heads,
-                             .row = r->row + i,
-                             .g = g,
-                             .head = g * share + h,
-                             .common = r->common,
-                             .sequence = r->sequence};
+            struct tile t;
+            t.rows = r->rows - i < rows ? r->rows - i : rows;
+            t.heads = share - h < heads ? share - h : heads;
+            t.row = r->row + i;
+            t.g = g;
+            t.head = g * share + h;
+            t.common = r->common;
+            t.sequence = r->sequence;
             for (int k = 0; k < t.rows; k++) {
                 t.position[k] = host_i32(kv->row_pos)[t.row + k];
                 t.own[k] = host_i32(kv->row_seq)[t.row + k];
@@ -329,10 +352,13 @@ static struct run run_of_row(const struct kv_view *kv, int t, int end) {
  * one each that continue the same one or none. */
 static struct run run_at(const struct kv_view *kv, int from, int end) {
     struct run r = run_of_row(kv, from, end);
+    if (r.common == INT_MAX) {
+        for (int t = from + 1; t < end && host_i32(kv->row_seq)[t] == r.sequence; t++) r.rows++;
+        return r;
+    }
     for (int t = from + 1; t < end; t++, r.rows++) {
         struct run next = run_of_row(kv, t, end);
-        bool same = host_i32(kv->row_seq)[t] == r.sequence && r.common == INT_MAX;
-        if (!same && (next.common != r.common || next.sequence != r.sequence)) break;
+        if (next.common != r.common || next.sequence != r.sequence) break;
     }
     return r;
 }

@@ -12,6 +12,72 @@ static inline int64_t block_at(const struct kv_view *kv, int sequence, int posit
     return ((int64_t)host_i32(kv->table)[entry] * kv->G + g) * KV_BLOCK;
 }
 
+enum { FEW_ROWS = 4 };
+
+/* Rows and vectors are constants where it is inlined. What lies at `next` is fetched into L2, a line for
+ * each line of b. */
+INLINE void multiply_few(const struct product *p, const float *next, const int rows,
+                         const int vectors, vmask last) {
+    vf sum[FEW_ROWS][4];
+    const int end = vectors - 1;
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            const float *c = p->c + i * p->c_row + LANES * v;
+            sum[i][v] = !p->add ? vf_zero() : v < end ? vf_load(c) : vf_load_mask(c, last);
+        }
+    }
+    const float *a = p->a, *b = p->b;
+    for (int k = p->depth; k > 0; k--, a += p->a_k, b += p->b_k) {
+        vf column[4];
+        UNROLL for (int v = 0; v < vectors; v++) {
+            const float *at = b + v * p->b_panel;
+            column[v] = v < end ? vf_load(at) : vf_load_mask(at, last);
+            _mm_prefetch((const char *)(next + v * p->b_panel), _MM_HINT_T1);
+        }
+        next += p->b_k;
+        UNROLL for (int i = 0; i < rows; i++) {
+            vf x = vf_set1(a[i * p->a_row]);
+            UNROLL for (int v = 0; v < vectors; v++) {
+                sum[i][v] = vf_fma(x, column[v], sum[i][v]);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        float *c = p->c + i * p->c_row;
+        UNROLL for (int v = 0; v < end; v++) { vf_store(c + LANES * v, sum[i][v]); }
+        vf_store_mask(c + LANES * end, last, sum[i][end]);
+    }
+}
+
+INLINE void multiply_few_rows(const struct product *p, const float *next, const int vectors,
+                              vmask last) {
+    switch (p->rows) {
+    case 1: multiply_few(p, next, 1, vectors, last); break;
+    case 2: multiply_few(p, next, 2, vectors, last); break;
+    case 3: multiply_few(p, next, 3, vectors, last); break;
+    default: multiply_few(p, next, FEW_ROWS, vectors, last);
+    }
+}
+
+/* A product of 1 to FEW_ROWS rows, without the loops that larger ones need. A product that follows has its b
+ * at `next`. */
+static inline void product_few(const struct product *p, const float *next) {
+    struct product t = *p;
+    for (int left = p->columns; left > 0; left -= 4 * LANES) {
+        int vectors = left > 3 * LANES ? 4 : (left + LANES - 1) / LANES;
+        vmask last = vmask_first(left - LANES * (vectors - 1));
+        switch (vectors) {
+        case 1: multiply_few_rows(&t, next, 1, last); break;
+        case 2: multiply_few_rows(&t, next, 2, last); break;
+        case 3: multiply_few_rows(&t, next, 3, last); break;
+        default: multiply_few_rows(&t, next, 4, last);
+        }
+        t.c += 4 * LANES;
+        t.b += 4 * p->b_panel;
+        next += 4 * p->b_panel;
+    }
+}
+
 /* Continues `vectors` (a constant) vectors of outputs for steps from..to-1 of one row. */
 INLINE void extend_row(float *c, const float *a, const struct product *p, const float *b, int from,
                        int to, const int vectors, vmask last) {
