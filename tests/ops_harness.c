@@ -302,7 +302,8 @@ static void check_stream(const struct op_case *c, struct stream *s, int threads,
     struct world first, again;
     check_run(c, reference, s, N, threads, true, &first);
     const struct world *want = is_device(&first) ? &first : reference;
-    for (int whole = is_device(&first); !getenv("TEST_ONCE") && whole >= (c->kind & WHOLE ? 1 : 0); whole--) {
+    for (int whole = is_device(&first); !getenv("TEST_ONCE") && whole >= (c->kind & WHOLE ? 1 : 0);
+         whole--) {
         check_run(c, is_cublas(&first) && !whole ? reference : want, s, N, threads, whole, &again);
         world_close(&again);
     }

@@ -224,11 +224,12 @@ static void test_gradient_has_one_order(void **state) {
             const struct {
                 const char *device, *isa;
                 int threads, micro_tokens;
-            } ways[] = {{"cpu", "avx2", 2, 4096},
-                        {"cpu", "avx2", 1, 130},
-                        {"cpu", "auto", 2, 1000},
-                        {"cpu", "auto", 3, 200},
-                        {"ref", "auto", 1, 4096}}; /* as slow as all others: with several shards only */
+            } ways[] = {
+                {"cpu", "avx2", 2, 4096},
+                {"cpu", "avx2", 1, 130},
+                {"cpu", "auto", 2, 1000},
+                {"cpu", "auto", 3, 200},
+                {"ref", "auto", 1, 4096}}; /* as slow as all others: with several shards only */
             size_t n_ways = sizeof ways / sizeof *ways - (shards == 1);
             for (size_t i = 0; i < n_ways; i++) {
                 float *other =
