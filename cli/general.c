@@ -29,6 +29,9 @@ const struct config_key general_keys[] = {
         struct general_config, cuda_gemm, "cuda.gemm", "own", "own|cublas", SEMANTIC,
         "device=cuda: who multiplies dense matrices; with NVIDIA's cuBLAS rows no longer stand "
         "alone, and what was stored when a token was drawn is not exactly what training computes"),
+    CONFIG_BOOL(struct general_config, cuda_graphs, "cuda.graphs", "true", EXECUTION,
+                "device=cuda: passes of decoding that come again are started as one graph; the "
+                "results are the same"),
     CONFIG_STRING(struct general_config, model, "model.path", "", EXECUTION,
                   "a Hugging Face directory to start from; empty: random weights as model.* says"),
     CONFIG_STRING(struct general_config, adapter, "model.adapter", "", EXECUTION,

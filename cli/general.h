@@ -9,6 +9,7 @@ struct general_config {
     int64_t steps;
     const char *device, *isa, *dtype, *cuda_gemm;
     int64_t threads; /* 0: general_threads chooses */
+    bool cuda_graphs;
 };
 
 extern const struct config_key general_keys[];

@@ -19,9 +19,9 @@ status session_arguments(struct settings *settings, const struct command_option 
 }
 
 struct stream_config session_stream(const struct settings *s) {
-    return (struct stream_config){s->general.device, s->general.isa,
-                                  general_threads(&s->general, 1),
-                                  strcmp(s->general.cuda_gemm, "cublas") == 0};
+    return (struct stream_config){
+        s->general.device, s->general.isa, general_threads(&s->general, 1),
+        strcmp(s->general.cuda_gemm, "cublas") == 0, s->general.cuda_graphs};
 }
 
 struct policy_form session_form(const struct settings *s, int positions, bool inference) {

@@ -294,6 +294,14 @@ struct ops {
     status (*sync)(struct stream *s); /* waits for everything; the first error of the device */
     void (*close)(struct stream *s);  /* frees the stream itself */
 
+    /* Does what make(context) does by calling operations of this stream other than alloc, free, write, load,
+     * read, sync and repeat. A device may keep that work under (owner, shape) and do it the next time without
+     * calling make. So under one (owner, shape) make has to call the same operations with the same
+     * arguments, numbers and addresses; what differs from time to time lies in buffers. Work that is kept
+     * is forgotten when any memory is freed. */
+    void (*repeat)(struct stream *s, const void *owner, int shape, void (*make)(void *context),
+                   void *context);
+
     /* x[t] = table[id[t]], rows of D. backward: dtable[id[t]] += dx[t], t ascending (plain adds). */
     void (*embed)(struct stream *s, buf x, buf table, buf id, int T, int D);
     void (*embed_backward)(struct stream *s, buf dtable, buf dx, buf id, int T, int D);
@@ -399,6 +407,7 @@ struct stream_config {
     const char *isa;    /* "auto", "avx2", "avx512", "avx512_bf16", "amx"; cpu only */
     int threads;        /* >= 1; cpu only */
     bool cublas;        /* dense products by NVIDIA's cuBLAS, without the laws; cuda only */
+    bool graphs;        /* work that comes again is kept as CUDA graphs; no effect elsewhere */
 };
 
 /* Opens a stream; EXIT_BAD_CONFIG with a sentence when the device or instruction set is not here.
@@ -416,6 +425,7 @@ status stream_open(struct stream **out, const struct stream_config *config);
 #define op_load(s, ...) ((s)->ops->load((s), __VA_ARGS__))
 #define op_sync(s) ((s)->ops->sync(s))
 #define op_close(s) ((s)->ops->close(s))
+#define op_repeat(s, ...) ((s)->ops->repeat((s), __VA_ARGS__))
 #define op_embed(s, ...) ((s)->ops->embed((s), __VA_ARGS__))
 #define op_embed_backward(s, ...) ((s)->ops->embed_backward((s), __VA_ARGS__))
 #define op_rmsnorm(s, ...) ((s)->ops->rmsnorm((s), __VA_ARGS__))

@@ -235,7 +235,7 @@ static bool is_packed(const struct safetensors *st) {
 
 /* Writes the policy at `from` anew, in the plain spelling. */
 static status unpack(const char *from, const char *to) {
-    const struct stream_config config = {"ref", "auto", 1, false};
+    const struct stream_config config = {.device = "ref", .isa = "auto", .threads = 1};
     struct stream *stream;
     struct policy *p = NULL;
     TRY(stream_open(&stream, &config));

@@ -207,13 +207,16 @@ static void prefix_release(struct engine *e, int prefix) {
 
 /* ---- one pass ------------------------------------------------------------------------------------- */
 
-static void pass_forward(struct engine *e, int T) {
+static void pass_inputs(struct engine *e, int T) {
     struct stream *s = e->policy->stream;
     op_write(s, e->id, e->host_id, (size_t)T * 4);
     op_write(s, e->row_seq, e->host_seq, (size_t)T * 4);
     op_write(s, e->row_pos, e->host_pos, (size_t)T * 4);
     op_write(s, e->table, e->host_table, (size_t)table_rows(e) * e->blocks_per_seq * 4);
     op_write(s, e->fork, e->host_fork, (size_t)table_rows(e) * sizeof *e->host_fork);
+}
+
+static void pass_forward(struct engine *e, int T) {
     struct batch b = {.T = T,
                       .S = table_rows(e),
                       .id = e->id,
@@ -270,6 +273,7 @@ static void prefill(struct rollout *r, int n) {
         }
         if (done == q->n_prompt - 1) index++, done = 0;
         if (T == 0 || (T < e->rows && index < n)) continue;
+        pass_inputs(e, T);
         pass_forward(e, T);
         if (e->config.keep_routes) prefill_routes(e, T);
         r->stats.prefill_rows += T;
@@ -412,8 +416,18 @@ static void decode_sample(struct engine *e, int T) {
                                    .V = p->config.vocab,
                                    .valid = p->valid_vocab});
     }
-    op_read(p->stream, e->host_id, e->drawn, (size_t)T * 4);
-    op_read(p->stream, e->host_logp, e->logp, (size_t)T * 4);
+}
+
+/* A pass of T rows, which is the same work every time: what differs lies in the inputs' buffers. */
+struct decode {
+    struct engine *e;
+    int T;
+};
+
+static void decode_compute(void *context) {
+    const struct decode *d = context;
+    pass_forward(d->e, d->T);
+    decode_sample(d->e, d->T);
 }
 
 static void decode_routes(struct rollout *r, int T) {
@@ -451,10 +465,13 @@ static status decode_pass(struct rollout *r) {
     int T = 0;
     for (int i = 0; i < e->config.max_batch; i++)
         if (e->slots[i].request >= 0) e->active[T++] = i;
+    struct stream *s = e->policy->stream;
     decode_inputs(r, T);
-    pass_forward(e, T);
+    pass_inputs(e, T);
+    op_repeat(s, e, T, decode_compute, &(struct decode){e, T});
     if (e->config.keep_routes) decode_routes(r, T);
-    decode_sample(e, T);
+    op_read(s, e->host_id, e->drawn, (size_t)T * 4);
+    op_read(s, e->host_logp, e->logp, (size_t)T * 4);
     TRY(decode_check(e, T));
     r->stats.passes++;
     r->stats.sampled_tokens += T;

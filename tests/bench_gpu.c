@@ -274,7 +274,7 @@ static status write_file(const struct gpu_bench *b, const char *path) {
 int main(int argc, char **argv) {
     const char *named = getenv("TEST_DEVICE"), *device = named ? named : "cuda";
     struct gpu_bench b = {.divisor = argc > 2 ? atoi(argv[2]) : 1};
-    status failed = stream_open(&b.s, &(struct stream_config){device, "auto", 1, false});
+    status failed = stream_open(&b.s, &(struct stream_config){device, "auto", 1, false, false});
     if (failed && !named) {
         printf("bench_gpu: skipped: %s\n", status_text(failed));
         status_free(failed);

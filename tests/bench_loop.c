@@ -61,7 +61,8 @@ static struct figures figures_of(int threads) {
     struct engine_config engine = {PROMPTS * SAMPLES, 128, true, true};
     struct learner_config learner = {
         .micro_tokens = 4096, .max_positions = 128, .grad_shards = 1, .moments = true};
-    check(stream_open(&s, &(struct stream_config){"cpu", "auto", threads, false}));
+    check(stream_open(&s,
+                      &(struct stream_config){.device = "cpu", .isa = "auto", .threads = threads}));
     check(model_config_shape(&SHAPE, 372, 371, &config));
     config.n_eos = 0; /* every sample has the same length */
     check(policy_init(&p, s, &config, 1, SHAPE.embed_std, FORM));

@@ -19,6 +19,15 @@ check "has the same bytes" same_run "$cpu" "$emulated" $STEPS
 CUDA_EMULATOR_SEED=2 check "with blocks, threads and streams in another order, and other batches" \
     run "${train[@]}" "${on[@]}" rollout.batch=5 rl.micro_tokens=100 out="$work/order"
 check "has them too" same_run "$cpu" "$work/order" $STEPS
+few=(steps=2 checkpoint.every=2)
+check "a short run" run "${train[@]}" "${few[@]}" out="$work/few"
+check "without graphs" run "${train[@]}" "${few[@]}" "${on[@]}" cuda.graphs=false out="$work/eager"
+check "has the same bytes again" same_run "$work/few" "$work/eager" 2
+if [ -z "${TEST_DEVICE:-}" ]; then
+    CUDA_EMULATOR_FAIL_CAPTURE=3 check "where graphs cannot be had any more" \
+        run "${train[@]}" "${few[@]}" "${on[@]}" out="$work/refused"
+    check "too" same_run "$work/few" "$work/refused" 2
+fi
 
 # ---- as two ranks, each with an emulated device of its own ----
 port=$((10000 + RANDOM % 20000))
@@ -111,7 +120,7 @@ if ! [ -e "$(dirname "$GRPO")/libgrpo_cuda.so" ]; then
     expect 78 "without its library" "there is no libgrpo_cuda.so beside the program" \
         "${small[@]}" device=cuda out="$work/none"
 elif ! [ -e /dev/nvidiactl ]; then
-    expect 78 "without a driver" "the NVIDIA driver is missing or older than CUDA 13 needs" \
+    expect 78 "without a driver" "there is no NVIDIA driver, expected version 580 or later" \
         "${small[@]}" device=cuda out="$work/none"
 else
     echo "not tried: a missing driver, because this machine has one"
@@ -131,10 +140,21 @@ GRPO_CUBLAS_LIBRARY='' expect 78 "the system's cuBLAS for the emulator" "which h
     "${small[@]}" device=cuda-emulated cuda.gemm=cublas out="$work/none"
 expect 78 "cuBLAS on the CPU" "cuda.gemm=cublas with device=cpu, expected cuda.gemm=own or device=cuda" \
     "${small[@]}" cuda.gemm=cublas out="$work/none"
-CUDA_EMULATOR_DEVICES=0 expect 78 "no device" "device=cuda-emulated: " \
-    "${small[@]}" device=cuda-emulated out="$work/none"
+emulated=("${small[@]}" device=cuda-emulated)
+CUDA_EMULATOR_DRIVER=0 expect 78 "no driver" "there is no NVIDIA driver, expected version 580 or later" \
+    "${emulated[@]}" out="$work/none"
+CUDA_EMULATOR_DRIVER=12040 expect 78 "an old driver" \
+    "the NVIDIA driver is for CUDA 12.4, expected version 580 or later" "${emulated[@]}" out="$work/none"
+CUDA_EMULATOR_DEVICES=0 expect 78 "no device" "device=cuda-emulated: there is no CUDA device, expected one" \
+    "${emulated[@]}" out="$work/none"
+CUDA_EMULATOR_CAPABILITY=75 expect 78 "an old device" \
+    "device=cuda-emulated: the GPU has compute capability 7.5, expected 8.0 or later" \
+    "${emulated[@]}" out="$work/none"
+check "nothing was begun by any of these" test ! -e "$work/none"
 CUDA_EMULATOR_MEMORY=100000 expect 78 "too little memory" "bytes for tensors on a GPU with" \
-    "${small[@]}" device=cuda-emulated out="$work/memory"
+    "${emulated[@]}" out="$work/memory"
+CUDA_EMULATOR_FAIL_GRAPH=3 expect 70 "a device that is lost by a graph" "cuda: " \
+    "${emulated[@]}" console=quiet out="$work/graph"
 CUDA_EMULATOR_FAIL_KERNEL=500 expect 70 "a device that is lost" "cuda: " \
     "${small[@]}" device=cuda-emulated console=quiet out="$work/lost"
 check "leaves no checkpoint of that step" test ! -e "$work/lost/checkpoints/global_step_1"

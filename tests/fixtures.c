@@ -45,7 +45,8 @@ void fixture_ok(status s) {
 
 struct stream *fixture_stream(const char *device, const char *isa, int threads) {
     struct stream *s = NULL;
-    fixture_ok(stream_open(&s, &(struct stream_config){device, isa, threads, false}));
+    fixture_ok(
+        stream_open(&s, &(struct stream_config){.device = device, .isa = isa, .threads = threads}));
     return s;
 }
 

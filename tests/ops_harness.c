@@ -274,7 +274,7 @@ static void check_equal(const struct world *got, const struct world *want, int k
 static struct stream *open_stream(const char *device, const char *isa, int threads) {
     struct stream *s;
     bool cublas = strncmp(device, "cuda", 4) == 0 && getenv("TEST_CUBLAS");
-    status failed = stream_open(&s, &(struct stream_config){device, isa, threads, cublas});
+    status failed = stream_open(&s, &(struct stream_config){device, isa, threads, cublas, false});
     if (failed && status_code(failed) == EXIT_BAD_CONFIG && strcmp(isa, "avx2") != 0) {
         status_free(failed); /* this CPU does not have them: nothing to compare */
         return NULL;

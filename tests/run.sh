@@ -133,7 +133,7 @@ end_to_end_tests() { # end_to_end_tests TREE: scripts find the program in $GRPO
 
 operations_on() { # operations_on TREE DEVICE HOW [VARIABLE=VALUE...]: the operations' tests try that device
     local source name
-    for source in tests/test_stream.c tests/test_ops_*.c; do
+    for source in tests/test_stream.c tests/test_graphs.c tests/test_ops_*.c; do
         name=$(basename "$source" .c)
         begin cmocka "$3: $name" env TEST_DEVICE="$2" "${@:4}" "$1/tests/$name"
     done
@@ -164,17 +164,19 @@ with_emulator() {
     local seed library=$PWD/build/libgrpo_cuda_
     heading "the CUDA backend, without a GPU"
     # Races and reads of what nobody wrote do not depend on the order: one run of one seed shows them.
-    operations_on build cuda-emulated "accesses checked" TEST_ONCE=1 GRPO_CUDA_LIBRARY="${library}checked.so"
+    operations_on build cuda-emulated "accesses checked" TEST_ONCE=1 \
+        GRPO_CUDA_LIBRARY="${library}checked.so"
     operations_on build cuda-emulated "emulated, seed 1" CUDA_EMULATOR_SEED=1
     for seed in 2 3; do
-        operations_on build cuda-emulated "emulated, seed $seed" TEST_ONCE=1 CUDA_EMULATOR_SEED=$seed
+        operations_on build cuda-emulated "emulated, seed $seed" TEST_ONCE=1 \
+            CUDA_EMULATOR_SEED=$seed
     done
     products_by_cublas build cuda-emulated GRPO_CUBLAS_LIBRARY="${library}emulated.so"
 }
 
-# For people with a GPU: the operations against the reference, each repeated and in pieces; the trainer
-# against the CPU; and NVIDIA's compute-sanitizer over the operations, where it is installed. There is one
-# device: one program at a time.
+# For people with a GPU: the operations against the reference, each repeated and in pieces; graphs against
+# none; the trainer against the CPU; and NVIDIA's compute-sanitizer over the operations, where it is
+# installed. There is one device: one program at a time.
 with_gpu() {
     local tool name
     heading "the CUDA backend, on the GPU"

@@ -253,7 +253,8 @@ static void test_texts(void **state) {
 static void test_floats(void **state) {
     (void)state;
     struct stream *s;
-    expect_ok(stream_open(&s, &(struct stream_config){"cpu", "auto", 1, false}));
+    expect_ok(
+        stream_open(&s, &(struct stream_config){.device = "cpu", .isa = "auto", .threads = 1}));
     int size = comm_size(comm), rank = comm_rank(comm), n = 1000;
     int64_t *cut = ARENA_ARRAY(&arena, size + 1, int64_t);
     comm_cut(comm, n, cut);

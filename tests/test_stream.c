@@ -12,7 +12,8 @@
 
 static void check_refused(const char *device, const char *isa, int threads, const char *sentence) {
     struct stream *s;
-    status failed = stream_open(&s, &(struct stream_config){device, isa, threads, false});
+    status failed =
+        stream_open(&s, &(struct stream_config){.device = device, .isa = isa, .threads = threads});
     assert_non_null(failed);
     assert_null(s);
     assert_int_equal(status_code(failed), EXIT_BAD_CONFIG);
@@ -36,8 +37,9 @@ static void test_bad_config(void **state) {
 /* Every entry of every table is filled, and the best instruction set is chosen. */
 static void test_tables_are_complete(void **state) {
     (void)state;
-    static const struct stream_config configs[] = {
-        {"ref", "auto", 1, false}, {"cpu", "avx2", 2, false}, {"cpu", "auto", 1, false}};
+    static const struct stream_config configs[] = {{"ref", "auto", 1, false, false},
+                                                   {"cpu", "avx2", 2, false, false},
+                                                   {"cpu", "auto", 1, false, false}};
     static const char *const names[] = {"ref", "cpu-avx2", NULL};
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
         struct stream *s;
@@ -59,7 +61,7 @@ static void test_memory(void **state) {
     int32_t in[8] = {1, 2, 3, 4, 5, 6, 7, 8}, out[8] = {0};
     const char *device = getenv("TEST_DEVICE");
     assert_null(
-        stream_open(&s, &(struct stream_config){device ? device : "cpu", "auto", 1, false}));
+        stream_open(&s, &(struct stream_config){device ? device : "cpu", "auto", 1, false, false}));
     assert_null(op_alloc(s, sizeof in, &b));
     assert_int_equal((uintptr_t)b.addr % 64, 0);
     op_write(s, b, in, sizeof in);

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # What the CUDA backend reaches on this machine's GPU: each operation as a share of the device's peak, then a
-# model of random weights of 0.6 billion parameters: tokens a second in decoding and training, and the share
-# of the peak that training uses (MFU: 6 operations a parameter and token). Leaves build/gpu-ops.json and
-# build/gpu-loop.json, to be pasted into a report. DEVICE and SHAPE are for trying this script.
+# model of random weights of 0.6 billion parameters: tokens a second in decoding, with graphs and without,
+# and in training, and the share of the peak that training uses (MFU: 6 operations a parameter and token).
+# Leaves build/gpu-ops.json and build/gpu-loop.json, to be pasted into a report. DEVICE and SHAPE are for
+# trying this script.
 set -eu
 cd "$(dirname "$0")/.."
 device=${DEVICE:-cuda}
@@ -14,17 +15,22 @@ model=$(mktemp -d)
 trap 'rm -rf "$model"' EXIT
 build/grpo init "$model/policy" "${shape[@]}"
 parameters=$(($(stat -c %s "$model/policy/model.safetensors") / 4))
+figures_of() { # figures_of KEY...: as JSON
+    build/grpo bench --json "$model/policy" device="$device" rollout.batch=256 rl.micro_tokens=8192 "$@"
+}
+decoding() { tr -d '\n' <<<"$1" | sed 's/.*"decode_tokens_s": *\({[^}]*}\).*/\1/'; } # decoding JSON
 number() { grep -oE "\"$2\": *[0-9.eE+-]+" <<<"$1" | head -n 1 | cut -d: -f2; } # number JSON NAME
 {
     echo '{'
     for dtype in fp32 bf16; do
-        figures=$(build/grpo bench --json "$model/policy" device="$device" policy.dtype=$dtype \
-            rollout.batch=256 rl.micro_tokens=8192)
+        figures=$(figures_of policy.dtype=$dtype)
+        eager=$(figures_of policy.dtype=$dtype cuda.graphs=false)
         trained=$(number "$figures" training_tokens_s)
         peak=$(number "$(cat build/gpu-ops.json)" ${dtype}_tflop_s)
         mfu=$(awk -v t="$trained" -v p="$parameters" -v peak="$peak" \
             'BEGIN { print peak > 0 ? 6 * p * t / (peak * 1e12) : 0 }')
-        echo "\"$dtype\": {\"parameters\": $parameters, \"mfu\": $mfu, \"figures\": $figures}"
+        echo "\"$dtype\": {\"parameters\": $parameters, \"mfu\": $mfu, \"figures\": $figures,"
+        echo "\"decode_tokens_s_without_graphs\": $(decoding "$eager")}"
         [ $dtype = bf16 ] || echo ','
     done
     echo '}'

@@ -15,6 +15,7 @@ struct device_stream {
     size_t scratch_bytes;
     size_t shared_max; /* shared memory that a block may ask for */
     struct cublas *cublas; /* NULL: all products are by the kernels of this folder */
+    struct graphs *graphs; /* NULL: the host starts every kernel by itself */
 };
 
 static inline struct device_stream *device_of(struct stream *s) {
@@ -61,7 +62,14 @@ static inline int threads_for(int64_t n) { return n >= 256 ? 256 : (int)((n + 31
 status cublas_open(struct device_stream *d, const char *device);
 void cublas_close(struct device_stream *d); /* what was opened, if so, once the stream is idle */
 
+/* Keeps work that comes again as graphs. EXIT_OUR_BUG: out of memory. */
+status graphs_open(struct device_stream *d);
+void graphs_close(struct device_stream *d);  /* what was opened, if so */
+void graphs_forget(struct device_stream *d); /* before memory that graphs may use is freed */
+bool graphs_capturing(const struct device_stream *d); /* calls are noted down, and not carried out */
+
 /* The groups of the table, one file each. */
+void cuda_graphs(struct ops *table); /* graphs.cu: repeat */
 void cuda_gemm(struct ops *table); /* gemm.cu: pack too */
 void cuda_attention(struct ops *table);
 void cuda_attention_backward(struct ops *table);

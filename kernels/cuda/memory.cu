@@ -25,6 +25,11 @@ buf device_scratch(struct stream *s, size_t bytes, const char *where) {
     struct device_stream *d = device_of(s);
     if (bytes <= d->scratch_bytes || d->error != cudaSuccess) return d->scratch;
     void *block = NULL;
+    if (graphs_capturing(d)) { /* what a graph allocated would be its own */
+        device_ok(d, cudaErrorStreamCaptureUnsupported, where);
+        return NO_BUF;
+    }
+    graphs_forget(d);
     if (d->scratch.addr) device_ok(d, cudaFreeAsync(d->scratch.addr, d->queue), where);
     d->scratch.addr = NULL;
     d->scratch_bytes = 0;
@@ -58,7 +63,9 @@ static status memory_alloc(struct stream *s, size_t bytes, buf *out) {
 
 static void memory_free(struct stream *s, buf b) {
     struct device_stream *d = device_of(s);
-    if (buf_has(b)) device_ok(d, cudaFree(b.addr), "free");
+    if (!buf_has(b)) return;
+    graphs_forget(d);
+    device_ok(d, cudaFree(b.addr), "free");
 }
 
 /* A GPU's memory needs no first touch. */
@@ -66,9 +73,11 @@ static void memory_touch(struct stream *s, buf b, size_t bytes) {
     (void)s, (void)b, (void)bytes;
 }
 
-/* The source is ordinary memory: CUDA takes its bytes before the call returns. */
+/* The source is ordinary memory: CUDA takes its bytes before the call returns, but those of a captured copy
+ * whenever the graph runs. */
 static void memory_write(struct stream *s, buf dst, const void *src, size_t bytes) {
     struct device_stream *d = device_of(s);
+    REQUIRE(!graphs_capturing(d));
     if (bytes && d->error == cudaSuccess)
         device_ok(d, cudaMemcpyAsync(dst.addr, src, bytes, cudaMemcpyHostToDevice, d->queue),
                   "write");
@@ -132,6 +141,7 @@ static status memory_sync(struct stream *s) {
 static void memory_close(struct stream *s) {
     struct device_stream *d = device_of(s);
     cudaStreamSynchronize(d->queue); /* errors were sync's to report */
+    graphs_close(d);
     cublas_close(d);
     if (d->scratch.addr) cudaFreeAsync(d->scratch.addr, d->queue);
     cudaStreamDestroy(d->queue);
@@ -149,6 +159,7 @@ static void fill_table(struct ops *table) {
     table->load = numbers_load;
     table->sync = memory_sync;
     table->close = memory_close;
+    cuda_graphs(table);
     cuda_gemm(table);
     cuda_attention(table);
     cuda_attention_backward(table);
@@ -173,15 +184,23 @@ static status choose_device(const char *device, int count, int *index) {
                 device, count, *index);
 }
 
+/* Without a driver its version is 0. */
+static status driver_refused(const char *device) {
+    int version = 0;
+    if (cudaDriverGetVersion(&version) != cudaSuccess || version == 0)
+        return fail(EXIT_BAD_CONFIG,
+                    "device=%s: there is no NVIDIA driver, expected version 580 or later", device);
+    return fail(EXIT_BAD_CONFIG,
+                "device=%s: the NVIDIA driver is for CUDA %d.%d, expected version 580 or later, "
+                "which is for CUDA 13",
+                device, version / 1000, version % 1000 / 10);
+}
+
 /* A sentence when the device cannot be used; otherwise it is the current one. */
 static status check_device(const char *device, int *shared_max) {
     int count = 0, major = 0, minor = 0, index = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
-    if (error == cudaErrorInsufficientDriver)
-        return fail(EXIT_BAD_CONFIG,
-                    "device=%s: the NVIDIA driver is missing or older than CUDA 13 needs, expected "
-                    "version 580 or later",
-                    device);
+    if (error == cudaErrorInsufficientDriver) return driver_refused(device);
     if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
         return fail(EXIT_BAD_CONFIG, "device=%s: there is no CUDA device, expected one", device);
     if (error == cudaSuccess) TRY(choose_device(device, count, &index));
@@ -216,13 +235,11 @@ static status device_open(struct stream **out, const struct stream_config *confi
     d->table.name = config->cublas ? "cuda-cublas" : "cuda";
     fill_table(&d->table);
     d->stream.ops = &d->table;
-    if (config->cublas) {
-        status failed = cublas_open(d, config->device);
-        if (failed) memory_close(&d->stream);
-        if (failed) return failed;
-    }
-    *out = &d->stream;
-    return NULL;
+    status failed = config->graphs ? graphs_open(d) : NULL;
+    if (!failed && config->cublas) failed = cublas_open(d, config->device);
+    if (failed) memory_close(&d->stream);
+    else *out = &d->stream;
+    return failed;
 }
 
 /* Multiply-adds of bf16 a processor and cycle, dense; products of one generation that differ: unknown. */

@@ -110,6 +110,8 @@ bool capture_reaches(const struct capture_point *end, const struct capture_point
 /* ---- the runtime's calls ---- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode) {
+    static uint64_t captures;
+    uint64_t failing = emu_settings()->failing_capture;
     (void)mode;
     if (!queue_is_stream(stream)) return runtime_return(cudaErrorStreamCaptureUnsupported);
     struct capture_point *point = queue_capture_of(stream);
@@ -119,6 +121,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     if (!point->capture) abort();
     point->capture->refs = 1;
     point->capture->origin = stream;
+    point->capture->invalid = ++captures >= failing && failing;
     return runtime_return(cudaSuccess);
 }
 
@@ -194,7 +197,9 @@ static bool node_ready(const struct node *node, const bool *done) {
 
 /* Runs the nodes in a random order that their dependencies allow. */
 static cudaError_t graph_run(struct work *work) {
+    static uint64_t graphs;
     const struct capture *c = ((struct graph_work *)work)->capture;
+    if (++graphs == emu_settings()->failing_graph) return cudaErrorIllegalAddress;
     bool *done = calloc((size_t)c->n + 1, sizeof *done);
     if (!done) abort();
     cudaError_t error = cudaSuccess;

@@ -13,10 +13,12 @@ struct emu_settings {
     bool eager;           /* CUDA_EMULATOR_EAGER: work runs when it is queued */
     size_t memory_bytes;  /* CUDA_EMULATOR_MEMORY */
     size_t shared_optin;  /* CUDA_EMULATOR_SHARED: most shared memory of a block, opted in */
-    int devices;          /* CUDA_EMULATOR_DEVICES; 0: as if there were no driver */
-    uint64_t
-        failing_alloc; /* CUDA_EMULATOR_FAIL_ALLOC: this allocation (1, 2, ...) finds no memory */
-    uint64_t failing_kernel; /* CUDA_EMULATOR_FAIL_KERNEL: this kernel loses the device */
+    int devices;          /* CUDA_EMULATOR_DEVICES */
+    int capability;       /* CUDA_EMULATOR_CAPABILITY, 80 for 8.0 */
+    int driver;           /* CUDA_EMULATOR_DRIVER, 13000 for 13.0; 0: there is none */
+    /* The first of these (1, 2, ...) to fail: CUDA_EMULATOR_FAIL_ALLOC finds no memory, FAIL_KERNEL and
+     * FAIL_GRAPH (its launch) lose the device, FAIL_CAPTURE is refused, as are all that follow. */
+    uint64_t failing_alloc, failing_kernel, failing_graph, failing_capture;
 };
 const struct emu_settings *emu_settings(void); /* read at the first call */
 

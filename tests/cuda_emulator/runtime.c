@@ -25,8 +25,8 @@ cudaError_t runtime_return(cudaError_t error) {
 
 /* What every call that needs a working device begins with. */
 static cudaError_t device_here(void) {
-    if (emu_settings()->devices == 0) return cudaErrorInsufficientDriver;
-    return lost;
+    if (emu_settings()->driver < CUDART_VERSION) return cudaErrorInsufficientDriver;
+    return emu_settings()->devices == 0 ? cudaErrorNoDevice : lost;
 }
 
 cudaError_t cudaPeekAtLastError(void) { return lost != cudaSuccess ? lost : last_error; }
@@ -85,11 +85,11 @@ static const struct error_text *error_find(cudaError_t error) {
 const char *cudaGetErrorName(cudaError_t error) { return error_find(error)->name; }
 const char *cudaGetErrorString(cudaError_t error) { return error_find(error)->text; }
 
-/* ---- the device: an sm_80 that has no more than the smallest later one ---- */
+/* ---- the device: unless told otherwise an sm_80 that has no more than the smallest later one ---- */
 
 cudaError_t cudaGetDeviceCount(int *count) {
     *count = emu_settings()->devices;
-    return runtime_return(*count ? cudaSuccess : cudaErrorInsufficientDriver);
+    return runtime_return(device_here());
 }
 
 cudaError_t cudaGetDevice(int *device) {
@@ -130,10 +130,10 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
         *value = 1 << 20;
         break;
     case cudaDevAttrComputeCapabilityMajor:
-        *value = 8;
+        *value = emu_settings()->capability / 10;
         break;
     case cudaDevAttrComputeCapabilityMinor:
-        *value = 0;
+        *value = emu_settings()->capability % 10;
         break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
         *value = (int)emu_settings()->shared_optin;
@@ -159,7 +159,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
         .maxThreadsPerBlock = THREADS_MAX,
         .maxThreadsDim = {1024, 1024, 64},
         .maxGridSize = {0x7fffffff, 65535, 65535},
-        .major = 8,
+        .major = emu_settings()->capability / 10,
+        .minor = emu_settings()->capability % 10,
         .multiProcessorCount = 4,
         .concurrentKernels = 1,
         .asyncEngineCount = 2,
@@ -180,7 +181,7 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
 }
 
 cudaError_t cudaDriverGetVersion(int *version) {
-    *version = emu_settings()->devices ? CUDART_VERSION : 0;
+    *version = emu_settings()->driver;
     return cudaSuccess;
 }
 
@@ -331,9 +332,10 @@ static cudaError_t copy_check(const struct copy_work *c, enum cudaMemcpyKind kin
     return fits ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-/* Host memory that is not page-locked is read before the call returns. */
+/* Host memory that is not page-locked is read before the call returns; in a capture it is read by whoever
+ * runs the graph, and so is what it holds by then. */
 static void stage(struct copy_work *c) {
-    if (!c->src || device_owns(c->src)) return;
+    if (!c->src || device_owns(c->src) || queue_capturing()) return;
     size_t span = (c->height - 1) * c->src_pitch + c->width;
     if (pinned_holds(c->src, span)) return;
     c->staged = malloc(span);

@@ -33,8 +33,12 @@ const struct emu_settings *emu_settings(void) {
     /* What sm_86, sm_89 and sm_120 have: a kernel that fits there fits everywhere. */
     settings.shared_optin = number("CUDA_EMULATOR_SHARED", 99 << 10);
     settings.devices = (int)number("CUDA_EMULATOR_DEVICES", 1);
+    settings.capability = (int)number("CUDA_EMULATOR_CAPABILITY", 80);
+    settings.driver = (int)number("CUDA_EMULATOR_DRIVER", CUDART_VERSION);
     settings.failing_alloc = number("CUDA_EMULATOR_FAIL_ALLOC", 0);
     settings.failing_kernel = number("CUDA_EMULATOR_FAIL_KERNEL", 0);
+    settings.failing_graph = number("CUDA_EMULATOR_FAIL_GRAPH", 0);
+    settings.failing_capture = number("CUDA_EMULATOR_FAIL_CAPTURE", 0);
     return &settings;
 }
 

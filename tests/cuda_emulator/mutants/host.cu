@@ -208,6 +208,63 @@ static enum outcome stale_scalar(bool planted) {
     return lab_expect(s, y, 64, [](int i) { return i % 13 + 6; });
 }
 
+/* Captures y += *v, and maybe a copy of `value` to v before it, and instantiates that. */
+static cudaGraphExec_t graph_of_sum(cudaStream_t s, int threads, float *y, float *v,
+                                    const float *value) {
+    cudaGraph_t graph;
+    cudaGraphExec_t exec;
+    must(cudaStreamSynchronize(s));
+    must(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal));
+    if (value) must(cudaMemcpyAsync(v, value, sizeof *v, cudaMemcpyHostToDevice, s));
+    lab_launch(s, 1, threads, 0, add_from, y, (const float *)v);
+    must(cudaStreamEndCapture(s, &graph));
+    must(cudaGraphInstantiate(&exec, graph, 0));
+    must(cudaGraphDestroy(graph));
+    return exec;
+}
+
+/* A copy in a graph reads the host's memory when the graph runs. */
+static enum outcome captured_copy(bool planted) {
+    cudaStream_t s = lab_stream();
+    float *y = lab_ramp<float>(s, 64), *v = lab_alloc<float>(1), value = 1;
+    cudaGraphExec_t exec = graph_of_sum(s, 64, y, v, planted ? &value : NULL);
+    if (!planted) must(cudaMemcpyAsync(v, &value, sizeof value, cudaMemcpyHostToDevice, s));
+    value = 2;
+    must(cudaGraphLaunch(exec, s));
+    return lab_expect(s, y, 64, [](int i) { return i % 13 + 1; });
+}
+
+/* A graph that was made for fewer rows than there are now. */
+static enum outcome stale_grid(bool planted) {
+    cudaStream_t s = lab_stream();
+    float *y = lab_ramp<float>(s, 64), *v = lab_ramp<float>(s, 2) + 1;
+    cudaGraphExec_t exec = graph_of_sum(s, planted ? 32 : 64, y, v, NULL);
+    must(cudaGraphLaunch(exec, s));
+    return lab_expect(s, y, 64, [](int i) { return i % 13 + 1; });
+}
+
+static enum outcome stale_pointer(bool planted) {
+    cudaStream_t s = lab_stream();
+    float *y = lab_ramp<float>(s, 64), *v = lab_ramp<float>(s, 2), *moved;
+    cudaGraphExec_t exec = graph_of_sum(s, 64, y, v, NULL);
+    must(cudaFree(v));
+    moved = lab_ramp<float>(s, 2);
+    if (!planted) exec = graph_of_sum(s, 64, y, moved, NULL);
+    must(cudaGraphLaunch(exec, s));
+    return lab_expect(s, y, 64, [](int i) { return i % 13; });
+}
+
+static enum outcome read_in_capture(bool planted) {
+    cudaStream_t s = lab_stream();
+    float *x = lab_ramp<float>(s, 64), host = 0;
+    cudaGraph_t graph;
+    must(cudaStreamSynchronize(s));
+    must(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal));
+    lab_launch(s, 1, 64, 0, add, x, 1.0f);
+    if (planted) cudaMemcpyAsync(&host, x, sizeof host, cudaMemcpyDeviceToHost, s);
+    return outcome_of(cudaStreamEndCapture(s, &graph));
+}
+
 /* ---- errors nobody looks at ---- */
 
 template <bool PLANTED> static __global__ void trapping(float *y) {
@@ -245,9 +302,25 @@ static enum outcome injected_kernel_failure(bool planted) {
 }
 
 static enum outcome injected_lack_of_driver(bool planted) {
-    if (planted) setenv("CUDA_EMULATOR_DEVICES", "0", 1);
+    if (planted) setenv("CUDA_EMULATOR_DRIVER", "0", 1);
     int count;
     return outcome_of(cudaGetDeviceCount(&count));
+}
+
+static enum outcome injected_capture_failure(bool planted) {
+    if (planted) setenv("CUDA_EMULATOR_FAIL_CAPTURE", "1", 1);
+    cudaStream_t s = lab_stream();
+    cudaGraph_t graph;
+    must(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal));
+    return outcome_of(cudaStreamEndCapture(s, &graph));
+}
+
+static enum outcome injected_graph_failure(bool planted) {
+    if (planted) setenv("CUDA_EMULATOR_FAIL_GRAPH", "1", 1);
+    cudaStream_t s = lab_stream();
+    float *y = lab_ramp<float>(s, 64), *v = lab_ramp<float>(s, 1);
+    must(cudaGraphLaunch(graph_of_sum(s, 64, y, v, NULL), s));
+    return outcome_of(cudaStreamSynchronize(s));
 }
 
 static enum outcome too_little_memory(bool planted) {
@@ -276,9 +349,16 @@ static const struct mutant host_mutants[] = {
     {"a capture that is not joined", "refused", "refused", "refused", unjoined_capture},
     {"a graph without a dependency", "wrong", "wrong", "wrong", missing_dependency},
     {"a host scalar in a graph", "wrong", "wrong", "wrong", stale_scalar},
+    {"a copy of ordinary memory in a graph", "wrong", "wrong", "wrong", captured_copy},
+    {"a graph for fewer rows", "wrong", "wrong", "wrong", stale_grid},
+    {"a graph whose memory was freed", "use-after-free", "use-after-free|out-of-bounds",
+     "use-after-free", stale_pointer},
+    {"a result read in a capture", "refused", "refused", "refused", read_in_capture},
     {"a device that was lost", "refused", "refused", "refused", lost_device},
     {"an allocation that fails on demand", "refused", "refused", "refused", injected_alloc_failure},
     {"a kernel that fails on demand", "refused", "refused", "refused", injected_kernel_failure},
+    {"a capture that fails on demand", "refused", "refused", "refused", injected_capture_failure},
+    {"a graph that fails on demand", "refused", "refused", "refused", injected_graph_failure},
     {"no driver", "refused", "refused", "refused", injected_lack_of_driver},
     {"too little memory", "refused", "refused", "refused", too_little_memory},
 };
