@@ -18,7 +18,7 @@ import transformers
 from peft.utils import transformers_weight_conversion as conversion
 from transformers import AutoModelForCausalLM
 
-from make_fixtures import LENGTHS, ROUTER_MARGIN, VOCAB, margins_of_routers
+from make_fixtures import ROUTER_MARGIN, forward_and_backward, margins_of_routers
 
 BASES = pathlib.Path("tests/golden/policy")
 OUT = pathlib.Path("tests/golden/adapter")
@@ -40,20 +40,7 @@ ADAPTERS = {
 def golden_of(model, generator):
     margins = []
     margins_of_routers(model, margins)
-    golden, loss, targets = {}, 0.0, 0
-    for i, length in enumerate(LENGTHS):
-        ids = torch.randint(VOCAB, (length,), generator=generator)
-        mask = (torch.rand(length, generator=generator) < 0.6).to(torch.uint8)
-        mask[0] = 0
-        logits = model(input_ids=ids[None]).logits[0]
-        chosen = mask[1:].bool()
-        loss = loss + torch.nn.functional.cross_entropy(
-            logits[:-1][chosen], ids[1:][chosen], reduction="sum")
-        targets += int(chosen.sum())
-        golden |= {f"input_ids.{i}": ids, f"loss_mask.{i}": mask, f"logits.{i}": logits.detach()}
-    loss = loss / targets
-    loss.backward()
-    golden["loss"] = loss.detach().reshape(1)
+    golden = forward_and_backward(model, generator)
     for name, p in model.named_parameters():
         if p.requires_grad:
             golden[f"grad.{name.replace('.default.', '.')}"] = p.grad.contiguous().clone()

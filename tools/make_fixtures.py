@@ -219,14 +219,8 @@ def gradients(model):
     return {f"grad.{name}": g.contiguous().clone() for name, g in out.items()}
 
 
-def golden_of(directory, generator):
-    """What transformers computes for the saved model; None when some choice is too close to call."""
-    model = AutoModelForCausalLM.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="eager")
-    model.eval()
-    model.get_input_embeddings().padding_idx = None  # to us a pad is a token: its row learns too
-    margins = []
-    margins_of_routers(model, margins)
+def forward_and_backward(model, generator):
+    """Random sequences, their logits and the loss, whose gradients are then in the model."""
     golden, loss, targets = {}, 0.0, 0
     for i, length in enumerate(LENGTHS):
         ids = torch.randint(VOCAB, (length,), generator=generator)
@@ -241,6 +235,18 @@ def golden_of(directory, generator):
     loss = loss / targets
     loss.backward()
     golden["loss"] = loss.detach().reshape(1)
+    return golden
+
+
+def golden_of(directory, generator):
+    """What transformers computes for the saved model; None when some choice is too close to call."""
+    model = AutoModelForCausalLM.from_pretrained(
+        directory, dtype=torch.float32, attn_implementation="eager")
+    model.eval()
+    model.get_input_embeddings().padding_idx = None  # to us a pad is a token: its row learns too
+    margins = []
+    margins_of_routers(model, margins)
+    golden = forward_and_backward(model, generator)
     golden |= gradients(model)
 
     ids = torch.randint(VOCAB, (GREEDY_PROMPT,), generator=generator)
