@@ -23,12 +23,14 @@ enum {
 /* Rows and query heads that use the same key/value head. Pair i*heads + h is row i, head h. */
 struct tile {
     int rows, heads;
-    int64_t row;  /* the first */
-    int g, head;  /* key/value head; first query head */
-    int common;   /* keys below this position lie in the blocks of `sequence` for all rows, */
-    int sequence; /* later ones in those of the rows' own sequences */
+    int64_t row;         /* the first */
+    int g, head;         /* key/value head; first query head */
+    struct kv_fork fork; /* of all rows: what they share they see in the same place, */
+    bool alike;          /* and, if their sequence is the same, their own keys too */
     int position[TILE_PAIRS], own[TILE_PAIRS]; /* of each row */
 };
+
+static int clamp(int x, int most) { return x < 0 ? 0 : x < most ? x : most; }
 
 /* How the rows of a tile see one block. */
 struct view {
@@ -164,22 +166,33 @@ static void score_block(const struct attention *a, const struct tile *t, const s
                               .b_k = KV_BLOCK,
                               .rows = t->heads,
                               .depth = Dk};
-    for (int i = 0; i < t->rows; i++) {
-        depth[i] = Dk;
+    for (int i = 0; i < t->rows; i++) depth[i] = Dk;
+    ptrdiff_t next_row = (ptrdiff_t)t->heads * KV_BLOCK;
+    for (int i = 0; i < t->rows && !t->alike; i++) {
         if (w->visible[i] <= w->common) continue;
-        product.c = p + i * t->heads * KV_BLOCK + from;
+        product.c = p + i * next_row + from;
         product.a = q_at(a, t, i);
         product.b = keys_at(a, t, t->own[i], w->first) + from;
         product.columns = w->visible[i] - from;
         int next = t->own[row_after(t, w, i)];
         multiply_own(&product, keys_at(a, t, next, w->first) + from);
     }
-    if (w->common == 0) return;
-    product.c = p;
-    product.a = q_at(a, t, 0);
-    product.b = keys_at(a, t, t->sequence, w->first);
-    product.columns = w->common < w->most ? w->common : w->most;
-    product_of_pairs(t, &product, a->ldq, (ptrdiff_t)t->heads * KV_BLOCK, depth);
+    struct product all = product;
+    if (t->alike && w->most > w->common) {
+        all.c = p + from;
+        all.a = q_at(a, t, 0);
+        all.b = keys_at(a, t, t->own[0], w->first) + from;
+        all.columns = w->most - from;
+        product_of_pairs(t, &all, a->ldq, next_row, depth);
+        all = product;
+    }
+    if (w->common > 0) {
+        all.c = p;
+        all.a = q_at(a, t, 0);
+        all.b = keys_at(a, t, t->fork.parent, w->first);
+        all.columns = w->common < w->most ? w->common : w->most;
+        product_of_pairs(t, &all, a->ldq, next_row, depth);
+    }
 }
 
 /* The scores become p, and their maxima and sums join what was so far. */
@@ -220,23 +233,28 @@ static void value_columns(const struct attention *a, const struct tile *t, const
                               .columns = columns};
     ptrdiff_t a_next = (ptrdiff_t)t->heads * KV_BLOCK;
     if (w->common > 0) {
-        for (int i = 0; i < t->rows; i++)
-            depth[i] = w->visible[i] < w->common ? w->visible[i] : w->common;
-        product.b = values_at(a, t, t->sequence, w->first) + d;
-        product_of_pairs(t, &product, a_next, c_next, depth);
-        product.c_row = c_head;
-        product.a_row = KV_BLOCK;
+        struct product common = product;
+        for (int i = 0; i < t->rows; i++) depth[i] = clamp(w->visible[i], w->common);
+        common.b = values_at(a, t, t->fork.parent, w->first) + d;
+        product_of_pairs(t, &common, a_next, c_next, depth);
         product.add = true;
     }
-    product.rows = t->heads;
-    for (int i = 0; i < t->rows; i++) {
+    ptrdiff_t first = (ptrdiff_t)w->common * Dv + d; /* of a row's own values */
+    if (t->alike && w->most > w->common) {
+        for (int i = 0; i < t->rows; i++) depth[i] = clamp(w->visible[i] - w->common, KV_BLOCK);
+        product.a = p + w->common;
+        product.b = values_at(a, t, t->own[0], w->first) + first;
+        product_of_pairs(t, &product, a_next, c_next, depth);
+    }
+    for (int i = 0; i < t->rows && !t->alike; i++) {
         if (w->visible[i] <= w->common) continue;
+        product.rows = t->heads;
         product.c = c + i * c_next;
         product.a = p + i * a_next + w->common;
-        product.b = values_at(a, t, t->own[i], w->first) + (ptrdiff_t)w->common * Dv + d;
+        product.b = values_at(a, t, t->own[i], w->first) + first;
         product.depth = w->visible[i] - w->common;
         int next = t->own[row_after(t, w, i)];
-        multiply_own(&product, values_at(a, t, next, w->first) + (ptrdiff_t)w->common * Dv + d);
+        multiply_own(&product, values_at(a, t, next, w->first) + first);
     }
 }
 
@@ -281,8 +299,6 @@ static void finish(const struct attention *a, const struct tile *t, struct softm
                sizeof(float) * (size_t)t->heads);
 }
 
-static int clamp(int x, int most) { return x < 0 ? 0 : x < most ? x : most; }
-
 static void attend(const struct attention *a, const struct tile *t) {
     struct softmax s;
     for (int i = 0; i < t->rows * t->heads; i += LANES) { /* lanes without a pair */
@@ -292,7 +308,7 @@ static void attend(const struct attention *a, const struct tile *t) {
     _Alignas(64) float p[TILE_PAIRS * KV_BLOCK];
     struct view w;
     for (w.first = 0;; w.first += KV_BLOCK) {
-        w.common = clamp(t->common - w.first, KV_BLOCK);
+        w.common = clamp(t->fork.shared - w.first, KV_BLOCK);
         w.most = 0;
         for (int i = 0; i < t->rows; i++) {
             w.visible[i] = clamp(t->position[i] + 1 - w.first, KV_BLOCK);
@@ -306,18 +322,19 @@ static void attend(const struct attention *a, const struct tile *t) {
     finish(a, t, &s);
 }
 
-/* A run: rows that share what lies below position `common`. */
+/* A run: rows of one sequence, or of others each that continue the same one, or none. */
 struct run {
     int64_t row;
-    int rows, common, sequence;
+    int rows;
+    bool alike; /* they are of one sequence */
 };
 
-/* A run and the query heads of group g, in tiles: of many rows of one head where all keys are common, else
+/* A run and the query heads of group g, in tiles: of many rows of one head where these see the same keys, else
  * of all heads of some rows, whose own keys are then read once. */
 static void attend_run(const struct attention *a, const struct run *r, int g) {
     const struct kv_view *kv = &a->kv;
     int share = a->H / kv->G, heads = share < LINE ? share : LINE, rows = TILE_PAIRS / heads;
-    if (r->common == INT_MAX && r->rows >= heads) heads = 1, rows = LINE;
+    if (r->alike && r->rows >= heads) heads = 1, rows = LINE;
     else if (rows > LINE) rows = rows / LINE * LINE;
     for (int i = 0; i < r->rows; i += rows)
         for (int h = 0; h < share; h += heads) {
@@ -327,8 +344,8 @@ static void attend_run(const struct attention *a, const struct run *r, int g) {
             t.row = r->row + i;
             t.g = g;
             t.head = g * share + h;
-            t.common = r->common;
-            t.sequence = r->sequence;
+            t.alike = r->alike;
+            t.fork = host_fork(kv, host_i32(kv->row_seq)[r->row]);
             for (int k = 0; k < t.rows; k++) {
                 t.position[k] = host_i32(kv->row_pos)[t.row + k];
                 t.own[k] = host_i32(kv->row_seq)[t.row + k];
@@ -337,30 +354,19 @@ static void attend_run(const struct attention *a, const struct run *r, int g) {
         }
 }
 
-/* Where a row's keys come from: (sequence, common) as in a run, for itself and its like. */
-static struct run run_of_row(const struct kv_view *kv, int t, int end) {
-    const int32_t *sequence = host_i32(kv->row_seq);
-    struct kv_fork fork = host_fork(kv, sequence[t]);
-    bool followed = t + 1 < end && sequence[t + 1] == sequence[t];
-    if (host_i32(kv->row_pos)[t] < fork.shared) return (struct run){t, 1, INT_MAX, fork.parent};
-    if (fork.shared > 0) return (struct run){t, 1, fork.shared, fork.parent};
-    if (followed) return (struct run){t, 1, INT_MAX, sequence[t]};
-    return (struct run){t, 1, 0, -1};
-}
-
-/* The longest run from row `from` on that ends at `end` at the latest: rows of one sequence, or rows of
- * one each that continue the same one or none. */
+/* The longest run from row `from` on that ends at `end` at the latest. */
 static struct run run_at(const struct kv_view *kv, int from, int end) {
-    struct run r = run_of_row(kv, from, end);
-    if (r.common == INT_MAX) {
-        for (int t = from + 1; t < end && host_i32(kv->row_seq)[t] == r.sequence; t++) r.rows++;
-        return r;
+    const int32_t *sequence = host_i32(kv->row_seq) + from;
+    struct kv_fork fork = host_fork(kv, sequence[0]);
+    int n = 1, left = end - from;
+    while (n < left && sequence[n] == sequence[0]) n++;
+    if (n > 1) return (struct run){from, n, true};
+    for (; n < left; n++) {
+        struct kv_fork next = host_fork(kv, sequence[n]);
+        if (next.shared != fork.shared || (fork.shared > 0 && next.parent != fork.parent)) break;
+        if (n + 1 < left && sequence[n + 1] == sequence[n]) break;
     }
-    for (int t = from + 1; t < end; t++, r.rows++) {
-        struct run next = run_of_row(kv, t, end);
-        if (next.common != r.common || next.sequence != r.sequence) break;
-    }
-    return r;
+    return (struct run){from, n, false};
 }
 
 struct task {
