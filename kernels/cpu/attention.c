@@ -329,8 +329,8 @@ struct run {
     bool alike; /* they are of one sequence */
 };
 
-/* A run and the query heads of group g, in tiles: of many rows of one head where these see the same keys, else
- * of all heads of some rows, whose own keys are then read once. */
+/* A run and the query heads of group g, in tiles: of many rows of one head where these see the same keys,
+ * else of all heads of some rows, whose own keys are then read once. */
 static void attend_run(const struct attention *a, const struct run *r, int g) {
     const struct kv_view *kv = &a->kv;
     int share = a->H / kv->G, heads = share < LINE ? share : LINE, rows = TILE_PAIRS / heads;
