@@ -1,7 +1,8 @@
 /* Matrix products on one core: GFLOP/s, as a share of what the core's multiply-adds reach in the same run,
- * and against OpenBLAS where it is installed. */
+ * and against OpenBLAS and oneDNN where they are installed. */
 #include "tests/ceiling.h"
 #include "tests/figure.h"
+#include "tests/onednn.h"
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -22,11 +23,12 @@ static sgemm *open_blas(void) {
 /* One product, ours and theirs: nt y = x w^T, nn x = y w, tn w += y^T x. */
 struct product {
     enum kind { NT, NN, TN } kind;
-    bool bf16; /* nobody to compare with */
+    bool bf16;
     struct stream *stream;
     struct gemm gemm;
-    sgemm *blas;
-    buf w; /* as BLAS reads it: never packed */
+    sgemm *blas;           /* NULL: not compared with, */
+    struct onednn *onednn; /* as here */
+    buf w;                 /* as BLAS reads it: never packed */
 };
 
 static void run_ours(const void *context) {
@@ -53,6 +55,21 @@ static void run_blas(const void *context) {
 
 static const char *const kind_names[] = {"nt", "nn", "tn"};
 
+/* One of the peers, whose seconds are there; 0: they are not. */
+static void report_peer(json_t *row, const char *name, double gflop, double ours, double seconds) {
+    if (seconds <= 0) {
+        printf(" %9s %8s", "", "");
+        return;
+    }
+    char key[64];
+    printf(" %9.1f %8.2f", gflop / seconds, seconds * ours / gflop);
+    snprintf(key, sizeof key, "%s_gflops", name);
+    json_object_set_new(row, key, json_real(gflop / seconds));
+    snprintf(key, sizeof key, "ratio_to_%s", name);
+    json_object_set_new(row, key, json_real(seconds * ours / gflop));
+}
+
+/* seconds: of the peak, of ours, of OpenBLAS and of oneDNN. */
 static void report(struct bench *b, const struct product *p, const double *seconds) {
     const struct gemm *g = &p->gemm;
     int M = g->M, T = g->T / M, N = g->N, K = g->K;
@@ -65,12 +82,8 @@ static void report(struct bench *b, const struct product *p, const double *secon
     json_t *row = json_pack("{ss sb si si si si sf sf sf}", "product", kind, "bf16", p->bf16, "M",
                             M, "T", T, "N", N, "K", K, "gflops", ours, "peak_gflops", peak,
                             "share_of_peak", ours / peak);
-    if (p->blas) {
-        double theirs = flop / seconds[2] * 1e-9;
-        printf(" %9.1f %8.2f", theirs, ours / theirs);
-        json_object_set_new(row, "openblas_gflops", json_real(theirs));
-        json_object_set_new(row, "ratio_to_openblas", json_real(ours / theirs));
-    }
+    report_peer(row, "openblas", 1e-9 * flop, ours, seconds[2]);
+    report_peer(row, "onednn", 1e-9 * flop, ours, seconds[3]);
     printf("\n");
     bench_row(b, row);
 }
@@ -111,11 +124,16 @@ static void bench_product(struct bench *b, sgemm *blas, enum kind kind, bool bf1
         p.gemm.hw = (int64_t)pack;
         p.gemm.packed = true;
     }
-    struct contender contenders[] = {
-        {bf16 ? run_bf16 : run_fma, s}, {run_ours, &p}, {run_blas, &p}};
-    double seconds[3];
-    measure(contenders, blas ? 3 : 2, seconds);
+    if (kind == NT && M == 1)
+        p.onednn = onednn_open(floats(p.gemm.y), floats(p.gemm.x), floats(p.w), T, N, K, bf16);
+    struct contender contenders[] = {{bf16 ? run_bf16 : run_fma, s},
+                                     {run_ours, &p},
+                                     {blas ? run_blas : NULL, &p},
+                                     {p.onednn ? onednn_run : NULL, p.onednn}};
+    double seconds[4];
+    measure(contenders, 4, seconds);
     report(b, &p, seconds);
+    onednn_close(p.onednn);
     buf used[] = {p.w, p.gemm.x, p.gemm.y, p.gemm.offsets, packed};
     for (size_t i = 0; i < sizeof used / sizeof *used; i++) op_free(s, used[i]);
 }
@@ -144,12 +162,13 @@ struct rows_class {
 };
 
 struct total {
-    double flop, bytes_of_w, seconds, blas_seconds, peak_seconds;
+    double flop, bytes_of_w, seconds, peak_seconds;
+    double theirs; /* seconds of the peer; 0: it is not there */
 };
 
 /* Of the single products in the bench's rows; of one row of x only those whose w is in no cache. */
 static struct total total_of(const struct bench *b, const char *kind, bool bf16,
-                             const struct rows_class *class) {
+                             const struct rows_class *class, const char *peer_key) {
     enum { CACHED = 8 << 20 };
     struct total t = {0};
     size_t i;
@@ -157,10 +176,10 @@ static struct total total_of(const struct bench *b, const char *kind, bool bf16,
     json_array_foreach(b->rows, i, row) {
         const char *product;
         int in_bf16, M, T, N, K;
-        double rate, peak, blas = 0;
+        double rate, peak, peer = 0;
         if (json_unpack(row, "{ss sb si si si si sf sf s?f}", "product", &product, "bf16", &in_bf16,
                         "M", &M, "T", &T, "N", &N, "K", &K, "gflops", &rate, "peak_gflops", &peak,
-                        "openblas_gflops", &blas) != 0)
+                        peer_key, &peer) != 0)
             continue;
         double flop = 2e-9 * T * N * K, w = (bf16 ? 2.0 : 4.0) * N * K;
         if (strcmp(product, kind) != 0 || in_bf16 != bf16 || M != 1 || T < class->least ||
@@ -170,50 +189,55 @@ static struct total total_of(const struct bench *b, const char *kind, bool bf16,
         t.bytes_of_w += w;
         t.seconds += flop / rate;
         t.peak_seconds += flop / peak;
-        t.blas_seconds += blas > 0 ? flop / blas : 0;
+        t.theirs += peer > 0 ? flop / peer : 0;
     }
     return t;
 }
 
-static void table_print(struct bench *b) {
+static void table_line(struct bench *b, enum kind kind, bool bf16, const struct rows_class *class,
+                       const struct ceilings *top) {
+    const char *key = kind == NT ? "onednn_gflops" : "openblas_gflops";
+    struct total t = total_of(b, kind_names[kind], bf16, class, key);
+    bool memory = class->most == 1, alone = bf16 && kind != NT; /* nobody multiplies so */
+    double least = memory ? t.bytes_of_w / top->bytes : t.peak_seconds;
+    char name[32];
+    if (t.flop == 0) return;
+    snprintf(name, sizeof name, "products %s", kind_names[kind]);
+    figure_print(b, &(struct figure){.row = name,
+                                     .model = bf16 ? "bf16" : "fp32",
+                                     .work = class->name,
+                                     .unit = "GFLOP/s",
+                                     .ours = t.flop / t.seconds,
+                                     .share = least / t.seconds,
+                                     .bound = memory ? "memory" : "arithmetic",
+                                     .peer = alone        ? NULL
+                                             : kind == NT ? "oneDNN"
+                                                          : "OpenBLAS",
+                                     .theirs = t.theirs > 0 ? t.flop / t.theirs : 0,
+                                     .trouble = "not installed",
+                                     .goal = alone ? 0 : 1,
+                                     .rounds = MEASURE_ROUNDS});
+}
+
+static void table_print(struct bench *b, const struct ceilings *top) {
     static const struct rows_class classes[] = {
         {"1 row", 1, 1}, {"8 rows", 8, 8}, {"64 and 512 rows", 64, 512}};
-    struct ceilings top = ceilings_measure(b);
     for (int bf16 = 0; bf16 < 2; bf16++)
         for (enum kind kind = NT; kind <= TN; kind++)
-            for (int c = 0; c < 3; c++) {
-                struct total t = total_of(b, kind_names[kind], bf16, &classes[c]);
-                char name[32];
-                if (t.flop == 0) continue;
-                snprintf(name, sizeof name, "products %s", kind_names[kind]);
-                bool memory = classes[c].most == 1;
-                double least = memory ? t.bytes_of_w / top.bytes : t.peak_seconds;
-                figure_print(
-                    b, &(struct figure){.row = name,
-                                        .model = bf16 ? "bf16" : "fp32",
-                                        .work = classes[c].name,
-                                        .unit = "GFLOP/s",
-                                        .ours = t.flop / t.seconds,
-                                        .share = least / t.seconds,
-                                        .bound = memory ? "memory" : "arithmetic",
-                                        .peer = bf16 ? NULL : "OpenBLAS",
-                                        .theirs = t.blas_seconds > 0 ? t.flop / t.blas_seconds : 0,
-                                        .trouble = "not installed",
-                                        .goal = bf16 ? 0 : 1,
-                                        .rounds = MEASURE_ROUNDS});
-            }
+            for (int c = 0; c < 3; c++) table_line(b, kind, bf16, &classes[c], top);
 }
 
 int main(int argc, char **argv) {
     struct bench b = bench_begin("gemm", argc, argv);
+    struct ceilings top = ceilings_measure(&b);
     sgemm *blas = open_blas();
-    if (!blas) printf("OpenBLAS (libopenblas.so.0) is not installed: no comparison with it\n");
     printf("nt: y = x w^T, w packed    nn: x = y w    tn: w += y^T x    M matrices, T rows each\n");
     printf("16: in bf16, against what the core reaches in bf16\n");
-    printf("        M     T     N     K     peak  GFLOP/s of peak%s\n",
-           blas ? "  OpenBLAS    ratio" : "");
+    printf("        M     T     N     K     peak  GFLOP/s of peak  OpenBLAS    ratio    oneDNN    "
+           "ratio\n");
     bench_all(&b, blas, false);
     bench_all(&b, NULL, true);
-    table_print(&b);
+    top = ceilings_best(top, ceilings_measure(&b));
+    table_print(&b, &top);
     return bench_end(&b);
 }

@@ -19,6 +19,7 @@ static double now(void) {
 }
 
 static double turn(const struct contender *c, int runs) {
+    if (!c->run) return 0;
     double start = now();
     for (int i = 0; i < runs; i++) c->run(c->context);
     return (now() - start) / runs;

@@ -40,6 +40,7 @@ openmpi-bin         command mpirun
 '
 BENCH_PACKAGES='
 libopenblas0-pthread  library :libopenblas.so.0
+libdnnl-dev           library dnnl
 '
 
 is_there() { # is_there KIND WHAT

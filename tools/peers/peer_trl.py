@@ -24,9 +24,9 @@ model = transformers.LlamaForCausalLM(
         vocab_size=m["vocab"], hidden_size=m["hidden"], num_hidden_layers=m["layers"],
         num_attention_heads=m["heads"], num_key_value_heads=m["kv_heads"], head_dim=m["head_dim"],
         intermediate_size=m["ffn"], tie_word_embeddings=m["tied"], max_position_embeddings=4096,
-        eos_token_id=None, bos_token_id=None, pad_token_id=0,
+        eos_token_id=None, bos_token_id=None,
     )
-)
+)  # with a pad_token_id here a row of the embedding would be zero, and its gradient not finite in deep models
 model.generation_config = transformers.GenerationConfig(pad_token_id=0, eos_token_id=None)
 words = {f"w{i}": i for i in range(m["vocab"])}
 backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w1"))
