@@ -167,18 +167,39 @@ struct span json_canonical(const json_t *value, struct arena *arena) {
     return copy;
 }
 
-struct span json_pretty(const json_t *value, struct arena *arena) {
-    for (size_t digits = 15;; digits++) {
-        char *text = json_dumps(value, JSON_SORT_KEYS | JSON_INDENT(2) | JSON_ENCODE_ANY |
-                                           JSON_REAL_PRECISION(digits));
-        REQUIRE(text);
-        json_t *back = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-        bool same = json_equal(value, back);
-        json_decref(back);
-        char *copy = same || digits == 17 ? arena_print(arena, "%s\n", text) : NULL;
-        free(text);
-        if (copy) return span_of(copy);
+/* How many significant digits bring back x, at least `digits`. */
+static size_t digits_of_real(double x, size_t digits) {
+    char text[40];
+    for (; digits < 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", (int)digits, x);
+        if (strtod(text, NULL) == x) break;
     }
+    return digits;
+}
+
+/* ... and every number of the value. */
+static size_t digits_of(const json_t *value, size_t digits) {
+    if (json_is_real(value)) return digits_of_real(json_real_value(value), digits);
+    for (size_t i = 0; i < json_array_size(value); i++)
+        digits = digits_of(json_array_get(value, i), digits);
+    json_t *object = json_is_object(value) ? (json_t *)value : NULL; /* its iterator is not const */
+    const char *key;
+    json_t *member;
+    json_object_foreach(object, key, member) digits = digits_of(member, digits);
+    return digits;
+}
+
+char *json_write(const json_t *value, size_t flags) {
+    char *text = json_dumps(value, flags | JSON_REAL_PRECISION(digits_of(value, 15)));
+    REQUIRE(text);
+    return text;
+}
+
+struct span json_pretty(const json_t *value, struct arena *arena) {
+    char *text = json_write(value, JSON_SORT_KEYS | JSON_INDENT(2) | JSON_ENCODE_ANY);
+    char *copy = arena_print(arena, "%s\n", text);
+    free(text);
+    return span_of(copy);
 }
 
 status json_lines_open(struct json_lines *r, const char *path, size_t line_max) {

@@ -54,8 +54,12 @@ json_t *json_float(double x);
 /* The one text of a value: sorted keys, no spaces, 17 significant digits. In the arena. */
 struct span json_canonical(const json_t *value, struct arena *arena);
 
-/* A value as people like to read it: sorted keys, indented, a newline at the end, and the fewest digits
- * (15 to 17) with which every number reads back the same. In the arena. */
+/* jansson's json_dumps with the fewest digits (15 to 17) with which every number of the value reads back the
+ * same: 0.1 is 0.1. To be freed. */
+char *json_write(const json_t *value, size_t flags);
+
+/* A value as people like to read it: sorted keys, indented, a newline at the end, numbers as json_write has
+ * them. In the arena. */
 struct span json_pretty(const json_t *value, struct arena *arena);
 
 /* Lines of a JSONL file, of any length up to a limit; blank lines are skipped, a last line without a

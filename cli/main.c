@@ -28,7 +28,8 @@ const struct command commands[] = {
     {"replay", "recompute a stored step's log-probabilities: the same bits?", cli_replay,
      "RUN step=K", NULL, "grpo replay runs/tiny step=5", NULL},
     {"inspect", "describe a model, and the memory that training it needs", cli_inspect, "[DIR]",
-     "model. policy.dtype rollout. rl. train. lora. eval. threads", "grpo inspect runs/tiny/init", NULL},
+     "model. policy.dtype rollout. rl. train. lora. eval. threads", "grpo inspect runs/tiny/init",
+     NULL},
     {"bench", "time a model on this machine: prefill, decoding, training, a step", cli_bench,
      "[DIR]", "model.path policy. rollout. rl. threads device isa", "grpo bench runs/tiny/init",
      cli_bench_options},
@@ -75,7 +76,7 @@ static status fail_unknown_command(const char *name) {
 
 /* `grpo help [COMMAND]`, also spelled `grpo --help` and `grpo COMMAND --help`. */
 static status print_help(const char *name) {
-    if (!name) {
+    if (!name || strcmp(name, "help") == 0) {
         help_print_overview(stdout);
         return NULL;
     }

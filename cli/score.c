@@ -138,8 +138,7 @@ static void line_write(struct scored_line *line, const struct reward *reward, co
     if (!line->malformed)
         s = write_verdict(line->row, &line->problem, reward, line->verdict, where_is(line, path));
     if (s) line_refuse(line, s);
-    line->out = json_dumps(line->row, JSON_COMPACT);
-    REQUIRE(line->out);
+    line->out = json_write(line->row, JSON_COMPACT);
     json_decref(line->row);
     arena_free(&line->arena);
 }
@@ -165,9 +164,8 @@ static status print_line(const char *text) {
 
 static status print_error(const struct failure *why) {
     json_t *row = error_row(why);
-    char *text = json_dumps(row, JSON_COMPACT);
+    char *text = json_write(row, JSON_COMPACT);
     json_decref(row);
-    REQUIRE(text);
     status s = print_line(text);
     free(text);
     return s;

@@ -90,8 +90,7 @@ static status print_problems(const struct order *order, struct tasks_config *con
     for (size_t i = 0; !s && i < (order->n ? (size_t)order->n : set->n); i++) {
         struct span prompt = SPAN("");
         arena_reset(&arena);
-        if (order->prompts)
-            prompt = prompt_render(task_style(task), &set->items[i], &arena).text;
+        if (order->prompts) prompt = prompt_render(task_style(task), &set->items[i], &arena).text;
         s = problem_file_write(&set->items[i], prompt, stdout);
     }
     arena_free(&arena);
@@ -138,7 +137,16 @@ static status print_traces(const struct order *order, const struct settings *set
 }
 
 static status print_order(const struct order *order, struct settings *settings) {
+    static const char *const kinds[] = {"countdown", "addition", "multiplication", "file"};
+    bool known = false;
     if (strcmp(order->what, "traces") == 0) return print_traces(order, settings);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        known |= strcmp(order->what, kinds[i]) == 0;
+    if (!known)
+        return fail(EXIT_USAGE_ERROR,
+                    "there are no tasks %.80s; expected countdown, addition, multiplication, file "
+                    "or traces",
+                    order->what);
     TRY(config_set(&settings->config, "tasks.source", order->what, "the operand"));
     return print_problems(order, &settings->tasks);
 }

@@ -24,10 +24,13 @@ static struct span stem_of(const char *path) {
     return (struct span){name, dot && dot > name ? (size_t)(dot - name) : strlen(name)};
 }
 
-/* A gold answer as text: a string as it is, any other value as JSON. */
+/* A gold answer as text: a string as it is, any other value as JSON: 0.1 is "0.1". */
 static struct span value_text(const json_t *value, struct arena *arena) {
     if (json_is_string(value)) return arena_copy(arena, json_span(value));
-    return json_canonical(value, arena);
+    char *text = json_write(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
+    struct span copy = arena_copy(arena, span_of(text));
+    free(text);
+    return copy;
 }
 
 /* What stands after the last "####" of a solution, as GSM8K writes its answers: "#### 1,234" ->

@@ -47,6 +47,7 @@ expect 64 "an unknown command names the nearest" "grpo: unknown command confg; d
 expect 64 "a name near nothing points to the help" "grpo: unknown command frobnicate; \"grpo help\"" \
     "$GRPO" frobnicate
 expect 64 "help for an unknown command" "unknown command nothing" "$GRPO" help nothing
+check "help for help" says "commands:" "$GRPO" help help
 
 mapfile -t commands < <("$GRPO" help | sed -n '/^commands:/,/^$/ s/^  \([a-z-]*\) .*/\1/p')
 check "the help lists commands" test "${#commands[@]}" -gt 0

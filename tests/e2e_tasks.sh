@@ -30,7 +30,7 @@ check "a file of problems prints as it was" same_lines "$work/heldout.jsonl" \
     "$GRPO" tasks file tasks.file="$work/heldout.jsonl" tasks.heldout=0 tasks.validation=0
 expect 78 "too few problems" "has 496 problems, not 497" "$GRPO" tasks countdown --n 497 split=heldout
 expect 64 "nothing asked for" "what to print is missing" "$GRPO" tasks
-expect 78 "an unknown source" "tasks.source" "$GRPO" tasks chess
+expect 64 "an unknown source" "file or traces" "$GRPO" tasks chess
 expect 64 "an unknown part" "train, validation or heldout" "$GRPO" tasks countdown split=test
 expect 64 "a number that is none" "--n needs a number" "$GRPO" tasks countdown --n many
 
@@ -77,6 +77,8 @@ fields "a column named like a field is set aside" \
     '"note":"n","input_score":7,"input_answer":"36","input_error":0,"score":1.0,"correct":true,'
 fields "what is told has the names told" '{"gold":"36","completion":"so \\boxed{36}"}' math \
     '"score":1.0,"correct":true,"verdict":"equal","answer":"36","tier":"boxed","parts":{"answer":1.0,'
+fields "a gold that is a number in JSON" '{"gold":0.3,"completion":"\\boxed{\\frac{3}{10}}","x":[0.7]}' math \
+    '"gold":0.3,"completion":"\\boxed{\\frac{3}{10}}","x":[0.7],"score":1.0'
 fields "an answer that is another" '{"gold":"36","completion":"37"}' math \
     '"verdict":"different","answer":"37","tier":"whole"'
 fields "one that is not proved either way" '{"gold":"f(x)","completion":"g(x)"}' math '"verdict":"unknown"'

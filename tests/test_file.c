@@ -206,6 +206,14 @@ static void test_json(void **state) {
     assert_true(span_eq(json_canonical(value, &arena),
                         SPAN("{\"b\":true,\"n\":3,\"s\":\"a\\u0000b\",\"x\":null,"
                              "\"z\":0.10000000000000001}")));
+    json_t *reals = json_pack("[f,{s:f}]", 0.1, "x", 1.0 / 3);
+    char *tenth = json_write(json_array_get(reals, 0), JSON_ENCODE_ANY);
+    char *third = json_write(reals, JSON_COMPACT);
+    assert_string_equal(tenth, "0.1"); /* all of a value have the digits that one of them needs */
+    assert_string_equal(third, "[0.1,{\"x\":0.3333333333333333}]");
+    free(tenth);
+    free(third);
+    json_decref(reals);
     arena_free(&arena);
     json_decref(value);
 
