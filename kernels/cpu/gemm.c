@@ -13,12 +13,18 @@
 enum {
     PIECE_WORK = 1 << 18, /* multiply-adds worth handing to another thread, a few microseconds */
     PIECES_A_THREAD = 8,  /* of one product at most, so that threads finish together, */
-    FEW_A_THREAD = 4,     /* at least, where they would not be small */
-    PIECE_ROWS = 128,     /* fewer use what is fetched of b too little, */
-    PIECE_COLUMNS = 384,  /* fewer what is fetched of a; more are fetched for again (gemm_tile.c) */
+    FEW_A_THREAD = 2,     /* and where more would be small */
+    WIDE = 768,           /* columns that are not few */
     COLUMN_UNIT = 2 * LANES,
     THIN_ROWS = 12, /* so many more take the time of fetching b */
+    LEASTS = 4,
 };
+
+/* Rows and columns of a piece at least, while that is enough for the threads: a piece of few rows copies and
+ * fetches b for little work, one of few columns does so with a (gemm_block.c). */
+static const struct least {
+    int rows, columns;
+} least_pieces[LEASTS] = {{256, 288}, {128, 144}, {64, 96}, {LANES, 2 * LANES}};
 
 /* The product of head m: `make` turns a description into one. */
 typedef struct product product_of(const struct gemm *g, int m);
@@ -104,21 +110,30 @@ static int64_t work_of(const struct product *p) {
     return (int64_t)(p->rows + THIN_ROWS) * p->columns * p->depth;
 }
 
-/* No piece if it changes nothing. Columns are cut where a block of them ends anyway, then rows. If that is
- * not enough for the threads, columns are cut smaller, and at last rows. */
+static int parts(int elements, int least_part, int most) {
+    int n = elements / least_part;
+    return n < 1 ? 1 : least(n, most);
+}
+
+/* No piece if it changes nothing. Many rows are cut first, and then maybe columns; few rows the other way
+ * round. */
 static struct grid grid_of(const struct cut *cut, const struct product *p) {
     if (p->rows == 0 || (p->depth == 0 && p->add)) return (struct grid){0, 0};
     int64_t worth = work_of(p) / cut->work;
     int threads = cut->threads, most = PIECES_A_THREAD * threads;
     int pieces = worth < 1 ? 1 : worth < most ? (int)worth : most;
-    struct grid g = {1, least(ceil_div(p->columns, PIECE_COLUMNS), pieces)};
-    int rows = p->rows / PIECE_ROWS;
-    if (rows > 1) g.down = least(ceil_div(pieces, g.across), rows);
-    while (pieces >= threads && g.down < rows && g.down * g.across % threads > 0) g.down++;
-    if (g.down * g.across < least(pieces, FEW_A_THREAD * threads))
-        g.across = least(ceil_div(pieces, g.down), ceil_div(p->columns, COLUMN_UNIT));
-    if (g.down * g.across < least(pieces, threads))
-        g.down = least(ceil_div(pieces, g.across), ceil_div(p->rows, LANES));
+    int few = least(FEW_A_THREAD * threads, pieces), needed = least(threads, pieces);
+    struct grid g = {1, 1};
+    for (int i = 0; i < LEASTS && g.down * g.across < needed; i++) {
+        const struct least *l = &least_pieces[i];
+        bool high = p->rows >= 2 * least_pieces->rows;
+        int across = parts(p->columns, WIDE, pieces);
+        if (across < few) across = parts(p->columns, l->columns, few);
+        g.down = parts(p->rows, l->rows, high ? pieces : ceil_div(few, across));
+        g.across = high ? least(across, ceil_div(needed, g.down)) : across;
+    }
+    if (g.down > threads) g.down -= g.down % threads;
+    else if (g.down == 1 && g.across > threads) g.across -= g.across % threads;
     return g;
 }
 
