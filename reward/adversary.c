@@ -111,6 +111,13 @@ static void in_a_sentence(FILE *out, const struct subject *s) {
 
 static void without_thoughts(FILE *out, const struct subject *s) { answer(out, s->right); }
 
+static void left_to_be_done(FILE *out, const struct subject *s) {
+    think(out, s, "Let me see.");
+    fputs("<answer>", out);
+    put(out, s->right);
+    fputs(" + 0</answer>", out);
+}
+
 static void unclosed(FILE *out, const struct subject *s) {
     think(out, s, "Let me see.");
     fputs("<answer>", out);
@@ -325,6 +332,7 @@ const struct adversary adversaries[] = {
     {"right, in a box", MERIT_RIGHT, true, in_a_box},
     {"right, in a sentence", MERIT_RIGHT, true, in_a_sentence},
     {"right, without thoughts", MERIT_EITHER, true, without_thoughts},
+    {"right, with + 0 left to do", MERIT_EITHER, true, left_to_be_done},
     {"right, tag not closed", MERIT_EITHER, true, unclosed},
     {"wrong, then right", MERIT_EITHER, true, wrong_then_right},
     {"right, then 1 MB of text", MERIT_EITHER, true, right_then_a_megabyte},
