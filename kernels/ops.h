@@ -140,7 +140,7 @@ struct kv_view {
     buf k, v;  /* the pool */
     buf table; /* int32 [S, table_stride]: block ids */
     int table_stride;
-    buf fork;    /* struct kv_fork [S]; NO_BUF: all stand alone. Only attention's forward follows it */
+    buf fork;    /* struct kv_fork [S]; NO_BUF: all stand alone */
     buf row_seq; /* int32 [T]: which sequence a row belongs to */
     buf row_pos; /* int32 [T]: its absolute position */
     int G, Dk, Dv;
@@ -163,18 +163,22 @@ struct attention {
     float scale;
 };
 
-/* Rows of one sequence are contiguous, positions 0, 1, 2, ... in order: seq_start[s]..seq_start[s+1].
+/* Sequences tree_start[r]..tree_start[r+1]-1 are a tree: the first of them, the trunk, stands alone; the
+ * others, the branches, are forks of it that share all its rows. Rows of sequence s (row_seq) are contiguous,
+ * positions ascending: seq_start[s]..seq_start[s+1]-1; a branch may have none.
  * With P = exp(scale*q.k - lse) recomputed (scores by the same chain), delta_i = lane tree of dout_i*out_i,
  * dP_ij = chain over d of dout_id v_jd, dS_ij = P_ij * (dP_ij - delta_i) * scale:
- *   dq_i = chain over j ascending of dS_ij k_j      dk_j = chain over (i ascending, h ascending) of dS_ij q_i
- *   dv_j = chain over (i ascending, h ascending) of P_ij dout_i */
+ *   dq_i = chain over visible j, positions ascending, of dS_ij k_j
+ *   dk_j = chain over (rows i that see it, ascending; h ascending) of dS_ij q_i
+ *   dv_j = likewise of P_ij dout_i */
 struct attention_backward {
     struct attention fwd; /* as it was called, with lse */
     buf dout;             /* [T, H*Dv], leading dimension fwd.ldo */
     buf dq;               /* [T, H*Dk], leading dimension fwd.ldq */
     buf dk, dv;           /* [T, G*Dk], [T, G*Dv], dense */
-    buf seq_start;        /* int32 [S+1] */
-    int S;
+    buf seq_start;        /* int32 [S+1]: rows */
+    buf tree_start;       /* int32 [trees+1]: sequences; tree_start[0] = 0, tree_start[trees] = S */
+    int S, trees;
 };
 
 /* ---- mixture of experts ---------------------------------------------------------------------------- */

@@ -144,7 +144,9 @@ static void attention_gqa_backward(struct policy *p, int index, struct tape *tap
                                                           .dk = dk,
                                                           .dv = dv,
                                                           .seq_start = b->seq_start,
-                                                          .S = b->S});
+                                                          .tree_start = b->tree_start,
+                                                          .S = b->S,
+                                                          .trees = b->trees});
     /* d1 held dout, which attention_backward has read: it now takes the gradient of qkv. */
     buf k = buf_f32(t->qkv, (int64_t)H * d), dkey = buf_f32(dqkv, (int64_t)H * d);
     rotate_backward(p, b, dqkv, dq, t->qkv, width, layer->q_norm, t->q_rstd, H, grads);
@@ -218,7 +220,9 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
                                                           .dk = dk,
                                                           .dv = tape->dv,
                                                           .seq_start = b->seq_start,
-                                                          .S = b->S});
+                                                          .tree_start = b->tree_start,
+                                                          .S = b->S,
+                                                          .trees = b->trees});
     op_add_rows(s, dk, L + R, tape->dv, L, T, L); /* the latent is both key and value */
     buf dqkv = tape->d1, dkva = tape->dkva;
     key_up_backward(p, layer, t, dqkv, dq, T, tape->segment, grads);

@@ -17,9 +17,12 @@ struct batch {
     buf row_pos; /* int32 [T]: absolute position in the sequence */
     buf table;   /* int32 [S, table_stride]: key/value blocks of each sequence */
     int table_stride;
-    buf fork;      /* struct kv_fork [S], or NO_BUF; not with a backward */
-    buf seq_start; /* int32 [S+1]: rows of a sequence; needed by the backward only */
-    bool replay;   /* the tape's expert ids are given (routing replay), not chosen */
+    buf fork;    /* struct kv_fork [S], or NO_BUF */
+    bool replay; /* the tape's expert ids are given (routing replay), not chosen */
+    /* For the backward only: */
+    int trees;
+    buf seq_start; /* int32 [S+1]: rows of a sequence */
+    buf tree_start; /* int32 [trees+1]: sequences of a tree, which is one or a parent and its forks */
 };
 
 /* Keys and values of all layers, in blocks of KV_BLOCK positions. */

@@ -35,6 +35,7 @@ static void buffers_place(struct learner *l, struct layout *y) {
     l->row_pos = layout_i32(y, rows);
     l->table = layout_i32(y, (size_t)SEQUENCES_MAX * l->blocks_per_seq);
     l->seq_start = layout_i32(y, SEQUENCES_MAX + 1);
+    l->tree_start = layout_i32(y, SEQUENCES_MAX + 1);
     l->row = layout_i32(y, rows);
     l->target = layout_i32(y, rows);
     buf *floats[] = {&l->inv_temp, &l->weight, &l->adv,     &l->old, &l->ref,     &l->logp,
@@ -161,9 +162,10 @@ static struct batch micro_batch(struct learner *l, struct policy *p, const struc
     for (int i = 0; i < m->n; i++)
         for (int t = 0; t < m->sequences[i].n - 1; t++) host[row++] = t;
     op_write(s, l->row_pos, host, (size_t)m->rows * 4);
-    int32_t start[SEQUENCES_MAX + 1] = {0};
+    int32_t start[SEQUENCES_MAX + 1] = {0}, tree[SEQUENCES_MAX + 1] = {0};
     for (int i = 0; i < m->n; i++) {
         int rows = m->sequences[i].n - 1;
+        tree[i + 1] = i + 1;
         start[i + 1] = start[i] + rows;
         for (int k = 0; k * KV_BLOCK < rows; k++)
             l->host_table[i * l->blocks_per_seq + k] = block++;
@@ -171,6 +173,7 @@ static struct batch micro_batch(struct learner *l, struct policy *p, const struc
     REQUIRE(block <= l->blocks && m->rows <= l->rows);
     op_write(s, l->table, l->host_table, (size_t)m->n * l->blocks_per_seq * 4);
     op_write(s, l->seq_start, start, (size_t)(m->n + 1) * 4);
+    op_write(s, l->tree_start, tree, (size_t)(m->n + 1) * 4);
     return (struct batch){.T = m->rows,
                           .S = m->n,
                           .id = l->id,
@@ -178,7 +181,9 @@ static struct batch micro_batch(struct learner *l, struct policy *p, const struc
                           .row_pos = l->row_pos,
                           .table = l->table,
                           .table_stride = l->blocks_per_seq,
+                          .trees = m->n,
                           .seq_start = l->seq_start,
+                          .tree_start = l->tree_start,
                           .replay = m->n > 0 && m->sequences[0].routes != NULL};
 }
 

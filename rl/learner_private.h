@@ -14,7 +14,7 @@ struct learner {
     struct tape tape;
     struct head head;
     struct kv_cache kv;
-    buf id, row_seq, row_pos, table, seq_start; /* of the rows */
+    buf id, row_seq, row_pos, table, seq_start, tree_start; /* of the rows */
     buf row, target; /* of the targets, as everything from here to coef */
     buf inv_temp, weight, adv, old, ref, logp, lse, loss, entropy, kl, clipped, coef;
     buf load; /* int64 [moe_layers, E] */

@@ -154,7 +154,7 @@ static void bench_products(struct gpu_bench *b, int T, int N, int K, int groups,
 static void bench_attention(struct gpu_bench *b, int S, int L, int H, int G, int d, bool decode) {
     int blocks = (L + KV_BLOCK - 1) / KV_BLOCK, T = decode ? S : S * L;
     size_t pool = (size_t)S * (size_t)blocks * (size_t)(G * KV_BLOCK * d), rows = (size_t)T;
-    struct attention_backward call = {.S = S};
+    struct attention_backward call = {.S = S, .trees = S};
     struct attention *a = &call.fwd;
     *a = (struct attention){.ldo = H * d, .ldq = H * d, .T = T, .H = H, .scale = 0.1f};
     a->q = floats(b, rows * (size_t)(H * d));
@@ -181,6 +181,7 @@ static void bench_attention(struct gpu_bench *b, int S, int L, int H, int G, int
         call.dk = floats(b, rows * (size_t)(G * d));
         call.dv = floats(b, rows * (size_t)(G * d));
         call.seq_start = integers(b, S + 1, 1, S + 1);
+        call.tree_start = integers(b, S + 1, 1, S + 1);
         for (int i = 0; i <= S; i++)
             op_write(b->s, buf_i32(call.seq_start, i), &(int32_t){i * L}, 4);
         c = (struct call){.op = "attention_backward",
@@ -191,8 +192,9 @@ static void bench_attention(struct gpu_bench *b, int S, int L, int H, int G, int
         snprintf(c.shape, sizeof c.shape, "%d x %d, %d/%d heads of %d", S, L, H, G, d);
         report(b, &c);
     }
-    buf all[] = {a->q,          a->out,    a->lse,  a->kv.k, a->kv.v, a->kv.table,   a->kv.row_seq,
-                 a->kv.row_pos, call.dout, call.dq, call.dk, call.dv, call.seq_start};
+    buf all[] = {a->q,        a->out,        a->lse,         a->kv.k,        a->kv.v,
+                 a->kv.table, a->kv.row_seq, a->kv.row_pos,  call.dout,      call.dq,
+                 call.dk,     call.dv,       call.seq_start, call.tree_start};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) op_free(b->s, all[i]);
 }
 

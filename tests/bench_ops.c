@@ -44,11 +44,11 @@ static void bench_attention(struct bench *b, const struct attention_shape *a) {
     int S = a->sequences, T = S * a->rows, stride = (a->rows + KV_BLOCK - 1) / KV_BLOCK;
     struct attention_bench bench = {.stream = b->stream};
     int32_t *seq = calloc((size_t)T, 4), *pos = calloc((size_t)T, 4),
-            *start = calloc((size_t)S + 1, 4);
+            *start = calloc((size_t)S + 1, 4), *tree = calloc((size_t)S + 1, 4);
     int32_t *table = calloc((size_t)S * (size_t)stride, 4);
-    REQUIRE(seq && pos && start && table);
+    REQUIRE(seq && pos && start && tree && table);
     for (int t = 0; t < T; t++) seq[t] = t / a->rows, pos[t] = t % a->rows;
-    for (int s = 0; s <= S; s++) start[s] = s * a->rows;
+    for (int s = 0; s <= S; s++) start[s] = s * a->rows, tree[s] = s;
     for (int i = 0; i < S * stride; i++) table[i] = i;
     size_t head = (size_t)S * (size_t)stride * (size_t)a->G * KV_BLOCK, rows = (size_t)T;
     struct kv_view kv = {.k = bench_floats(b, head * (size_t)a->Dk),
@@ -75,7 +75,9 @@ static void bench_attention(struct bench *b, const struct attention_shape *a) {
                                     .dk = bench_floats(b, rows * (size_t)(a->G * a->Dk)),
                                     .dv = bench_floats(b, rows * (size_t)(a->G * a->Dv)),
                                     .seq_start = bench_ints(b, start, (size_t)S + 1),
-                                    .S = S};
+                                    .tree_start = bench_ints(b, tree, (size_t)S + 1),
+                                    .S = S,
+                                    .trees = S};
     double pairs =
         (double)S * a->rows * (a->rows + 1) / 2 * a->H; /* of a query and a key it sees */
     if (a->decode) {
@@ -100,6 +102,7 @@ static void bench_attention(struct bench *b, const struct attention_shape *a) {
     free(seq);
     free(pos);
     free(start);
+    free(tree);
     free(table);
 }
 

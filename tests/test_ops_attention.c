@@ -6,35 +6,60 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* What a case's N stands for. */
+/* What a case's N stands for; N + FORKS is the same shape with sequences that continue others. */
+enum { FORKS = 10 };
 static const struct shape {
     int G, H, Dk, Dv;
 } shapes[] = {{0, 0, 0, 0},  {1, 1, 16, 16},  {2, 4, 24, 40},  {1, 4, 64, 16},
               {2, 2, 33, 7}, {1, 3, 100, 80}, {1, 60, 40, 300}};
 
-/* Rows are three sequences, one after the other; where T is small some are empty. */
-enum { SEQUENCES = 3 };
+static struct shape shape_of(int N) { return shapes[N % FORKS]; }
 
-static void sequence_starts(int T, int32_t start[SEQUENCES + 1]) {
-    start[0] = 0;
-    start[1] = T / 3;
-    start[2] = T / 2;
-    start[3] = T;
+/* The rows' sequences, one after the other; where T is small some are empty. */
+enum { SEQUENCES_MAX = 5 };
+struct forest {
+    int S, trees;
+    int32_t start[SEQUENCES_MAX + 1], tree[SEQUENCES_MAX + 1];
+};
+
+static struct forest forest_of(int T, int N) {
+    if (N < FORKS) return (struct forest){3, 3, {0, T / 3, T / 2, T}, {0, 1, 2, 3}};
+    /* three branches, one of them without rows, and a sequence of its own */
+    return (struct forest){5, 2, {0, T / 3, T / 2, T / 2, T - T / 5, T}, {0, 4, 5}};
 }
 
-static int sequence_of(int T, int64_t t) { return t < T / 3 ? 0 : t < T / 2 ? 1 : 2; }
-
-static int start_of(int T, int64_t t) {
-    int32_t start[SEQUENCES + 1];
-    sequence_starts(T, start);
-    return start[sequence_of(T, t)];
+static struct kv_fork fork_of(int T, int N, int sequence) {
+    int r = 0;
+    struct forest f = forest_of(T, N);
+    while (sequence >= f.tree[r + 1]) r++;
+    if (sequence == f.tree[r]) return (struct kv_fork){0};
+    return (struct kv_fork){f.tree[r], f.start[f.tree[r] + 1] - f.start[f.tree[r]]};
 }
 
-/* Tensors q 0, k 1, v 2, row_seq 3, row_pos 4, table 5, pool of keys 6, of values 7, out 8, lse 9.
+static int sequence_of(int T, int N, int64_t t) {
+    int sequence = 0;
+    while (t >= forest_of(T, N).start[sequence + 1]) sequence++;
+    return sequence;
+}
+
+static int position_of(int T, int N, int64_t t) {
+    int sequence = sequence_of(T, N, t);
+    return (int)t - forest_of(T, N).start[sequence] + fork_of(T, N, sequence).shared;
+}
+
+/* The row of the key at position j that row t sees. */
+static int64_t key_of(int T, int N, int64_t t, int j) {
+    struct kv_fork fork = fork_of(T, N, sequence_of(T, N, t));
+    if (j < fork.shared) return forest_of(T, N).start[fork.parent] + j;
+    return t - position_of(T, N, t) + j;
+}
+
+/* Tensors q 0, k 1, v 2, row_seq 3, row_pos 4, table 5, pool of keys 6, of values 7, out 8, lse 9, fork 10.
  * The pool is poisoned where nothing was stored: keys that nobody may see. */
 static struct attention prepare(struct world *w, int N) {
-    struct shape n = shapes[N];
-    int stride = (w->T + KV_BLOCK - 1) / KV_BLOCK + 1, blocks = SEQUENCES * stride;
+    struct shape n = shape_of(N);
+    int S = forest_of(w->T, N).S;
+    int stride = (w->T + KV_BLOCK - 1) / KV_BLOCK + 1, blocks = S * stride;
     struct attention a = {.ldo = n.H * n.Dv + 1,
                           .ldq = n.H * n.Dk + 2,
                           .T = w->rows,
@@ -43,8 +68,8 @@ static struct attention prepare(struct world *w, int N) {
     a.kv = (struct kv_view){.table_stride = stride, .G = n.G, .Dk = n.Dk, .Dv = n.Dv};
     int32_t *row = memory_new((size_t)w->T, 8), *table = memory_new((size_t)blocks, 4);
     for (int t = 0; t < w->T; t++) {
-        row[t] = sequence_of(w->T, t);
-        row[w->T + t] = t - start_of(w->T, t);
+        row[t] = sequence_of(w->T, N, t);
+        row[w->T + t] = position_of(w->T, N, t);
     }
     for (int b = 0; b < blocks; b++) table[b] = blocks - 1 - b;
 
@@ -58,6 +83,10 @@ static struct attention prepare(struct world *w, int N) {
     a.kv.v = all_out(w, blocks * n.G, KV_BLOCK * n.Dv, KV_BLOCK * n.Dv);
     a.out = row_out(w, n.H * n.Dv, a.ldo);
     a.lse = row_out(w, n.H, n.H);
+    struct kv_fork fork[SEQUENCES_MAX] = {0};
+    for (int i = 0; i < S; i++) fork[i] = fork_of(w->T, N, i);
+    buf forks = all_bytes(w, fork, sizeof fork);
+    if (N >= FORKS) a.kv.fork = forks;
     op_kv_store(w->s, &a.kv, k, n.G * n.Dk + 1, v, n.G * n.Dv + 3, w->rows);
     free(row);
     free(table);
@@ -71,29 +100,29 @@ static void run_attention(struct world *w, int N) {
     op_attention(w->s, &a);
 }
 
-/* Tensors as above, then dout 10, dq 11, dk 12, dv 13. */
+/* Tensors as above, then dout 11, dq 12, dk 13, dv 14. */
 static void run_attention_backward(struct world *w, int N) {
-    struct shape n = shapes[N];
-    int32_t start[SEQUENCES + 1];
-    sequence_starts(w->T, start);
-    struct attention_backward b = {.fwd = prepare(w, N), .S = SEQUENCES};
+    struct shape n = shape_of(N);
+    struct forest f = forest_of(w->T, N);
+    struct attention_backward b = {.fwd = prepare(w, N), .S = f.S, .trees = f.trees};
     b.dout = row_in(w, n.H * n.Dv, b.fwd.ldo, -1, 1);
     b.dq = row_out(w, n.H * n.Dk, b.fwd.ldq);
     b.dk = row_out(w, n.G * n.Dk, n.G * n.Dk);
     b.dv = row_out(w, n.G * n.Dv, n.G * n.Dv);
-    b.seq_start = all_bytes(w, start, sizeof start);
+    b.seq_start = all_bytes(w, f.start, sizeof f.start);
+    b.tree_start = all_bytes(w, f.tree, sizeof f.tree);
     op_attention(w->s, &b.fwd);
     op_attention_backward(w->s, &b);
 }
 
 static void expect_kv_store(const struct world *w, int N) {
-    struct shape n = shapes[N];
+    struct shape n = shape_of(N);
     int stride = (w->T + KV_BLOCK - 1) / KV_BLOCK + 1;
     for (int64_t t = 0; t < w->T; t++)
         for (int g = 0; g < n.G; g++) {
-            int position = (int)t - start_of(w->T, t), slot = position % KV_BLOCK;
-            int block =
-                SEQUENCES * stride - 1 - (sequence_of(w->T, t) * stride + position / KV_BLOCK);
+            int position = position_of(w->T, N, t), slot = position % KV_BLOCK;
+            int block = forest_of(w->T, N).S * stride - 1 -
+                        (sequence_of(w->T, N, t) * stride + position / KV_BLOCK);
             int row = block * n.G + g;
             for (int d = 0; d < n.Dk; d++)
                 near(w, 6, row, d * KV_BLOCK + slot, before(w, 1, t, g * n.Dk + d), 1, 0);
@@ -105,7 +134,7 @@ static void expect_kv_store(const struct world *w, int N) {
 /* Everything of a call in double precision. */
 struct exact {
     struct shape n;
-    int T;
+    int T, N;
     double *q, *k, *v, *dout; /* [T, H*Dk], [T, G*Dk], [T, G*Dv], [T, H*Dv] */
     double *p, *out;          /* scratch: [T] probabilities, [Dv] */
     int first, last, group;   /* the loss is over rows first..last and the heads of this group */
@@ -119,13 +148,14 @@ static double *copy(const struct world *w, int tensor, int cols) {
 }
 
 static struct exact exact_of(const struct world *w, int N, bool backward) {
-    struct shape n = shapes[N];
+    struct shape n = shape_of(N);
     return (struct exact){.n = n,
                           .T = w->T,
+                          .N = N,
                           .q = copy(w, 0, n.H * n.Dk),
                           .k = copy(w, 1, n.G * n.Dk),
                           .v = copy(w, 2, n.G * n.Dv),
-                          .dout = backward ? copy(w, 10, n.H * n.Dv) : NULL,
+                          .dout = backward ? copy(w, 11, n.H * n.Dv) : NULL,
                           .p = memory_new((size_t)w->T, sizeof(double)),
                           .out = memory_new((size_t)n.Dv, sizeof(double))};
 }
@@ -142,10 +172,11 @@ static void exact_free(struct exact *e) {
 /* Leaves softmax(q k / sqrt(Dk)) v of one row and head in e->out. */
 static double exact_attend(const struct exact *e, int t, int h) {
     struct shape n = e->n;
-    int g = h / (n.H / n.G), start = start_of(e->T, t);
+    int g = h / (n.H / n.G), position = position_of(e->T, e->N, t);
     double sum = 0;
     for (int d = 0; d < n.Dv; d++) e->out[d] = 0;
-    for (int j = start; j <= t; j++) {
+    for (int i = 0; i <= position; i++) {
+        int64_t j = key_of(e->T, e->N, t, i);
         double s = 0;
         for (int d = 0; d < n.Dk; d++)
             s += e->q[(t * n.H + h) * n.Dk + d] * e->k[(j * n.G + g) * n.Dk + d];
@@ -196,12 +227,13 @@ static void expect_attention_backward(const struct world *w, int N) {
         e.first = e.last = t;
         /* the loss also holds the group's other heads, which this query does not move */
         double want = slope(&e.q[(t * n.H + h) * n.Dk + dk], exact_loss, &e);
-        near(w, 11, t, h * n.Dk + dk, want, size, n.Dk + n.Dv + 30);
-        while (e.last + 1 < w->T && sequence_of(w->T, e.last + 1) == sequence_of(w->T, t)) e.last++;
+        near(w, 12, t, h * n.Dk + dk, want, size, n.Dk + n.Dv + 30);
+        /* Rows that do not see the key do not move with it. */
+        while (e.last + 1 < w->T && position_of(w->T, N, e.last + 1) > 0) e.last++;
         want = slope(&e.k[(t * n.G + g) * n.Dk + dk], exact_loss, &e);
-        near(w, 12, t, g * n.Dk + dk, want, size * 4, n.Dk + n.Dv + 30);
+        near(w, 13, t, g * n.Dk + dk, want, size * 4, n.Dk + n.Dv + 30);
         want = slope(&e.v[(t * n.G + g) * n.Dv + dv], exact_loss, &e);
-        near(w, 13, t, g * n.Dv + dv, want, size * 4, n.Dk + n.Dv + 30);
+        near(w, 14, t, g * n.Dv + dv, want, size * 4, n.Dk + n.Dv + 30);
     }
     exact_free(&e);
 }
@@ -210,7 +242,6 @@ static void expect_attention_backward(const struct world *w, int N) {
 
 enum {
     DECODE_BLOCKS = 3, /* of a sequence; the first is shared by their tables */
-    FORKS = 10,        /* added to a case's N: sequences continue others, too */
     FAMILY = 17        /* so many in turn continue the first of them; the last stands alone */
 };
 
@@ -236,7 +267,7 @@ static int decode_block(int sequence, int i) {
 
 /* Tensors q 0, row_seq 1, row_pos 2, table 3, fork 4, pool of keys 5, of values 6, out 7, lse 8. */
 static void run_attention_decode(struct world *w, int N) {
-    struct shape n = shapes[N % FORKS];
+    struct shape n = shape_of(N);
     int blocks = 1 + w->T * (DECODE_BLOCKS - 1);
     int32_t *row = memory_new((size_t)w->T, 8),
             *table = memory_new((size_t)w->T, 4 * DECODE_BLOCKS);
@@ -267,7 +298,7 @@ static void run_attention_decode(struct world *w, int N) {
 }
 
 static void expect_attention_decode(const struct world *w, int N) {
-    struct shape n = shapes[N % FORKS];
+    struct shape n = shape_of(N);
     double *out = memory_new((size_t)n.Dv, sizeof *out);
     for (int k = 0; k < 20; k++) {
         int t = pick(w, 2 * k, w->T), h = pick(w, 2 * k + 1, n.H), g = h / (n.H / n.G);
@@ -296,11 +327,18 @@ static void expect_attention_decode(const struct world *w, int N) {
 static const struct op_case cases[] = {
     {"kv_store", run_kv_store, expect_kv_store, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, 0},
     {"attention", run_attention, expect_attention, {1, 7, 100, 300}, {1, 2, 3, 4, 5}, 0},
+    {"attention, trees", run_attention, expect_attention, {7, 100, 192}, {11, 12, 14}, 0},
     {"attention_backward",
      run_attention_backward,
      expect_attention_backward,
      {1, 7, 100, 150},
      {1, 2, 3, 4, 5},
+     WHOLE},
+    {"attention_backward, trees",
+     run_attention_backward,
+     expect_attention_backward,
+     {1, 7, 100, 192},
+     {11, 12, 14, 15},
      WHOLE},
     {"attention, many wide heads", run_attention, expect_attention, {1, 7, 100}, {6}, 0},
     {"attention_backward, many wide heads",

@@ -1,7 +1,10 @@
-/* The backward of attention. One piece of work is a sequence and a key/value head, whose dk and dv are
- * chains over all rows and query heads that see a key. For a block of 64 keys and a tile of rows, P and
+/* The backward of attention. One piece of work is a tree of sequences and a key/value head, whose dk and dv
+ * are chains over all rows and query heads that see a key. For a block of 64 keys and a tile of rows, P and
  * dS are computed once and then feed three products; blocks ascend outside, for dq's chains, and rows
- * ascend inside, for those of dk and dv. */
+ * ascend inside, for those of dk and dv.
+ *
+ * First come the trunk's blocks, which all rows of the tree see, then each branch's own, whose first one
+ * may begin with places for keys that are the trunk's. */
 #include "kernels/cpu/attention_block.h"
 #include "kernels/cpu/groups.h"
 #include "kernels/cpu/parallel.h"
@@ -17,13 +20,16 @@ enum {
     COLUMNS = 256,    /* of q or dout gathered at a time */
 };
 
-/* The sequence and head that a piece is about, and its block of keys. */
+/* The tree and head that a piece is about, the sequence it has come to, and its block of keys. Rows are
+ * counted from the one that position 0 of the sequence would be. */
 struct piece {
     const struct attention_backward *call;
-    int64_t start; /* first row */
-    int rows;      /* of the sequence */
-    int sequence, g, heads;
+    int64_t start; /* row of position 0, if the sequence had it: a branch begins at `shared` */
+    int shared;    /* rows of the trunk that the sequence continues; 0 for the trunk itself */
+    int end;       /* position where the sequence ends */
+    int g, heads;
     int first, count; /* of the block's keys: positions first..first+count-1 */
+    int own;          /* keys own..count-1 are the sequence's */
     const float *k, *v;
     float keys[KV_BLOCK * WIDTH_MAX];   /* [64, key_step], k transposed back */
     float values[WIDTH_MAX * KV_BLOCK]; /* [Dv, 64], v transposed */
@@ -32,9 +38,9 @@ struct piece {
 
 /* Pair r = (row, head) of a tile: row i of its `rows` at r = i*heads + h. Rows ascend, then heads. */
 struct tile {
-    int row, rows; /* within the sequence */
+    int row, rows;
     int head, heads;
-    int keys; /* of the block that some row sees; the others have no p and ds */
+    int keys; /* of the block that some row sees; others, and those before `own`, have no p and ds */
     _Alignas(64) float p[TILE_ROWS * KV_BLOCK];  /* scores, then P; +0 where a key is not seen */
     _Alignas(64) float ds[TILE_ROWS * KV_BLOCK]; /* dP, then dS */
 };
@@ -141,22 +147,22 @@ static void tile_gradients(const struct piece *w, struct tile *t) {
 static void tile_dq(const struct piece *w, const struct tile *t) {
     const struct attention *a = &w->call->fwd;
     struct lines lines = lines_of(t);
-    struct product p = {.b = w->keys,
+    struct product p = {.b = w->keys + (ptrdiff_t)w->own * w->key_step,
                         .a_k = 1,
                         .b_panel = LANES,
                         .b_k = w->key_step,
                         .rows = lines.length,
                         .columns = a->kv.Dk,
-                        .add = w->first > 0,
+                        .add = w->first + w->own > 0,
                         .a_row = lines.along_rows ? (ptrdiff_t)t->heads * KV_BLOCK : KV_BLOCK,
                         .c_row = lines.along_rows ? a->ldq : a->kv.Dk};
     for (int i = 0; i < lines.count; i++) {
         int row = t->row + (lines.along_rows ? 0 : i), head = t->head + (lines.along_rows ? i : 0);
         int depth[TILE_ROWS];
         for (int k = 0; k < lines.length; k++)
-            depth[k] = visible(w, row + (lines.along_rows ? k : 0));
+            depth[k] = visible(w, row + (lines.along_rows ? k : 0)) - w->own;
         p.c = host_f32(w->call->dq) + q_at(w, row, head);
-        p.a = t->ds + (int64_t)i * (lines.along_rows ? 1 : t->heads) * KV_BLOCK;
+        p.a = t->ds + (int64_t)i * (lines.along_rows ? 1 : t->heads) * KV_BLOCK + w->own;
         product_ragged(&p, depth);
     }
 }
@@ -175,9 +181,9 @@ static void gather(float *to, const float *from, const struct tile *t, ptrdiff_t
         }
 }
 
-/* Continues the chains of the block's keys: to[j] += sum over pairs r of weight[r][j] * from[r], where a
- * pair's `from` is its q (queries) or its dout. A pair that does not see key j precedes all that do, and
- * has weight +0: its step leaves the chain at the +0 it starts with. */
+/* Continues the chains of the block's keys, the first of which are at `to`: to[j] += sum over pairs r of
+ * weight[r][j] * from[r], where a pair's `from` is its q (queries) or its dout. A pair that does not see key
+ * j precedes all that do, and has weight +0: its step leaves the chain at the +0 it starts with. */
 static void tile_keys(const struct piece *w, const struct tile *t, float *to, int to_row, int width,
                       const float *weight, bool queries) {
     const struct attention *a = &w->call->fwd;
@@ -185,12 +191,12 @@ static void tile_keys(const struct piece *w, const struct tile *t, float *to, in
     const float *from = queries ? host_f32(a->q) + q_at(w, t->row, t->head)
                                 : host_f32(w->call->dout) + out_at(w, t->row, t->head);
     ptrdiff_t row_step = queries ? a->ldq : a->ldo;
-    struct product p = {.a = weight,
+    struct product p = {.a = weight + w->own,
                         .c_row = to_row,
                         .a_row = 1,
                         .a_k = KV_BLOCK,
                         .b_panel = LANES,
-                        .rows = t->keys,
+                        .rows = t->keys - w->own,
                         .depth = t->rows * t->heads,
                         .add = true};
     for (int d = 0; d < width; d += COLUMNS) {
@@ -207,32 +213,33 @@ static void tile_keys(const struct piece *w, const struct tile *t, float *to, in
     }
 }
 
-/* The block's rows of dk or dv, [T, G*width], begin their chains. */
+/* The sequence's own rows of dk or dv, [T, G*width], in the block begin their chains. */
 static float *keys_begin(const struct piece *w, buf gradient, int width) {
     int G = w->call->fwd.kv.G;
-    float *rows = host_f32(gradient) + ((w->start + w->first) * G + w->g) * width;
-    for (int j = 0; j < w->count; j++)
+    float *rows = host_f32(gradient) + ((w->start + w->first + w->own) * G + w->g) * width;
+    for (int j = 0; j < w->count - w->own; j++)
         memset(rows + (ptrdiff_t)j * G * width, 0, sizeof(float) * (size_t)width);
     return rows;
 }
 
-/* One block of keys against all rows that see some of it. */
-static void backward_block(struct piece *w) {
+/* A block of keys of `sequence` against all rows before `to` that see some of them. */
+static void backward_block(struct piece *w, int sequence, int to) {
     const struct attention_backward *call = w->call;
     const struct kv_view *kv = &call->fwd.kv;
-    int64_t block = block_at(kv, w->sequence, w->first, w->g);
-    w->count = w->rows - w->first < KV_BLOCK ? w->rows - w->first : KV_BLOCK;
+    int64_t block = block_at(kv, sequence, w->first, w->g);
+    w->count = w->end - w->first < KV_BLOCK ? w->end - w->first : KV_BLOCK;
+    w->own = w->shared > w->first ? w->shared - w->first : 0;
     w->k = host_f32(kv->k) + block * kv->Dk;
     w->v = host_f32(kv->v) + block * kv->Dv;
     transpose_block(w);
     float *dk = keys_begin(w, call->dk, kv->Dk), *dv = keys_begin(w, call->dv, kv->Dv);
     int heads = w->heads < TILE_ROWS ? w->heads : TILE_ROWS; /* of a tile */
     int rows = TILE_ROWS / heads;
-    for (int row = w->first; row < w->rows; row += rows)
+    for (int row = w->first + w->own; row < to; row += rows)
         for (int head = 0; head < w->heads; head += heads) {
             struct tile t;
             t.row = row;
-            t.rows = w->rows - row < rows ? w->rows - row : rows;
+            t.rows = to - row < rows ? to - row : rows;
             t.head = head;
             t.heads = w->heads - head < heads ? w->heads - head : heads;
             t.keys = visible(w, row + t.rows - 1);
@@ -244,27 +251,39 @@ static void backward_block(struct piece *w) {
         }
 }
 
+/* The blocks of a sequence's own keys against rows up to `to`. */
+static void backward_sequence(struct piece *w, int sequence, int to) {
+    for (w->first = w->shared / KV_BLOCK * KV_BLOCK; w->first < w->end; w->first += KV_BLOCK)
+        backward_block(w, sequence, to);
+}
+
 static void backward_piece(const void *task, int piece) {
     const struct attention_backward *call = task;
-    const struct kv_view *kv = &call->fwd.kv;
-    int s = piece / kv->G;
-    const int32_t *seq_start = host_i32(call->seq_start);
+    int G = call->fwd.kv.G;
+    const int32_t *start = host_i32(call->seq_start),
+                  *tree = host_i32(call->tree_start) + piece / G;
+    int trunk = tree[0], shared = start[trunk + 1] - start[trunk];
     struct piece w;
     w.call = call;
-    w.start = seq_start[s];
-    w.rows = seq_start[s + 1] - seq_start[s];
-    w.g = piece % kv->G;
-    w.heads = call->fwd.H / kv->G;
-    if (w.rows == 0) return;
-    w.sequence = host_i32(kv->row_seq)[w.start];
-    for (w.first = 0; w.first < w.rows; w.first += KV_BLOCK) backward_block(&w);
+    w.g = piece % G;
+    w.heads = call->fwd.H / G;
+    w.start = start[trunk];
+    w.shared = 0;
+    w.end = shared;
+    backward_sequence(&w, trunk, start[tree[1]] - start[trunk]);
+    w.shared = shared;
+    for (int s = trunk + 1; s < tree[1]; s++) {
+        w.start = start[s] - shared;
+        w.end = start[s + 1] - start[s] + shared;
+        if (w.end > shared) backward_sequence(&w, s, w.end);
+    }
 }
 
 static void attention_backward(struct stream *s, const struct attention_backward *call) {
     const struct kv_view *kv = &call->fwd.kv;
     check_attention_backward(call);
     REQUIRE(kv->Dk <= WIDTH_MAX && kv->Dv <= WIDTH_MAX);
-    parallel_for(s, call->S * kv->G, backward_piece, call);
+    parallel_for(s, call->trees * kv->G, backward_piece, call);
 }
 
 void ISA(cpu_attention_backward)(struct ops *table) {

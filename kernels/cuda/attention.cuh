@@ -66,17 +66,42 @@ static __device__ __forceinline__ int block_id(const struct kv_view *kv, int seq
     return i32(kv->table)[(int64_t)sequence * kv->table_stride + first / KV_BLOCK];
 }
 
-/* Takes from `waiting` the first slot and those that see the same block; returns its id. */
-static __device__ __forceinline__ int next_block(const struct kv_view *kv, const struct slot *slots,
-                                                 int first, unsigned waiting, unsigned *active) {
+/* Where a sequence's keys of one block of positions lie: those below `split` in the block `shared`, the
+ * later ones in `own`. */
+struct place {
+    int shared, own, split;
+};
+
+static __device__ __forceinline__ struct place place_of(const struct kv_view *kv, int sequence, int first) {
+    struct place p = {0, block_id(kv, sequence, first), 0};
+    if (buf_device(kv->fork)) {
+        struct kv_fork fork = ((const struct kv_fork *)(const void *)kv->fork.addr)[sequence];
+        p.split = min(max(fork.shared - first, 0), (int)KV_BLOCK);
+        if (p.split > 0) p.shared = block_id(kv, fork.parent, first);
+        if (p.split == KV_BLOCK) p.own = 0;
+    }
+    return p;
+}
+
+/* Takes from `waiting` the first slot and those that see the same keys; returns where they lie. */
+static __device__ __forceinline__ struct place
+next_place(const struct kv_view *kv, const struct slot *slots, int first, unsigned waiting,
+           unsigned *active) {
     int lead = __ffs((int)waiting) - 1, sequence = slots[lead].sequence;
-    int block = block_id(kv, sequence, first);
+    struct place p = place_of(kv, sequence, first);
     *active = 0;
-    for (int s = lead; s < SLOTS_MAX; s++)
-        if ((waiting >> s & 1) &&
-            (slots[s].sequence == sequence || block_id(kv, slots[s].sequence, first) == block))
-            *active |= 1u << s;
-    return block;
+    for (int s = lead; s < SLOTS_MAX; s++) {
+        if (!(waiting >> s & 1)) continue;
+        struct place q = p;
+        if (slots[s].sequence != sequence) q = place_of(kv, slots[s].sequence, first);
+        if (q.shared == p.shared && q.own == p.own && q.split == p.split) *active |= 1u << s;
+    }
+    return p;
+}
+
+/* Where block `id` of one head begins, counted in rows. */
+static __device__ __forceinline__ int64_t rows_at(const struct kv_view *kv, int id) {
+    return ((int64_t)id * kv->G + blockIdx.y) * KV_BLOCK;
 }
 
 /* How many keys of the block at `first` a slot sees, if it is active. */

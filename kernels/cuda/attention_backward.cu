@@ -48,13 +48,14 @@ static __device__ void read_slot(const struct attention_backward *b, const float
 /* dS[s][j] of one block of keys; a thread a key and every fourth slot */
 static __device__ void slope_block(const struct attention *a, float *dS, const float *q,
                                    const float *dout, const float *lse, const float *delta,
-                                   const float *keys, const float *values, const struct slot *slots,
-                                   unsigned active, int first, int most) {
+                                   struct place at, const struct slot *slots, unsigned active,
+                                   int first, int most) {
     int j = threadIdx.x % KV_BLOCK, group = threadIdx.x / KV_BLOCK, Dk = a->kv.Dk, Dv = a->kv.Dv;
     if (j >= most) return;
+    int64_t block = rows_at(&a->kv, j < at.split ? at.shared : at.own);
     float score[SLOTS_A_GROUP], dP[SLOTS_A_GROUP], P;
-    chains(score, q, padded(Dk), keys + j, KV_BLOCK, Dk, active);
-    chains(dP, dout, padded(Dv), values + (int64_t)j * Dv, 1, Dv, active);
+    chains(score, q, padded(Dk), f32(a->kv.k) + block * Dk + j, KV_BLOCK, Dk, active);
+    chains(dP, dout, padded(Dv), f32(a->kv.v) + (block + j) * Dv, 1, Dv, active);
 #pragma unroll
     for (int i = 0; i < SLOTS_A_GROUP; i++) {
         int s = i * KEY_GROUPS + group;
@@ -72,7 +73,7 @@ static __global__ __launch_bounds__(ATTENTION_THREADS,
     static __shared__ __align__(16) float dS[SLOTS_MAX * KV_BLOCK];
     const struct attention *a = &b.fwd;
     const struct kv_view *kv = &a->kv;
-    int Dk = kv->Dk, Dv = kv->Dv, g = blockIdx.y, group = threadIdx.x / COLUMNS;
+    int Dk = kv->Dk, group = threadIdx.x / COLUMNS;
     float *q = (float *)(void *)smem_raw; /* [used, padded(Dk)] */
     float *dq = q + used * padded(Dk);    /* likewise */
     float *dout = dq + used * padded(Dk); /* [used, padded(Dv)] */
@@ -85,12 +86,12 @@ static __global__ __launch_bounds__(ATTENTION_THREADS,
     for (int first = 0; first <= last; first += KV_BLOCK) {
         unsigned waiting = waiting_slots(slots, used, first), active;
         for (; waiting; waiting &= ~active) {
-            int64_t block = next_block(kv, slots, first, waiting, &active);
-            int most = most_visible(slots, active, first);
-            block = (block * kv->G + g) * KV_BLOCK;
-            const float *keys = f32(kv->k) + block * Dk, *values = f32(kv->v) + block * Dv;
-            slope_block(a, dS, q, dout, lse, deltas, keys, values, slots, active, first, most);
+            struct place at = next_place(kv, slots, first, waiting, &active);
+            int most = most_visible(slots, active, first), split = min(at.split, most);
+            slope_block(a, dS, q, dout, lse, deltas, at, slots, active, first, most);
             __syncthreads();
+            const float *shared = f32(kv->k) + rows_at(kv, at.shared) * Dk;
+            const float *own = f32(kv->k) + rows_at(kv, at.own) * Dk;
             for (int d = threadIdx.x % COLUMNS; d < Dk; d += COLUMNS) {
                 float sums[SLOTS_A_COLUMN];
 #pragma unroll
@@ -98,8 +99,9 @@ static __global__ __launch_bounds__(ATTENTION_THREADS,
                     int s = i * COLUMN_GROUPS + group;
                     sums[i] = active >> s & 1 ? dq[s * padded(Dk) + d] : 0;
                 }
-                weighted_chains(sums, dS, keys + (int64_t)d * KV_BLOCK, 1, slots, active, first,
-                                0, most);
+                int64_t column = (int64_t)d * KV_BLOCK;
+                weighted_chains(sums, dS, shared + column, 1, slots, active, first, 0, split);
+                weighted_chains(sums, dS, own + column, 1, slots, active, first, split, most);
 #pragma unroll
                 for (int i = 0; i < SLOTS_A_COLUMN; i++) {
                     int s = i * COLUMN_GROUPS + group;
@@ -117,24 +119,32 @@ static __global__ __launch_bounds__(ATTENTION_THREADS,
     }
 }
 
-/* A tile of keys of one sequence. */
+/* A tile of keys of one sequence, at positions first, first + 1, ... of one block. Of these, keys
+ * begin..end-1 are the sequence's rows: the others are a trunk's, or nobody's. */
 struct key_tile {
-    int start, length; /* the sequence's rows */
-    int first;         /* the tile's first key */
+    int sequence;
+    int first, begin, end; /* key j is at position first + j; begin = end: there is no such tile */
+    int row;               /* of key `begin`, which no earlier row sees */
+    int last;              /* a row after all that see the sequence's keys */
 };
 
-/* Tile number `tile`, where sequences have as many tiles as they need, one after the other; length 0 if
- * there are fewer. */
+/* Tile number `tile`, where sequences have as many tiles as they need, one after the other. */
 static __device__ struct key_tile key_tile_at(const struct attention_backward *b, int tile,
                                               int keys) {
-    const int32_t *start = i32(b->seq_start);
-    struct key_tile t = {0, 0, 0};
-    for (int s = 0; s < b->S; s++) {
-        int length = start[s + 1] - start[s], tiles = (length + keys - 1) / keys;
+    const int32_t *start = i32(b->seq_start), *tree = i32(b->tree_start);
+    struct key_tile t = {0, 0, 0, 0, 0, 0};
+    for (int s = 0, r = 0; s < b->S; s++) {
+        while (s >= tree[r + 1]) r++;
+        if (start[s] == start[s + 1]) continue;
+        int position = i32(b->fwd.kv.row_pos)[start[s]], end = position + start[s + 1] - start[s];
+        int skipped = position / keys, tiles = (end + keys - 1) / keys - skipped;
         if (tile < tiles) {
-            t.start = start[s];
-            t.length = length;
-            t.first = tile * keys;
+            t.sequence = s;
+            t.first = (skipped + tile) * keys;
+            t.begin = max(position - t.first, 0);
+            t.end = min(end - t.first, keys);
+            t.row = start[s] + t.first + t.begin - position;
+            t.last = start[s == tree[r] ? tree[r + 1] : s + 1];
             return t;
         }
         tile -= tiles;
@@ -147,16 +157,17 @@ struct key_shape {
     int keys, slots;
 };
 
-/* P and dS of all pairs of the tile's keys and the slots; zero where the key is not visible. */
+/* P and dS of all pairs of the tile's keys and the slots; zero where the key is not visible, or not the
+ * sequence's. */
 static __device__ void slope_pairs(const struct attention *a, float *P, float *dS, const float *q,
                                    const float *dout, const float *lse, const float *delta,
                                    const float *keys, const float *values, const struct slot *slots,
-                                   struct key_shape n, int first) {
+                                   struct key_shape n, const struct key_tile *tile) {
     int Dk = a->kv.Dk, Dv = a->kv.Dv;
     for (int pair = threadIdx.x; pair < n.keys * n.slots; pair += ATTENTION_THREADS) {
         int s = pair / n.keys, j = pair % n.keys;
         float score = 0, dP = 0, p = 0, slope = 0;
-        if (first + j <= slots[s].position) {
+        if (j >= tile->begin && j < tile->end && tile->first + j <= slots[s].position) {
             for (int d = 0; d < Dk; d++)
                 score = fmaf(q[s * padded(Dk) + d], keys[d * KV_BLOCK + j], score);
             for (int d = 0; d < Dv; d++)
@@ -205,18 +216,17 @@ static __global__ __launch_bounds__(ATTENTION_THREADS,
     const struct kv_view *kv = &a->kv;
     int Dk = kv->Dk, Dv = kv->Dv, g = blockIdx.y, share = a->H / kv->G;
     struct key_tile tile = key_tile_at(&b, blockIdx.x, n.keys);
-    if (tile.length == 0) return;
+    if (tile.begin == tile.end) return;
     float *dk = (float *)(void *)smem_raw;  /* [keys, Dk] */
     float *dv = dk + n.keys * Dk;           /* [keys, Dv] */
     float *q = dv + n.keys * Dv;            /* [slots, padded(Dk)] */
     float *dout = q + n.slots * padded(Dk); /* [slots, padded(Dv)] */
     for (int i = threadIdx.x; i < n.keys * (Dk + Dv); i += ATTENTION_THREADS) dk[i] = 0;
-    int sequence = i32(kv->row_seq)[tile.start];
-    int64_t block = ((int64_t)block_id(kv, sequence, tile.first) * kv->G + g) * KV_BLOCK;
+    int64_t block = ((int64_t)block_id(kv, tile.sequence, tile.first) * kv->G + g) * KV_BLOCK;
     const float *keys = f32(kv->k) + block * Dk + tile.first % KV_BLOCK;
     const float *values = f32(kv->v) + (block + tile.first % KV_BLOCK) * Dv;
-    int64_t end = (int64_t)(tile.start + tile.length) * share;
-    for (int64_t u = (int64_t)(tile.start + tile.first) * share; u < end; u += n.slots) {
+    int64_t end = (int64_t)tile.last * share;
+    for (int64_t u = (int64_t)tile.row * share; u < end; u += n.slots) {
         if ((int)threadIdx.x < n.slots) {
             struct slot nobody = {0, 0, 0, -1};
             slots[threadIdx.x] = u + threadIdx.x < end ? slot_at(a, g, u + threadIdx.x) : nobody;
@@ -226,16 +236,16 @@ static __global__ __launch_bounds__(ATTENTION_THREADS,
             read_slot(&b, delta, &slots[s], s, q, dout, lse, deltas, threadIdx.x,
                       ATTENTION_THREADS);
         __syncthreads();
-        slope_pairs(a, P, dS, q, dout, lse, deltas, keys, values, slots, n, tile.first);
+        slope_pairs(a, P, dS, q, dout, lse, deltas, keys, values, slots, n, &tile);
         __syncthreads();
         add_slots(dk, dS, q, padded(Dk), Dk, slots, n);
         add_slots(dv, P, dout, padded(Dv), Dv, slots, n);
         __syncthreads();
     }
-    int real = min(n.keys, tile.length - tile.first);
-    int64_t key = (int64_t)tile.start + tile.first;
-    write_keys(f32(b.dk) + (key * kv->G + g) * Dk, dk, kv->G * Dk, Dk, real);
-    write_keys(f32(b.dv) + (key * kv->G + g) * Dv, dv, kv->G * Dv, Dv, real);
+    int own = tile.end - tile.begin;
+    int64_t at = (int64_t)tile.row * kv->G + g;
+    write_keys(f32(b.dk) + at * Dk, dk + tile.begin * Dk, kv->G * Dk, Dk, own);
+    write_keys(f32(b.dv) + at * Dv, dv + tile.begin * Dv, kv->G * Dv, Dv, own);
 }
 
 static size_t key_bytes(const struct kv_view *kv, struct key_shape n) {
@@ -265,7 +275,7 @@ static void attention_reverse(struct stream *s, const struct attention_backward 
     if (key_bytes(kv, n) > limit) n.keys = n.slots = 8;
     if (key_bytes(kv, n) > limit) n.keys = n.slots = 4;
     launch(s, "attention_backward",
-           dim3(blocks_for(a->T, n.keys) + (unsigned)b->S, (unsigned)kv->G), ATTENTION_THREADS,
+           dim3(blocks_for(a->T, n.keys) + 2 * (unsigned)b->S, (unsigned)kv->G), ATTENTION_THREADS,
            key_bytes(kv, n), attend_dkv, *b, (const float *)delta, n);
 }
 

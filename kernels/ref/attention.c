@@ -103,25 +103,26 @@ static void attention_forward(struct stream *s, const struct attention *a) {
         for (int h = 0; h < a->H; h++) attend(a, t, h);
 }
 
-/* Row i, query head h of the sequence that begins at row `start`: adds to dk and dv of keys 0..i.
- */
-static void attend_backward(const struct attention_backward *b, int64_t start, int64_t i, int h) {
+/* Row t, query head h: writes dq and adds to dk and dv of the keys that it sees. */
+static void attend_backward(const struct attention_backward *b, int64_t t, int h) {
     const struct attention *a = &b->fwd;
     const struct kv_view *kv = &a->kv;
+    int sequence = host_i32(kv->row_seq)[t], position = host_i32(kv->row_pos)[t];
     int g = h / (a->H / kv->G), Dk = kv->Dk, Dv = kv->Dv;
-    int64_t t = start + i;
     const float *q = host_f32(a->q) + t * a->ldq + h * Dk;
     const float *dout = host_f32(b->dout) + t * a->ldo + h * Dv;
     float *dq = host_f32(b->dq) + t * a->ldq + h * Dk;
     float lse = host_f32(a->lse)[t * a->H + h];
     float delta = lanes_dot(dout, host_f32(a->out) + t * a->ldo + h * Dv, Dv);
     for (int d = 0; d < Dk; d++) dq[d] = 0;
-    for (int j = 0; j <= i; j++) {
-        int64_t block = block_of(kv, host_i32(kv->row_seq)[t], j, g);
+    for (int j = 0; j <= position; j++) {
+        int owner = owner_of(kv, sequence, j);
+        int64_t key = host_i32(b->seq_start)[owner] + j - host_fork(kv, owner).shared; /* its row */
+        int64_t block = block_of(kv, owner, j, g);
         const float *keys = host_f32(kv->k) + block * Dk;
         const float *value = host_f32(kv->v) + block * Dv + j % KV_BLOCK * Dv;
-        float *dk = host_f32(b->dk) + ((start + j) * kv->G + g) * Dk;
-        float *dv = host_f32(b->dv) + ((start + j) * kv->G + g) * Dv;
+        float *dk = host_f32(b->dk) + (key * kv->G + g) * Dk;
+        float *dv = host_f32(b->dv) + (key * kv->G + g) * Dv;
         float P = fmath_exp(score(q, keys, j % KV_BLOCK, Dk, a->scale) - lse);
         float dP = 0;
         for (int d = 0; d < Dv; d++) dP = fmaf(dout[d], value[d], dP);
@@ -136,16 +137,11 @@ static void attention_reverse(struct stream *s, const struct attention_backward 
     (void)s;
     check_attention_backward(b);
     const struct kv_view *kv = &b->fwd.kv;
-    const int32_t *seq_start = host_i32(b->seq_start);
-    for (int q = 0; q < b->S; q++) {
-        int64_t start = seq_start[q], end = seq_start[q + 1];
-        for (int64_t i = start * kv->G * kv->Dk; i < end * kv->G * kv->Dk; i++)
-            host_f32(b->dk)[i] = 0;
-        for (int64_t i = start * kv->G * kv->Dv; i < end * kv->G * kv->Dv; i++)
-            host_f32(b->dv)[i] = 0;
-        for (int64_t i = 0; i < end - start; i++)
-            for (int h = 0; h < b->fwd.H; h++) attend_backward(b, start, i, h);
-    }
+    int64_t rows = host_i32(b->seq_start)[b->S];
+    for (int64_t i = 0; i < rows * kv->G * kv->Dk; i++) host_f32(b->dk)[i] = 0;
+    for (int64_t i = 0; i < rows * kv->G * kv->Dv; i++) host_f32(b->dv)[i] = 0;
+    for (int64_t t = 0; t < rows; t++)
+        for (int h = 0; h < b->fwd.H; h++) attend_backward(b, t, h);
 }
 
 void ref_attention(struct ops *table) {
