@@ -105,6 +105,21 @@ static status measure_training(struct policy *p, const struct rl_config *rl, dou
     return failed;
 }
 
+/* Rows of an update for one prompt and its answers. */
+static int64_t group_rows(const struct settings *s) {
+    struct trainer_config c = session_trainer(s, TRAINER_GRPO);
+    struct learner_config learner = shape_learner(&c);
+    int prompt = (int)s->rollout.max_prompt_tokens, n = (int)s->rl.group_size;
+    int32_t shared = 0; /* for its address: ids that are one array are not looked at */
+    struct sequence *group = memory_new((size_t)n, sizeof *group);
+    for (int i = 0; i < n; i++)
+        group[i] = (struct sequence){
+            .ids = &shared, .n = prompt + (int)s->rollout.max_new_tokens, .first = prompt};
+    int64_t rows = learner_rows(&learner, group, n);
+    free(group);
+    return rows;
+}
+
 /* A step of these settings whose answers are all of the greatest length. */
 static void estimate_step(const struct settings *s, struct figures *f) {
     const struct rollout_config *r = &s->rollout;
@@ -112,7 +127,7 @@ static void estimate_step(const struct settings *s, struct figures *f) {
     int batch = 0; /* the largest one measured that the settings reach */
     for (int i = 0; i < BATCHES; i++)
         if (BATCH[i] <= r->batch && BATCH[i] <= samples) batch = i;
-    double rows = (double)samples * (double)(r->max_prompt_tokens + r->max_new_tokens);
+    double rows = (double)s->rl.prompts * (double)group_rows(s);
     double forward_only = s->rl.kl_coef > 0 ? 1.0 / 3 : 0; /* the reference's pass */
     f->rollout_s = (double)s->rl.prompts * (double)r->max_prompt_tokens / f->prefill +
                    (double)samples * (double)r->max_new_tokens / f->decode[batch];

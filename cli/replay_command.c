@@ -75,8 +75,10 @@ static status replay_episodes(const struct settings *s, const struct weights *we
     struct learner_result result;
     struct stream_config stream_config = session_stream(s);
     int positions = (int)(s->rollout.max_prompt_tokens + s->rollout.max_new_tokens);
-    struct learner_config shape = {
-        .micro_tokens = (int)s->rl.micro_tokens, .max_positions = positions, .grad_shards = 1};
+    struct learner_config shape = {.micro_tokens = (int)s->rl.micro_tokens,
+                                   .tree_tokens = (int)s->rl.tree_tokens,
+                                   .max_positions = positions,
+                                   .grad_shards = 1};
     TRY(stream_open(&stream, &stream_config));
     status failed = trainer_load_model(weights->model, stream, session_form(s, positions, true),
                                        &tokenizer, &p);

@@ -201,7 +201,6 @@ void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row
     int D = p->config.hidden;
     REQUIRE(R <= h->rows);
     op_rows_gather(p->stream, h->x, t->x_out, row, R, D);
-    if (buf_has(h->segment)) op_rows_gather(p->stream, h->segment, t->segment, row, R, 1);
     op_rmsnorm(p->stream, h->h, D, h->x, D, policy_param(p, p->final_norm), h->rstd, R, D,
                p->config.rms_eps);
 }

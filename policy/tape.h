@@ -87,7 +87,8 @@ struct head {
     int rows, chunk; /* capacity in rows; logits exist for `chunk` rows at a time only */
     buf x, rstd, h;  /* [rows, D], [rows], [rows, D]: gathered rows, normalised rows */
     buf logits;      /* [chunk, V] */
-    buf dh, segment; /* [rows, D], int32 [rows]: the rows' sequences; backward only */
+    buf dh;          /* [rows, D]; backward only, as segment */
+    buf segment; /* int32 [rows]: which rows are summed in blocks together, the caller's to write */
 };
 
 void head_place(struct head *h, struct layout *l, const struct policy *p, int rows, int chunk,

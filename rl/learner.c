@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { SEQUENCES_MAX = 256, HEAD_CHUNK = 256 };
+enum { HEAD_CHUNK = 256 };
 
 /* Whether the embedding trains in two roles, whose gradients are summed in the end. */
 static bool head_apart(const struct policy *p) {
@@ -30,14 +30,7 @@ static void buffers_place(struct learner *l, struct layout *y) {
     tape_place(&l->tape, y, p, l->rows, true, &l->arena);
     head_place(&l->head, y, p, l->rows, HEAD_CHUNK < l->rows ? HEAD_CHUNK : l->rows, true);
     kv_cache_place(&l->kv, y, &p->config, l->blocks);
-    l->id = layout_i32(y, rows);
-    l->row_seq = layout_i32(y, rows);
-    l->row_pos = layout_i32(y, rows);
-    l->table = layout_i32(y, (size_t)SEQUENCES_MAX * l->blocks_per_seq);
-    l->seq_start = layout_i32(y, SEQUENCES_MAX + 1);
-    l->tree_start = layout_i32(y, SEQUENCES_MAX + 1);
-    l->row = layout_i32(y, rows);
-    l->target = layout_i32(y, rows);
+    micro_place(l, y);
     buf *floats[] = {&l->inv_temp, &l->weight, &l->adv,     &l->old, &l->ref,     &l->logp,
                      &l->lse,      &l->loss,   &l->entropy, &l->kl,  &l->clipped, &l->coef};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++) *floats[i] = layout_f32(y, rows);
@@ -50,17 +43,19 @@ static void buffers_place(struct learner *l, struct layout *y) {
     l->sums = layout_f32(y, (size_t)(l->end - l->begin) / NORM_BLOCK + 1);
 }
 
+static int larger(int a, int b) { return a > b ? a : b; }
+
 static void learner_shape(struct learner *l, struct policy *p,
                           const struct learner_config *config) {
     REQUIRE((config->grad_shards & (config->grad_shards - 1)) == 0 &&
             config->grad_shards <= 1 << 8);
     l->policy = p;
     l->config = *config;
-    l->rows =
-        config->micro_tokens > config->max_positions ? config->micro_tokens : config->max_positions;
+    l->rows = larger(config->micro_tokens, larger(config->tree_tokens, config->max_positions));
     l->blocks_per_seq = (config->max_positions + KV_BLOCK - 1) / KV_BLOCK;
-    /* A sequence wastes less than one block. Shorter ones than half a block end a micro-batch early. */
-    l->blocks = 3 * l->rows / KV_BLOCK + l->blocks_per_seq;
+    /* What the largest tree or sequence needs. Many short ones, which waste most of a block each, end a
+     * micro-batch early. */
+    l->blocks = l->rows / TREE_ROWS_A_BLOCK + l->blocks_per_seq;
     ranks_shape(l);
     l->depth = 1;
     while (1 << (l->depth - 1) < l->shards) l->depth++;
@@ -106,12 +101,7 @@ status learner_open(struct learner **out, struct policy *p, const struct learner
     op_zero(p->stream, l->base, y.used);
     y = (struct layout){.base = l->base};
     buffers_place(l, &y);
-    struct arena *a = &l->arena;
-    l->host_i32 = ARENA_ARRAY(a, l->rows, int32_t);
-    l->host_f32 = ARENA_ARRAY(a, l->rows, float);
-    l->host_table = ARENA_ARRAY(a, (size_t)SEQUENCES_MAX * l->blocks_per_seq, int32_t);
-    l->host_expert =
-        ARENA_ARRAY(a, (size_t)l->rows * (p->config.top_k ? p->config.top_k : 1), int32_t);
+    micro_open(l);
     *out = l;
     return NULL;
 }
@@ -126,94 +116,6 @@ void learner_close(struct learner *l) {
 
 /* ---- micro-batches --------------------------------------------------------------------------------- */
 
-/* The sequences of one micro-batch, in order. */
-struct micro {
-    const struct sequence *sequences;
-    int n, rows, targets;
-    int64_t first_target; /* of its targets in the result */
-};
-
-static struct micro micro_cut(const struct learner *l, const struct sequence *sequences, int n) {
-    struct micro m = {.sequences = sequences};
-    for (int blocks = 0; m.n < n && m.n < SEQUENCES_MAX;) {
-        const struct sequence *q = &sequences[m.n];
-        blocks += (q->n - 1 + KV_BLOCK - 1) / KV_BLOCK;
-        if (m.n && (m.rows + q->n - 1 > l->config.micro_tokens || blocks > l->blocks)) break;
-        m.rows += q->n - 1;
-        m.targets += q->n - q->first;
-        m.n++;
-    }
-    return m;
-}
-
-/* Writes ids, positions and block tables of the rows to the device. */
-static struct batch micro_batch(struct learner *l, struct policy *p, const struct micro *m) {
-    struct stream *s = p->stream;
-    int32_t *host = l->host_i32;
-    int row = 0, block = 0;
-    for (int i = 0; i < m->n; i++)
-        for (int t = 0; t < m->sequences[i].n - 1; t++) host[row++] = m->sequences[i].ids[t];
-    op_write(s, l->id, host, (size_t)m->rows * 4);
-    row = 0;
-    for (int i = 0; i < m->n; i++)
-        for (int t = 0; t < m->sequences[i].n - 1; t++) host[row++] = i;
-    op_write(s, l->row_seq, host, (size_t)m->rows * 4);
-    row = 0;
-    for (int i = 0; i < m->n; i++)
-        for (int t = 0; t < m->sequences[i].n - 1; t++) host[row++] = t;
-    op_write(s, l->row_pos, host, (size_t)m->rows * 4);
-    int32_t start[SEQUENCES_MAX + 1] = {0}, tree[SEQUENCES_MAX + 1] = {0};
-    for (int i = 0; i < m->n; i++) {
-        int rows = m->sequences[i].n - 1;
-        tree[i + 1] = i + 1;
-        start[i + 1] = start[i] + rows;
-        for (int k = 0; k * KV_BLOCK < rows; k++)
-            l->host_table[i * l->blocks_per_seq + k] = block++;
-    }
-    REQUIRE(block <= l->blocks && m->rows <= l->rows);
-    op_write(s, l->table, l->host_table, (size_t)m->n * l->blocks_per_seq * 4);
-    op_write(s, l->seq_start, start, (size_t)(m->n + 1) * 4);
-    op_write(s, l->tree_start, tree, (size_t)(m->n + 1) * 4);
-    return (struct batch){.T = m->rows,
-                          .S = m->n,
-                          .id = l->id,
-                          .row_seq = l->row_seq,
-                          .row_pos = l->row_pos,
-                          .table = l->table,
-                          .table_stride = l->blocks_per_seq,
-                          .trees = m->n,
-                          .seq_start = l->seq_start,
-                          .tree_start = l->tree_start,
-                          .replay = m->n > 0 && m->sequences[0].routes != NULL};
-}
-
-static void micro_routes(struct learner *l, struct policy *p, const struct micro *m) {
-    int A = p->config.top_k;
-    for (int layer = 0; layer < p->config.layers; layer++) {
-        int moe_index = p->layers[layer].moe_index;
-        if (moe_index < 0) continue;
-        int32_t *host = l->host_expert;
-        for (int i = 0; i < m->n; i++) {
-            const struct sequence *q = &m->sequences[i];
-            REQUIRE(q->routes); /* all sequences of a minibatch or none */
-            for (int t = 0; t < q->n - 1; t++)
-                for (int a = 0; a < A; a++)
-                    *host++ = q->routes[((size_t)t * p->moe_layers + moe_index) * A + a];
-        }
-        op_write(p->stream, l->tape.layer[layer].expert, l->host_expert, (size_t)m->rows * A * 4);
-    }
-}
-
-/* Writes one float per target, taken from the sequences by `get`. */
-static void micro_floats(struct learner *l, const struct micro *m, buf to,
-                         float (*get)(const struct sequence *q, int i)) {
-    float *host = l->host_f32;
-    for (int i = 0; i < m->n; i++)
-        for (int t = 0; t < m->sequences[i].n - m->sequences[i].first; t++)
-            *host++ = get(&m->sequences[i], t);
-    op_write(l->policy->stream, to, l->host_f32, (size_t)m->targets * 4);
-}
-
 static float get_weight(const struct sequence *q, int i) { return q->weight[i]; }
 static float get_negative_weight(const struct sequence *q, int i) { return -q->weight[i]; }
 static float get_old(const struct sequence *q, int i) { return q->old_logp[i]; }
@@ -221,27 +123,6 @@ static float get_ref(const struct sequence *q, int i) { return q->ref_logp[i]; }
 static float get_advantage(const struct sequence *q, int i) {
     (void)i;
     return q->advantage;
-}
-
-/* Which row predicts each target, and the targets. */
-static void micro_targets(struct learner *l, const struct micro *m, float inv_temp) {
-    struct stream *s = l->policy->stream;
-    int32_t *host = l->host_i32;
-    int n = 0, row = 0;
-    for (int i = 0; i < m->n; i++) {
-        const struct sequence *q = &m->sequences[i];
-        REQUIRE(q->first >= 1 && q->first < q->n);
-        for (int t = q->first; t < q->n; t++) host[n++] = row + t - 1;
-        row += q->n - 1;
-    }
-    op_write(s, l->row, host, (size_t)n * 4);
-    n = 0;
-    for (int i = 0; i < m->n; i++)
-        for (int t = m->sequences[i].first; t < m->sequences[i].n; t++)
-            host[n++] = m->sequences[i].ids[t];
-    op_write(s, l->target, host, (size_t)n * 4);
-    for (int i = 0; i < n; i++) l->host_f32[i] = inv_temp;
-    op_write(s, l->inv_temp, l->host_f32, (size_t)n * 4);
 }
 
 /* The end of the chunk of targets that begins at `first`. A sequence is cut at multiples of BF16_BLOCK of its
@@ -264,7 +145,7 @@ static int chunk_end(const struct learner *l, const struct micro *m, int first) 
 static struct logsoftmax chunk_logsoftmax(struct learner *l, int first, int n) {
     return (struct logsoftmax){.logits = l->head.logits,
                                .inv_temp = buf_f32(l->inv_temp, first),
-                               .target = buf_i32(l->target, first),
+                               .target = buf_i32(l->ints.target, first),
                                .logp = buf_f32(l->logp, first),
                                .lse = buf_f32(l->lse, first),
                                .entropy = buf_f32(l->entropy, first),
@@ -311,11 +192,11 @@ static void micro_results(struct learner *l, const struct micro *m, bool policy_
 /* Forward of a micro-batch up to the gathered, normalised rows. */
 static struct batch micro_forward(struct learner *l, struct policy *p, const struct micro *m,
                                   float inv_temp) {
-    struct batch b = micro_batch(l, p, m);
-    if (b.replay) micro_routes(l, p, m);
-    micro_targets(l, m, inv_temp);
+    struct batch b = micro_write(l, p, m);
+    for (int i = 0; i < m->targets; i++) l->host.floats[i] = inv_temp;
+    op_write(p->stream, l->inv_temp, l->host.floats, (size_t)m->targets * 4);
     policy_forward(p, &l->tape, &b, &l->kv);
-    head_gather(p, &l->head, &l->tape, l->row, m->targets);
+    head_gather(p, &l->head, &l->tape, l->ints.row, m->targets);
     return b;
 }
 
@@ -349,7 +230,7 @@ static void micro_gradient(struct learner *l, const struct micro *m, const struc
         op_logsoftmax_backward(p->stream, &ls, buf_f32(l->coef, first));
         head_logits_backward(p, &l->head, first, n, dhead);
     }
-    head_gather_backward(p, &l->head, &l->tape, l->row, m->targets, m->rows, gradient);
+    head_gather_backward(p, &l->head, &l->tape, l->ints.row, m->targets, m->rows, gradient);
     policy_backward(p, &l->tape, &b, &l->kv, gradient);
     micro_results(l, m, policy_objective);
 }

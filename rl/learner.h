@@ -4,6 +4,13 @@
  * shard, micro-batches of at most `micro_tokens` rows continue the same gradient accumulators; shards
  * are added in a fixed binary tree. Neither micro-batches nor threads nor ranks change a bit.
  *
+ * Sequences that follow one another in a shard and begin with the same prompt form a tree: the prompt's rows
+ * come first and once, then each sequence's others, and a prompt's row gathers the gradient of all that
+ * follows it. A tree takes in the next sequence while its prompt and targets are at most `tree_tokens`, its
+ * key/value blocks at most one in TREE_ROWS_A_BLOCK of them, and its sequences 255. Trees are a matter of
+ * meaning: gradients are added over their rows, in that order. A row's forward is the same bits without them
+ * (law 2).
+ *
  * With several ranks every function that may fail is collective, and its failures are those of all: each rank
  * computes its shards of the sequences, and updates its slice of the parameters. */
 #pragma once
@@ -25,15 +32,18 @@ struct sequence {
     const uint16_t *routes; /* [n - 1, moe_layers, A] experts to replay; NULL: the router chooses */
 };
 
+enum { TREE_ROWS_A_BLOCK = 16 };
+
 /* Per target, in the order of the sequences; arrays [targets] owned by the learner until the next call. */
 struct learner_result {
-    int64_t targets, rows;
+    int64_t targets, rows; /* rows: the sequences', whether they share some or not */
     float *logp, *entropy;
     float *loss, *kl, *clipped; /* unweighted; kl and clipped are 0 for cross-entropy */
 };
 
 struct learner_config {
     int micro_tokens;  /* rows of a micro-batch; a longer sequence gets one of its own */
+    int tree_tokens;   /* limit of a tree, see above; 0: every sequence is on its own */
     int max_positions; /* longest sequence */
     int grad_shards;   /* a power of two */
     bool moments;      /* false: for scoring only */
@@ -67,6 +77,10 @@ struct learner_memory {
 };
 void learner_memory(struct policy *p, const struct learner_config *config,
                     struct learner_memory *out);
+
+/* How many rows are computed for n sequences of one shard. Sequences with the same `ids` have them in common
+ * whatever they are: only then they need not be there. */
+int64_t learner_rows(const struct learner_config *config, const struct sequence *sequences, int n);
 
 /* The gradient of sum(weight * loss) over the sequences; replaces the gradient held. */
 status learner_gradient(struct learner *l, const struct sequence *sequences, int n,

@@ -1,7 +1,34 @@
-/* What learner.c, learner_update.c and learner_ranks.c share. */
+/* What learner.c, micro_batch.c, learner_update.c and learner_ranks.c share. */
 #pragma once
 
 #include "rl/learner.h"
+
+/* Of a micro-batch, and hence of a tree: a trunk counts as one. */
+enum { SEQUENCES_MAX = 256 };
+
+/* Integers of the rows and targets of a micro-batch, on the device. */
+struct micro_ints {
+    buf id, row_seq, row_pos, table, fork, seq_start, tree_start; /* as in struct batch */
+    buf row, target; /* [targets]: the row that predicts it, and its id */
+};
+
+/* Positions from..to-1 of a sequence, which are a sequence of the batch. */
+struct micro_part {
+    const struct sequence *of;
+    int from, to;
+};
+
+/* The same while they are put together, and how many there are. */
+struct micro_host {
+    int T, S, trees, blocks, targets;
+    int32_t *id, *row_seq, *row_pos, *table;
+    struct kv_fork fork[SEQUENCES_MAX];
+    int32_t seq_start[SEQUENCES_MAX + 1], tree_start[SEQUENCES_MAX + 1];
+    int32_t *row, *target, *segment;
+    int32_t *expert;                       /* [T, A] of one layer */
+    float *floats;                         /* [targets] */
+    struct micro_part part[SEQUENCES_MAX]; /* [S] */
+};
 
 struct learner {
     struct policy *policy; /* not owned */
@@ -14,12 +41,11 @@ struct learner {
     struct tape tape;
     struct head head;
     struct kv_cache kv;
-    buf id, row_seq, row_pos, table, seq_start, tree_start; /* of the rows */
-    buf row, target; /* of the targets, as everything from here to coef */
+    struct micro_ints ints;
+    /* Of the targets: */
     buf inv_temp, weight, adv, old, ref, logp, lse, loss, entropy, kl, clipped, coef;
-    buf load; /* int64 [moe_layers, E] */
-    buf gradient
-        [9]; /* [depth]; each n_trained floats, then the head's if tied; [0]: their sum */
+    buf load;        /* int64 [moe_layers, E] */
+    buf gradient[9]; /* [depth]; each n_trained floats, then the head's if tied; [0]: their sum */
 
     /* The slice of this rank: floats [begin, end) of gradients and moments; all of them alone. */
     int64_t begin, end;
@@ -29,11 +55,31 @@ struct learner {
     buf m, v;                 /* [end - begin] */
     buf sums;                 /* one a block of the norm */
 
-    int32_t *host_i32, *host_table, *host_expert;
-    float *host_f32;
+    struct micro_host host;
     struct learner_result result;
     int64_t result_capacity;
 };
+
+/* The sequences of one micro-batch, in order: whole trees. */
+struct micro {
+    const struct sequence *sequences;
+    int n, rows, targets;
+    int64_t first_target; /* of its targets in the result */
+};
+
+/* In micro_batch.c. micro_place plans what the device holds, micro_open allocates what the host does. */
+void micro_place(struct learner *l, struct layout *y);
+void micro_open(struct learner *l);
+
+/* The first micro-batch of n > 0 sequences, first_target left open. */
+struct micro micro_cut(const struct learner *l, const struct sequence *sequences, int n);
+
+/* Writes ids, positions, blocks, routes and targets to the device. */
+struct batch micro_write(struct learner *l, struct policy *p, const struct micro *m);
+
+/* Writes one float per target, taken from the sequences by `get`. */
+void micro_floats(struct learner *l, const struct micro *m, buf to,
+                  float (*get)(const struct sequence *q, int i));
 
 /* Collective, in learner_ranks.c. ranks_shape says who owns what, ranks_place plans the exchange's memory
  * after gradient[]. */

@@ -128,7 +128,7 @@ status memory_plan_check(const struct memory_plan *plan, const struct trainer_co
     return fail(
         EXIT_BAD_CONFIG,
         "this run needs %.1f GiB (%.1f of them %s), the machine has %.1f GiB%s; "
-        "train.checkpoint_activations, smaller rl.micro_tokens, rollout.batch or rl.prompts "
+        "train.checkpoint_activations, smaller rl.micro_tokens, rl.tree_tokens, rollout.batch or rl.prompts "
         "help, and grpo inspect tells more",
         (double)plan->total / 0x1p30, (double)most / 0x1p30, what, (double)allowed / 0x1p30,
         comm_local_size(c->comm) > 1 ? " for each rank" : "");

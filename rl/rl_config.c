@@ -37,6 +37,9 @@ const struct config_key rl_keys[] = {
                 "completions cut at the length cap are left out of the loss"),
     CONFIG_INT(RL, grad_shards, "rl.grad_shards", "1", 1, 256, SEMANTIC,
                "shards whose gradients are added in a fixed tree; a power of two"),
+    CONFIG_INT(RL, tree_tokens, "rl.tree_tokens", "2048", 0, 1 << 24, SEMANTIC,
+               "completions of a prompt that are learnt from together compute it once, as long as "
+               "prompt and completions have at most so many tokens; 0: each computes its own"),
     CONFIG_INT(RL, micro_tokens, "rl.micro_tokens", "4096", 1, 1 << 24, EXECUTION,
                "rows computed at once in training"),
     CONFIG_ENUM(RL, routing_replay, "policy.routing_replay", "rollout", "rollout|none", SEMANTIC,

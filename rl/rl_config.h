@@ -15,7 +15,7 @@ struct rl_config {
     const char *zero_signal;
     int64_t resample_max;
     bool mask_truncated;
-    int64_t grad_shards, micro_tokens;
+    int64_t grad_shards, tree_tokens, micro_tokens;
     const char *routing_replay;
     double balance_speed;
 };

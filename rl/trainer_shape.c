@@ -23,6 +23,7 @@ int64_t shape_longest_sampled(const struct trainer_config *c) {
 struct learner_config shape_learner(const struct trainer_config *c) {
     return (struct learner_config){
         .micro_tokens = (int)c->rl->micro_tokens,
+        .tree_tokens = c->kind == TRAINER_GRPO ? (int)c->rl->tree_tokens : 0,
         .max_positions = (int)shape_longest_trained(c),
         .grad_shards = (int)c->rl->grad_shards,
         .moments = true,

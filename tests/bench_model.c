@@ -155,6 +155,7 @@ static struct subject subject_open(const struct row *row, struct stream *s, cons
     struct engine_load load = {(size_t)engine.max_batch, w->samples, w->n_prompt};
     int most = w->prompts * w->samples * (w->n_prompt + w->n_new);
     struct learner_config learner = {.micro_tokens = most < MICRO ? most : MICRO,
+                                     .tree_tokens = most < MICRO ? most : MICRO,
                                      .max_positions = positions,
                                      .grad_shards = 1,
                                      .moments = true};

@@ -64,7 +64,10 @@ double ceilings_bound(const struct ceilings *top, const struct policy_config *c,
     }
     /* The backward has twice the products of the forward. */
     if (kind == WORK_UPDATE) count(&o, c, w->n_new, 0, w->n_new, 3 * n);
-    if (kind == WORK_STEP) count(&o, c, w->n_prompt + w->n_new, 0, w->n_new, 3 * n);
+    if (kind == WORK_STEP) { /* in which a prompt, too, is computed once for its answers */
+        count(&o, c, w->n_prompt, 0, 0, 3 * w->prompts);
+        count(&o, c, w->n_new, w->n_prompt, w->n_new, 3 * n);
+    }
     double compute = o.linear / (bf16 ? top->flops_bf16 : top->flops) + o.attention / top->flops;
     double memory = bytes / top->bytes;
     *bound = compute > memory ? "arithmetic" : "memory";

@@ -70,6 +70,8 @@ cut_completions_masked     train rl.mask_truncated=true
 unequal_clips_and_no_norm  train rl.clip_low=0.1 rl.clip_high=0.3 optim.clip_grad=0.01
 a_schedule                 train optim.schedule=cosine optim.warmup=1 optim.weight_decay=0.1
 many_shards                train rl.grad_shards=8
+copies_of_prompts          train rl.tree_tokens=0
+small_trees                train rl.tree_tokens=80
 a_temperature              train rollout.temperature=0.7
 evaluations_on_the_way     train eval.every=1 eval.samples=3 eval.top_k=20 eval.temperature=0.8
 dense                      train model.type=qwen3

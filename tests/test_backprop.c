@@ -11,10 +11,17 @@
 
 #include <cmocka.h>
 
-enum { SEQUENCES = 3, LONGEST = 70, DIRECTIONS = 2 };
+enum { SEQUENCES = 7, LONGEST = 70, DIRECTIONS = 2 };
 
 static const float INV_TEMP = 1.0f / 0.7f;
-static const int LENGTHS[SEQUENCES] = {5, 23, LONGEST}; /* the last crosses a block of keys */
+
+/* Rows, and those of the prompt. Sequences 1 to 3 have one prompt, which is all that the first of them has
+ * rows for; 4 and 5 have one that fills a block of keys and begins another. */
+static const struct {
+    int rows, prompt;
+    bool follows; /* the prompt is the sequence's before */
+} SHAPES[SEQUENCES] = {{23, 1, false},  {9, 9, false},       {12, 9, true}, {15, 9, true},
+                       {68, 66, false}, {LONGEST, 66, true}, {5, 1, false}};
 
 /* The gradient is fp32, so a slope is off by the rounding of sums of a few thousand terms: near 1e-6 of the
  * gradient's length times the direction's. A wrong or missing term is off by a good share of it. */
@@ -32,16 +39,18 @@ struct problem_data {
 static void data_make(struct problem_data *d, const struct policy *p, struct arena *arena) {
     struct rng r = rng_open((struct rng_key){.seed = 11, .stage = RNG_TASK});
     for (int i = 0; i < SEQUENCES; i++) {
-        int n = LENGTHS[i];
+        int n = SHAPES[i].rows, first = SHAPES[i].prompt;
         for (int t = 0; t <= n; t++)
-            d->ids[i][t] = (int32_t)rng_below(&r, (uint32_t)p->valid_vocab);
+            d->ids[i][t] = SHAPES[i].follows && t < first
+                               ? d->ids[i - 1][t]
+                               : (int32_t)rng_below(&r, (uint32_t)p->valid_vocab);
         for (int t = 0; t < n; t++) {
             d->target[i][t] = d->ids[i][t + 1];
             d->weight[i][t] = (float)(rng_unit(&r) - 0.4);
-            d->wide[i][t] = d->weight[i][t];
+            d->wide[i][t] = t + 1 < first ? 0 : d->weight[i][t];
         }
-        d->sequences[i] =
-            (struct sequence){.ids = d->ids[i], .n = n + 1, .first = 1, .weight = d->weight[i]};
+        d->sequences[i] = (struct sequence){
+            .ids = d->ids[i], .n = n + 1, .first = first, .weight = d->weight[i] + first - 1};
         d->rows[i] = (struct oracle_sequence){
             .ids = d->ids[i],
             .T = n,
@@ -58,10 +67,17 @@ static void data_make(struct problem_data *d, const struct policy *p, struct are
 static float *gradient_of(struct policy *p, const struct problem_data *d) {
     struct learner *l;
     struct learner_result r;
-    fixture_ok(learner_open(
-        &l, p,
-        &(struct learner_config){
-            .micro_tokens = 40, .max_positions = LONGEST + 1, .grad_shards = 2, .moments = true}));
+    fixture_ok(learner_open(&l, p,
+                            &(struct learner_config){.micro_tokens = 40,
+                                                     .tree_tokens = 200,
+                                                     .max_positions = LONGEST + 1,
+                                                     .grad_shards = 2,
+                                                     .moments = true}));
+    int64_t apart = 0;
+    for (int i = 0; i < SEQUENCES; i++) apart += SHAPES[i].rows;
+    assert_int_equal(
+        learner_rows(&(struct learner_config){.tree_tokens = 200}, d->sequences, SEQUENCES),
+        apart - 9 - 9 - 66);
     fixture_ok(learner_gradient(l, d->sequences, SEQUENCES,
                                 &(struct objective){.inv_temp = INV_TEMP}, &r));
     float *g = calloc((size_t)p->n_params, sizeof *g);

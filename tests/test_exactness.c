@@ -5,6 +5,7 @@
 
 #include "rollout/engine.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -21,6 +22,10 @@ enum {
 };
 
 static const float TEMPERATURE = 0.7f;
+
+/* Limits of a tree: each sequence is on its own, some of a group are together, all of them. */
+enum { NONE, SOME, ALL, LIMITS };
+static const int TREES[LIMITS] = {0, 350, 2048};
 
 /* Prompts of 1, 9, 64, 65 and 70 tokens: inside a block, at its edge, past it. */
 static const int PROMPT_LENGTHS[PROMPTS] = {1, 9, 64, 65, LONGEST_PROMPT};
@@ -91,9 +96,11 @@ static struct sequence *rollouts_sequences(struct rollouts *r, bool routes) {
     return sequences;
 }
 
-static struct learner *learner_new(struct policy *p, int micro_tokens, int shards) {
+static struct learner *learner_new(struct policy *p, int micro_tokens, int tree_tokens,
+                                   int shards) {
     struct learner *l;
     struct learner_config config = {.micro_tokens = micro_tokens,
+                                    .tree_tokens = tree_tokens,
                                     .max_positions = POSITIONS,
                                     .grad_shards = shards,
                                     .moments = true};
@@ -102,8 +109,9 @@ static struct learner *learner_new(struct policy *p, int micro_tokens, int shard
 }
 
 /* How many stored log-probabilities differ in any bit from packed training's. */
-static int training_differences(struct policy *p, struct rollouts *r, bool routes) {
-    struct learner *l = learner_new(p, 300, 1);
+static int training_differences(struct policy *p, struct rollouts *r, int tree_tokens,
+                                bool routes) {
+    struct learner *l = learner_new(p, 300, tree_tokens, 1);
     struct learner_result result;
     struct sequence *sequences = rollouts_sequences(r, routes);
     fixture_ok(learner_score(l, p, sequences, TOTAL, 1.0f / TEMPERATURE, &result));
@@ -126,9 +134,10 @@ static void test_rollout_equals_training(void **state) {
         struct policy *p = fixture_policy_form(fixture_at(f), s, *form);
         struct rollouts first, r;
         rollouts_sample(&first, p, 64, true);
-        assert_int_equal(training_differences(p, &first, true), 0);
-        assert_int_equal(training_differences(p, &first, false),
-                         0); /* the router agrees by itself */
+        for (int i = 0; i < LIMITS; i++)
+            assert_int_equal(training_differences(p, &first, TREES[i], true), 0);
+        /* the router agrees by itself */
+        assert_int_equal(training_differences(p, &first, TREES[SOME], false), 0);
         const struct {
             int batch;
             bool share;
@@ -163,7 +172,7 @@ static void test_one_bit_is_seen(void **state) {
         bits ^= form->bf16 ? 1 << 16 : 1;
         op_write(s, at, &bits, 4);
         policy_pack(p);
-        assert_true(training_differences(p, &r, false) > 0);
+        assert_true(training_differences(p, &r, TREES[SOME], false) > 0);
         arena_free(&r.arena);
         policy_close(p);
     }
@@ -172,11 +181,11 @@ static void test_one_bit_is_seen(void **state) {
 
 /* Everything a GRPO gradient step leaves in the weights, as bytes. */
 static float *updated_params(const char *dir, const struct policy_form *form, const char *device,
-                             const char *isa, int threads, int micro_tokens, int shards,
-                             struct rollouts *r, int64_t *n) {
+                             const char *isa, int threads, int micro_tokens, int tree_tokens,
+                             int shards, struct rollouts *r, int64_t *n) {
     struct stream *s = fixture_stream(device, isa, threads);
     struct policy *p = fixture_policy_form(dir, s, *form);
-    struct learner *l = learner_new(p, micro_tokens, shards);
+    struct learner *l = learner_new(p, micro_tokens, tree_tokens, shards);
     struct learner_result result;
     struct objective objective = {
         .inv_temp = 1.0f / TEMPERATURE, .clip_low = 0.2f, .clip_high = 0.28f};
@@ -203,11 +212,11 @@ static float *updated_params(const char *dir, const struct policy_form *form, co
     return params;
 }
 
-/* The plain build compares bits; for the sanitizers, which are slow, one number of shards is enough. */
+/* The plain build compares bits; for the sanitizers, which are slow, one way to share prompts is enough. */
 #ifdef __SANITIZE_ADDRESS__
-enum { SHARDS_FIRST = 4, SHARDS_LAST = 4 };
+enum { LAST = SOME };
 #else
-enum { SHARDS_FIRST = 1, SHARDS_LAST = 4 };
+enum { LAST = ALL };
 #endif
 
 static void test_gradient_has_one_order(void **state) {
@@ -217,10 +226,11 @@ static void test_gradient_has_one_order(void **state) {
         struct policy *p = fixture_policy_form(fixture_at(f), s, *form);
         struct rollouts r;
         rollouts_sample(&r, p, 64, true);
-        for (int shards = SHARDS_FIRST; shards <= SHARDS_LAST; shards *= 4) {
+        for (int k = SOME; k <= LAST; k++) {
             int64_t n, m;
+            int tree = TREES[k], shards = k == SOME ? 4 : 1;
             float *first =
-                updated_params(fixture_at(f), form, "cpu", "avx2", 1, 4096, shards, &r, &n);
+                updated_params(fixture_at(f), form, "cpu", "avx2", 1, 4096, tree, shards, &r, &n);
             const struct {
                 const char *device, *isa;
                 int threads, micro_tokens;
@@ -234,7 +244,7 @@ static void test_gradient_has_one_order(void **state) {
             for (size_t i = 0; i < n_ways; i++) {
                 float *other =
                     updated_params(fixture_at(f), form, ways[i].device, ways[i].isa,
-                                   ways[i].threads, ways[i].micro_tokens, shards, &r, &m);
+                                   ways[i].threads, ways[i].micro_tokens, tree, shards, &r, &m);
                 assert_int_equal(n, m);
                 assert_memory_equal(first, other, (size_t)n * 4);
                 free(other);
@@ -248,12 +258,14 @@ static void test_gradient_has_one_order(void **state) {
 }
 
 /* The gradient of all rollouts; malloced [n_trained]. */
-static float *gradient_of(struct policy *p, struct rollouts *r, bool recompute, bool routes) {
+static float *gradient_of(struct policy *p, struct rollouts *r, int tree_tokens, bool recompute,
+                          bool routes) {
     struct learner *l;
     struct learner_result result;
     struct objective objective = {
         .inv_temp = 1.0f / TEMPERATURE, .clip_low = 0.2f, .clip_high = 0.28f};
     struct learner_config config = {.micro_tokens = 700,
+                                    .tree_tokens = tree_tokens,
                                     .max_positions = POSITIONS,
                                     .grad_shards = 1,
                                     .moments = true,
@@ -275,8 +287,8 @@ static void test_recomputed_activations(void **state) {
         struct rollouts r;
         rollouts_sample(&r, p, 64, true);
         for (int routes = 0; routes <= (p->moe_layers > 0); routes++) {
-            float *kept = gradient_of(p, &r, false, routes),
-                  *again = gradient_of(p, &r, true, routes);
+            float *kept = gradient_of(p, &r, TREES[SOME], false, routes),
+                  *again = gradient_of(p, &r, TREES[SOME], true, routes);
             assert_memory_equal(kept, again, (size_t)p->n_trained * sizeof *kept);
             free(kept);
             free(again);
@@ -285,6 +297,59 @@ static void test_recomputed_activations(void **state) {
         policy_close(p);
     }
     op_close(s);
+}
+
+/* A prompt that is computed once has the gradient that its copies have together, but for the order of sums.
+ * With products in bf16 a sum of derivatives, which is a little different, is rounded again in each layer. */
+static void test_trees_sum_the_same(void **state) {
+    const struct policy_form *form = *state;
+    const double tolerance = form->bf16 ? 1e-2 : 1e-5; /* of the gradient's length */
+    struct stream *s = fixture_stream("cpu", "auto", 2);
+    for (int f = 0; fixture_at(f); f++) {
+        struct policy *p = fixture_policy_form(fixture_at(f), s, *form);
+        struct rollouts r;
+        rollouts_sample(&r, p, 64, true);
+        float *apart = gradient_of(p, &r, TREES[NONE], false, true),
+              *shared = gradient_of(p, &r, TREES[SOME], false, true);
+        double difference = 0, length = 0;
+        for (int64_t i = 0; i < p->n_trained; i++) {
+            double d = (double)shared[i] - apart[i];
+            difference += d * d;
+            length += (double)apart[i] * apart[i];
+        }
+        print_message("%s: differs by %.1e\n", fixture_at(f), sqrt(difference / length));
+        assert_true(difference > 0 && sqrt(difference / length) < tolerance);
+        free(shared);
+        free(apart);
+        arena_free(&r.arena);
+        policy_close(p);
+    }
+    op_close(s);
+}
+
+/* Prompts of P tokens and answers of n: which of them a tree takes. */
+static void test_rows_of_trees(void **state) {
+    (void)state;
+    enum { GROUP = 400 };
+    static const struct {
+        int tree_tokens, prompt, answer, group;
+        int64_t rows;
+    } cases[] = {{0, 60, 100, 3, 3 * 159},
+                 {360, 60, 100, 3, 60 + 3 * 99},
+                 {359, 60, 100, 3, 60 + 2 * 99 + 159},
+                 {100, 60, 100, 3, 3 * 159},
+                 {4096, 60, 1, 3, 60},
+                 {4096, 1, 1, GROUP, 2},              /* 255 sequences, then 145 */
+                 {160, 60, 10, 16, 4 * 60 + 16 * 9}}; /* ten blocks: a trunk's and four times two */
+    int32_t ids[2] = {0};
+    struct sequence group[GROUP];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct learner_config config = {.tree_tokens = cases[i].tree_tokens};
+        for (int k = 0; k < cases[i].group; k++)
+            group[k] = (struct sequence){
+                .ids = ids, .n = cases[i].prompt + cases[i].answer, .first = cases[i].prompt};
+        assert_int_equal(learner_rows(&config, group, cases[i].group), cases[i].rows);
+    }
 }
 
 static void test_backends_sample_alike(void **state) {
@@ -321,11 +386,14 @@ int main(void) {
         cmocka_unit_test_prestate(test_gradient_has_one_order, &fp32),
         cmocka_unit_test_prestate(test_recomputed_activations, &fp32),
         cmocka_unit_test_prestate(test_backends_sample_alike, &fp32),
+        cmocka_unit_test_prestate(test_trees_sum_the_same, &fp32),
+        cmocka_unit_test(test_rows_of_trees),
         cmocka_unit_test_prestate(test_rollout_equals_training, &bf16),
         cmocka_unit_test_prestate(test_one_bit_is_seen, &bf16),
         cmocka_unit_test_prestate(test_gradient_has_one_order, &bf16),
         cmocka_unit_test_prestate(test_recomputed_activations, &bf16),
         cmocka_unit_test_prestate(test_backends_sample_alike, &bf16),
+        cmocka_unit_test_prestate(test_trees_sum_the_same, &bf16),
     };
     return cmocka_run_group_tests_name("exactness", tests, NULL, NULL);
 }
