@@ -32,8 +32,8 @@ struct block_tile {
     float *c, *next; /* this tile's outputs, and those of the next */
     const float *a, *b;
     const float
-        *later; /* fetched into L2 meanwhile: vectors of b, a step of them in FETCH steps of k */
-    ptrdiff_t c_row, a_row, a_k, b_panel, b_k, later_step;
+        *later; /* fetched into L2 meanwhile, in FETCH steps of k two lines `beside` apart */
+    ptrdiff_t c_row, a_row, a_k, b_panel, b_k, later_step, beside;
     int depth;
     bool add;
 };
@@ -82,7 +82,7 @@ INLINE void multiply(const struct block_tile *t, const int rows, const bool copi
     fetch = t->later;
     for (; k >= FETCH; k -= FETCH) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
-            _mm_prefetch((const char *)(fetch + v * t->b_panel), _MM_HINT_T1);
+            _mm_prefetch((const char *)(fetch + v * t->beside), _MM_HINT_T1);
         }
         fetch += t->later_step;
         steps(sum, &a, &b, t, FETCH, rows, copied);
@@ -136,15 +136,33 @@ static void copy_group(struct group *g, const struct product *p) {
         }
 }
 
-/* What tiles fetch of the panels of b that follow theirs. */
+/* What tiles fetch beside the next outputs: columns of WIDTH floats, one after the other. */
 struct later {
-    const float *at; /* the next step */
-    int left;        /* steps of k */
+    const float *at;        /* the next step */
+    ptrdiff_t step, beside; /* from step to step, and from vector to vector */
+    int left, depth;        /* steps of the present column, and of each */
+    int columns;            /* after the present one */
 };
 
-/* All columns of a group of tiles. The panels that follow the present ones are fetched; `behind` the last
- * is what is used after this call. NULL: b is in L2, nothing is fetched. */
-static void multiply_group(const struct product *p, const struct group *g, const float *behind) {
+/* Gives a tile at most so many steps to fetch. */
+static void fetch_later(struct block_tile *t, struct later *later, int most) {
+    int n = later->left < most ? later->left : most;
+    t->later = later->at;
+    t->later_step = later->step;
+    t->beside = later->beside;
+    later->at += n * later->step;
+    later->left -= n;
+    if (later->left > 0 || later->columns == 0) return;
+    later->at += WIDTH - later->depth * later->step;
+    later->left = later->depth;
+    later->columns--;
+}
+
+/* All columns of a group of tiles. Panels of b that stream from memory are fetched while those before them
+ * are used; `behind` the last of them is what is used after this call. Where b is in L2 (`behind` is NULL),
+ * the first of `later` is fetched and then the second. */
+static void multiply_group(const struct product *p, const struct group *g, const float *behind,
+                           struct later later[2]) {
     struct block_tile t = {.b_panel = p->b_panel,
                            .b_k = p->b_k,
                            .c_row = p->c_row,
@@ -154,22 +172,22 @@ static void multiply_group(const struct product *p, const struct group *g, const
                            .add = p->add};
     for (int j = 0; j < p->columns; j += WIDTH) {
         t.b = p->b + j / LANES * p->b_panel;
-        struct later later = {.at = j + WIDTH < p->columns ? t.b + BLOCK_VECTORS * p->b_panel
-                                                           : behind,
-                              .left = behind ? p->depth : 0};
+        bool last_panel = j + WIDTH >= p->columns;
+        if (behind)
+            later[0] = (struct later){.at = last_panel ? behind : t.b + BLOCK_VECTORS * p->b_panel,
+                                      .step = p->b_k,
+                                      .beside = p->b_panel,
+                                      .left = p->depth};
         for (int i = 0; i < g->tiles; i++) {
             int rows = g->first[i + 1] - g->first[i];
-            int fetches = p->depth / FETCH - rows;
+            int fetches = p->depth / FETCH - rows; /* what is left of them by the next outputs */
             bool last = i + 1 == g->tiles;
             t.c = p->c + g->first[i] * p->c_row + j;
             t.next = p->c + g->first[last ? 0 : i + 1] * p->c_row + j + (last ? WIDTH : 0);
             t.a = g->a[i];
-            t.later = later.left > 0 ? later.at : t.b;
-            t.later_step = later.left > 0 ? p->b_k : 0;
-            if (fetches > 0) {
-                later.at += fetches * p->b_k;
-                later.left -= fetches;
-            }
+            t.later = t.b;
+            t.later_step = t.beside = 0;
+            if (fetches > 0) fetch_later(&t, later[0].left > 0 ? &later[0] : &later[1], fetches);
             (g->copy ? copied : placed)[rows - 1](&t);
         }
     }
@@ -179,8 +197,19 @@ static bool copies_a(const struct product *p) {
     return p->a_k == 1 ? p->columns >= COPY_A_COLUMNS : p->a_k >= FAR_A;
 }
 
+/* The rows of a after those of a group. */
+static struct later later_rows(const struct product *p, int row, int tiles) {
+    const float *at = p->a + row * p->a_row;
+    if (row == p->rows) return (struct later){.left = 0};
+    if (p->a_k == 1)
+        return (struct later){at, p->a_row, LANES, ROWS_MAX, ROWS_MAX, p->depth / WIDTH - 1};
+    return (struct later){at, p->a_k, LANES, p->depth, p->depth, tiles * ROWS_MAX / WIDTH};
+}
+
 /* One stretch of the depth and block of columns, in groups of at most so many tiles. */
-static void all_groups(const struct product *p, float *copy, int most, const float *behind) {
+static void all_groups(const struct product *p, float *copy, int most, const float *behind,
+                       struct later next_b) {
+    struct later later[2] = {{.left = 0}, next_b};
     int tiles = ceil_div(p->rows, ROWS_MAX), groups = ceil_div(tiles, most), row = 0;
     for (; groups > 0; groups--) {
         struct group g = {.copy = copies_a(p) ? copy : NULL, .tiles = ceil_div(tiles, groups)};
@@ -192,7 +221,8 @@ static void all_groups(const struct product *p, float *copy, int most, const flo
         if (g.copy) copy_group(&g, p);
         else
             for (int i = 0; i < g.tiles; i++) g.a[i] = p->a + g.first[i] * p->a_row;
-        multiply_group(p, &g, behind && groups > 1 ? p->b : behind);
+        later[0] = later_rows(p, row, g.tiles);
+        multiply_group(p, &g, behind && groups > 1 ? p->b : behind, later);
     }
 }
 
@@ -206,7 +236,7 @@ static __attribute__((noinline)) void few_groups(const struct product *p) {
         left -= t.depth;
         const float *behind = t.b + t.depth * p->b_k;
         if (!left && p->b_k == LANES) behind = p->b + ceil_div(p->columns, LANES) * p->b_panel;
-        all_groups(&t, copy, STAY_TILES, behind);
+        all_groups(&t, copy, STAY_TILES, behind, (struct later){.left = 0});
         t.a += t.depth * p->a_k;
         t.b += t.depth * p->b_k;
         t.add = true;
@@ -222,32 +252,36 @@ static void copy_b(float *to, const struct product *p) {
     }
 }
 
-/* A copy of a part of b at a time; tiles of a are copied as they are used. */
+/* A block of columns, with a copy of a stretch of b at a time; tiles of a are copied as they are used. */
 static __attribute__((noinline)) void many_groups(const struct product *p) {
     _Alignas(64) float b[COPY_DEPTH * COPY_COLUMNS], a[NEIGHBOUR_TILES * COPY_DEPTH * A_STEP];
     struct product t = *p;
-    int most = p->a_k > 1 && copies_a(p) ? NEIGHBOUR_TILES : 1;
-    int cuts = ceil_div(p->columns, COPY_COLUMNS);
-    for (int j = 0; j < p->columns; j += t.columns) {
+    int most = p->a_k > 1 && copies_a(p) ? NEIGHBOUR_TILES : 1, from = 0;
+    for (int blocks = ceil_div(p->depth, COPY_DEPTH); blocks > 0; blocks--) {
+        t.depth = ceil_div(p->depth - from, blocks);
+        t.a = p->a + from * p->a_k;
+        t.b = p->b + from * p->b_k;
+        t.b_k = p->b_k;
+        t.b_panel = p->b_panel;
+        copy_b(b, &t);
+        from += t.depth;
+        struct later next = {p->b + from * p->b_k,  p->b_k, LANES, t.depth, t.depth,
+                             p->columns / WIDTH - 1};
+        t.b = b;
+        t.b_k = LANES;
+        t.b_panel = (ptrdiff_t)LANES * t.depth;
+        all_groups(&t, a, most, NULL, blocks > 1 ? next : (struct later){.left = 0});
+        t.add = true;
+    }
+}
+
+static void column_blocks(const struct product *p) {
+    struct product t = *p;
+    for (int j = 0, cuts = ceil_div(p->columns, COPY_COLUMNS); cuts > 0; j += t.columns) {
         t.columns = ceil_div(ceil_div(p->columns - j, cuts--), WIDTH) * WIDTH;
-        if (t.columns > p->columns - j) t.columns = p->columns - j;
-        t.a = p->a;
+        t.b = p->b + j / LANES * p->b_panel;
         t.c = p->c + j;
-        t.add = p->add;
-        for (int k = 0, blocks = ceil_div(p->depth, COPY_DEPTH); blocks > 0; blocks--) {
-            t.depth = ceil_div(p->depth - k, blocks);
-            t.b = p->b + j / LANES * p->b_panel + k * p->b_k;
-            t.b_k = p->b_k;
-            t.b_panel = p->b_panel;
-            copy_b(b, &t);
-            t.b = b;
-            t.b_k = LANES;
-            t.b_panel = (ptrdiff_t)LANES * t.depth;
-            all_groups(&t, a, most, NULL);
-            t.a += t.depth * p->a_k;
-            t.add = true;
-            k += t.depth;
-        }
+        many_groups(&t);
     }
 }
 
@@ -255,7 +289,7 @@ int ISA(product_block)(const struct product *p) {
     if (p->rows < LEAST_ROWS || p->columns < LEAST_COLUMNS || p->depth < LEAST_DEPTH) return 0;
     struct product whole = *p;
     whole.columns = p->columns / WIDTH * WIDTH;
-    if (p->b_k != LANES && p->rows >= COPY_ROWS) many_groups(&whole);
+    if (p->b_k != LANES && p->rows >= COPY_ROWS) column_blocks(&whole);
     else few_groups(&whole);
     return whole.columns;
 }
