@@ -71,7 +71,7 @@ include kernels/cuda/cuda.mk
         setup help clean
 .SECONDARY:
 
-all: $(BUILD)/grpo $(LIBRARY) $(MODULES) $(CUDA_LIBRARY) ## build build/grpo and libgrpo_reward
+all: $(BUILD)/grpo $(LIBRARY) $(MODULES) $(CUDA_LIBRARY) ## build build/grpo, libgrpo_reward and, where MPI or nvcc is there, the parts for it
 programs: all $(TESTS) $(BENCHES) $(FUZZERS) $(PLUGINS)
 
 $(BUILD)/grpo: $(CLI_OBJECTS) $(BUILD)/libgrpo.a
@@ -154,7 +154,7 @@ test: ## install what is missing; every check: unit, end to end, fuzz corpora, c
 check: ## the unit and end-to-end tests of the gcc build only
 	@tests/run.sh gcc
 
-asan: ## the unit tests and the fuzz corpora under the address and undefined-behaviour sanitizers
+asan: ## unit tests, emulated operations and fuzz corpora under address and undefined-behaviour sanitizers
 	@tools/setup.sh test
 	@tests/run.sh asan
 
@@ -171,7 +171,7 @@ fuzz: ## search for crashes with libFuzzer, FUZZ_SECONDS=60 a target
 lint: $(BUILD)/grpo ## keep the rules of HACKING.md
 	@tools/lint.sh
 
-fmt: ## format every C file
+fmt: ## format every .c and .h file
 	clang-format -i $$(git ls-files '*.c' '*.h')
 
 gpu-test: ## on a machine with an NVIDIA GPU and nvcc: every check of the CUDA backend
