@@ -125,15 +125,6 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     return runtime_return(cudaSuccess);
 }
 
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status) {
-    if (!queue_is_stream(stream)) return runtime_return(cudaErrorInvalidResourceHandle);
-    const struct capture_point *point = queue_capture_of(stream);
-    *status = !capture_active(point)    ? cudaStreamCaptureStatusNone
-              : point->capture->invalid ? cudaStreamCaptureStatusInvalidated
-                                        : cudaStreamCaptureStatusActive;
-    return runtime_return(cudaSuccess);
-}
-
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
     *out = NULL;
     if (!queue_is_stream(stream)) return runtime_return(cudaErrorInvalidResourceHandle);

@@ -24,9 +24,9 @@ EMULATED_LINK = $(Q)$(CXX) -shared $(SAN) -Wl,-soname,$(@F) -Wl,-z,defs -o $@ $^
 
 # Two libraries of the backend, and two of what the emulator is tried on. The address sanitizer and the
 # checker exclude one another.
-EMULATED := $(if $(CUDA_SOURCES),$(BUILD)/libgrpo_cuda_emulated.so) $(BUILD)/libmutants_emulated.so
-EMULATED_CHECKED := $(if $(CUDA_SOURCES),$(BUILD)/libgrpo_cuda_checked.so) $(BUILD)/libmutants_checked.so
-all: $(filter %libgrpo_cuda_emulated.so,$(EMULATED))
+EMULATED := $(BUILD)/libgrpo_cuda_emulated.so $(BUILD)/libmutants_emulated.so
+EMULATED_CHECKED := $(BUILD)/libgrpo_cuda_checked.so $(BUILD)/libmutants_checked.so
+all: $(BUILD)/libgrpo_cuda_emulated.so
 EMULATED_ALL := $(EMULATED) $(if $(SAN),,$(EMULATED_CHECKED))
 
 $(BUILD)/emulated/%.cu.o: %.cu $(BUILD)/.flags

@@ -86,7 +86,6 @@ cudaError_t work_submit(cudaStream_t stream, struct work *work);
 void work_delete(struct work *work);
 
 cudaError_t queue_drain_all(void);            /* runs everything that is queued */
-cudaError_t queue_drain_blocking(void);       /* ... in streams that wait for the default stream */
 cudaError_t queue_drain(cudaStream_t stream); /* until this stream is empty */
 bool queue_is_stream(cudaStream_t stream);
 bool queue_capturing(void); /* some stream is capturing */

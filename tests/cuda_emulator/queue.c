@@ -4,7 +4,6 @@
 #include "tests/cuda_emulator/internals.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 enum { QUEUE_LONGEST = 1024 }; /* a device makes the host wait, too, when it is far behind */
 
@@ -12,7 +11,6 @@ enum { QUEUE_LONGEST = 1024 }; /* a device makes the host wait, too, when it is 
 struct ticket {
     int refs;
     bool done;
-    double when_ms;
 };
 
 struct CUevent_st {
@@ -23,7 +21,6 @@ struct CUevent_st {
 struct CUstream_st {
     struct work *head, **tail;
     int length;
-    bool blocking; /* waits for the default stream, and it for this one */
     struct capture_point capture;
     struct CUstream_st *next;
 };
@@ -64,11 +61,11 @@ static bool head_ready(const struct CUstream_st *s) {
 }
 
 /* Runs the head of a stream that is picked at random; false when no stream has one that may run. */
-static bool step(bool blocking_only) {
+static bool step(void) {
     struct CUstream_st *chosen = NULL;
     uint32_t seen = 0;
     for (struct CUstream_st *s = streams; s; s = s->next)
-        if (head_ready(s) && (s->blocking || !blocking_only) && emu_random(++seen) == 0) chosen = s;
+        if (head_ready(s) && emu_random(++seen) == 0) chosen = s;
     if (!chosen) return false;
     struct work *work = take(chosen);
     if (runtime_lost() == cudaSuccess) {
@@ -87,26 +84,24 @@ _Noreturn static void report_waiting_forever(void) {
 cudaError_t queue_drain(cudaStream_t stream) {
     device_open();
     while (stream->head)
-        if (!step(false)) report_waiting_forever();
+        if (!step()) report_waiting_forever();
     device_close();
     return runtime_lost();
 }
 
-static cudaError_t drain_some(bool blocking_only) {
+static bool anything_queued(void) {
+    for (struct CUstream_st *s = streams; s; s = s->next)
+        if (s->head) return true;
+    return false;
+}
+
+cudaError_t queue_drain_all(void) {
     device_open();
-    for (;;) {
-        bool left = false;
-        for (struct CUstream_st *s = streams; s; s = s->next)
-            left |= s->head && (s->blocking || !blocking_only);
-        if (!left) break;
-        if (!step(blocking_only) && !step(false)) report_waiting_forever();
-    }
+    while (anything_queued())
+        if (!step()) report_waiting_forever();
     device_close();
     return runtime_lost();
 }
-
-cudaError_t queue_drain_all(void) { return drain_some(false); }
-cudaError_t queue_drain_blocking(void) { return drain_some(true); }
 
 cudaError_t work_submit(cudaStream_t stream, struct work *work) {
     cudaError_t error = runtime_lost();
@@ -126,22 +121,15 @@ cudaError_t work_submit(cudaStream_t stream, struct work *work) {
 /* ---- streams ---- */
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags) {
+    if (flags != cudaStreamNonBlocking) return runtime_return(cudaErrorNotSupported);
     if (runtime_lost() != cudaSuccess) return runtime_return(runtime_lost());
     struct CUstream_st *made = calloc(1, sizeof *made);
     if (!made) abort();
     made->tail = &made->head;
-    made->blocking = flags != cudaStreamNonBlocking;
     made->next = streams;
     streams = made;
     *out = made;
     return runtime_return(cudaSuccess);
-}
-
-cudaError_t cudaStreamCreate(cudaStream_t *out) { return cudaStreamCreateWithFlags(out, 0); }
-
-cudaError_t cudaStreamCreateWithPriority(cudaStream_t *out, unsigned flags, int priority) {
-    (void)priority;
-    return cudaStreamCreateWithFlags(out, flags);
 }
 
 /* A device would finish the stream's work some time later; here it is done now. */
@@ -158,7 +146,6 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    if (!stream) return runtime_return(queue_drain_blocking());
     if (!queue_is_stream(stream)) return runtime_return(cudaErrorInvalidResourceHandle);
     if (capture_active(&stream->capture)) return runtime_return(queue_refuse_capture());
     return runtime_return(queue_drain(stream));
@@ -169,7 +156,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     if (capture_active(&stream->capture)) return runtime_return(queue_refuse_capture());
     if (runtime_lost() != cudaSuccess) return runtime_return(runtime_lost());
     device_open();
-    if (emu_random(2)) step(false); /* time passes */
+    if (emu_random(2)) step(); /* time passes */
     device_close();
     return stream->head ? cudaErrorNotReady : runtime_return(cudaSuccess);
 }
@@ -187,11 +174,7 @@ static void ticket_release(struct ticket *ticket) {
 static void ticket_drop(struct work *work) { ticket_release(((struct ticket_work *)work)->ticket); }
 
 static cudaError_t ticket_signal(struct work *work) {
-    struct ticket *ticket = ((struct ticket_work *)work)->ticket;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    ticket->when_ms = (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
-    ticket->done = true;
+    ((struct ticket_work *)work)->ticket->done = true;
     return cudaSuccess;
 }
 static cudaError_t ticket_pass(struct work *work) {
@@ -216,16 +199,6 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags) {
     if (runtime_lost() != cudaSuccess) return runtime_return(runtime_lost());
     *out = calloc(1, sizeof **out);
     if (!*out) abort();
-    return runtime_return(cudaSuccess);
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t *out) { return cudaEventCreateWithFlags(out, 0); }
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    if (!event) return runtime_return(cudaErrorInvalidResourceHandle);
-    ticket_release(event->ticket);
-    capture_point_clear(&event->captured);
-    free(event);
     return runtime_return(cudaSuccess);
 }
 
@@ -257,40 +230,6 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     struct work *work = ticket_work(event->ticket, ticket_pass);
     work->ready = ticket_done;
     return runtime_return(work_submit(stream, work));
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-    if (!event) return runtime_return(cudaErrorInvalidResourceHandle);
-    if (capture_active(&event->captured)) {
-        queue_refuse_capture();
-        return runtime_return(cudaErrorCapturedEvent);
-    }
-    device_open();
-    while (event->ticket && !event->ticket->done && runtime_lost() == cudaSuccess)
-        if (!step(false)) report_waiting_forever();
-    device_close();
-    return runtime_return(runtime_lost());
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-    if (!event) return runtime_return(cudaErrorInvalidResourceHandle);
-    if (capture_active(&event->captured)) {
-        queue_refuse_capture();
-        return runtime_return(cudaErrorCapturedEvent);
-    }
-    if (runtime_lost() != cudaSuccess) return runtime_return(runtime_lost());
-    device_open();
-    if (emu_random(2)) step(false); /* time passes */
-    device_close();
-    return !event->ticket || event->ticket->done ? runtime_return(cudaSuccess) : cudaErrorNotReady;
-}
-
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t stop) {
-    if (!start || !stop || !start->ticket || !stop->ticket)
-        return runtime_return(cudaErrorInvalidResourceHandle);
-    if (!start->ticket->done || !stop->ticket->done) return cudaErrorNotReady;
-    *milliseconds = (float)(stop->ticket->when_ms - start->ticket->when_ms);
-    return runtime_return(cudaSuccess);
 }
 
 /* ---- captures, as far as streams know them ---- */

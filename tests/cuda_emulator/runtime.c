@@ -29,61 +29,41 @@ static cudaError_t device_here(void) {
     return emu_settings()->devices == 0 ? cudaErrorNoDevice : lost;
 }
 
-cudaError_t cudaPeekAtLastError(void) { return lost != cudaSuccess ? lost : last_error; }
-
 cudaError_t cudaGetLastError(void) {
-    cudaError_t error = cudaPeekAtLastError();
+    cudaError_t error = lost != cudaSuccess ? lost : last_error;
     last_error = cudaSuccess;
     return error;
 }
 
 static const struct error_text {
     cudaError_t error;
-    const char *name, *text;
+    const char *text;
 } ERRORS[] = {
-    {cudaSuccess, "cudaSuccess", "no error"},
-    {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
-    {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
-    {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration",
-     "invalid configuration argument"},
-    {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver",
-     "CUDA driver version is insufficient for CUDA runtime version"},
-    {cudaErrorInvalidDeviceFunction, "cudaErrorInvalidDeviceFunction", "invalid device function"},
-    {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
-    {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
-    {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
-    {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
-    {cudaErrorIllegalAddress, "cudaErrorIllegalAddress",
-     "an illegal memory access was encountered"},
-    {cudaErrorLaunchOutOfResources, "cudaErrorLaunchOutOfResources",
-     "too many resources requested for launch"},
-    {cudaErrorNotPermitted, "cudaErrorNotPermitted", "operation not permitted"},
-    {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
-    {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
-    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
-     "operation not permitted when stream is capturing"},
-    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
+    {cudaSuccess, "no error"},
+    {cudaErrorInvalidValue, "invalid argument"},
+    {cudaErrorMemoryAllocation, "out of memory"},
+    {cudaErrorInvalidConfiguration, "invalid configuration argument"},
+    {cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version"},
+    {cudaErrorNoDevice, "no CUDA-capable device is detected"},
+    {cudaErrorInvalidDevice, "invalid device ordinal"},
+    {cudaErrorInvalidResourceHandle, "invalid resource handle"},
+    {cudaErrorNotReady, "device not ready"},
+    {cudaErrorIllegalAddress, "an illegal memory access was encountered"},
+    {cudaErrorLaunchFailure, "unspecified launch failure"},
+    {cudaErrorNotSupported, "operation not supported"},
+    {cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing"},
+    {cudaErrorStreamCaptureInvalidated,
      "operation failed due to a previous error during capture"},
-    {cudaErrorStreamCaptureUnmatched, "cudaErrorStreamCaptureUnmatched",
-     "the capture was not initiated in this stream"},
-    {cudaErrorStreamCaptureUnjoined, "cudaErrorStreamCaptureUnjoined",
-     "capturing stream has unjoined work"},
-    {cudaErrorStreamCaptureIsolation, "cudaErrorStreamCaptureIsolation",
-     "dependency created on uncaptured work in another stream"},
-    {cudaErrorCapturedEvent, "cudaErrorCapturedEvent",
-     "operation not permitted on an event last recorded in a capturing stream"},
+    {cudaErrorStreamCaptureUnmatched, "the capture was not initiated in this stream"},
+    {cudaErrorStreamCaptureUnjoined, "capturing stream has unjoined work"},
+    {cudaErrorStreamCaptureIsolation, "dependency created on uncaptured work in another stream"},
 };
 
-static const struct error_text *error_find(cudaError_t error) {
-    static const struct error_text unknown = {
-        .name = "unrecognized error code", .text = "unrecognized error code"};
+const char *cudaGetErrorString(cudaError_t error) {
     for (size_t i = 0; i < sizeof ERRORS / sizeof *ERRORS; i++)
-        if (ERRORS[i].error == error) return &ERRORS[i];
-    return &unknown;
+        if (ERRORS[i].error == error) return ERRORS[i].text;
+    return "unrecognized error code";
 }
-
-const char *cudaGetErrorName(cudaError_t error) { return error_find(error)->name; }
-const char *cudaGetErrorString(cudaError_t error) { return error_find(error)->text; }
 
 /* ---- the device: unless told otherwise an sm_80 that has no more than the smallest later one ---- */
 
@@ -105,29 +85,14 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device) {
     (void)device;
     switch (attribute) {
-    case cudaDevAttrMaxThreadsPerBlock:
-        *value = THREADS_MAX;
-        break;
-    case cudaDevAttrMaxSharedMemoryPerBlock:
-        *value = SHARED_DEFAULT;
-        break;
-    case cudaDevAttrWarpSize:
-        *value = 32;
-        break;
     case cudaDevAttrClockRate:
         *value = 1000000;
-        break;
-    case cudaDevAttrMultiProcessorCount:
-        *value = 4;
         break;
     case cudaDevAttrMemoryClockRate:
         *value = 1000000;
         break;
     case cudaDevAttrGlobalMemoryBusWidth:
         *value = 64;
-        break;
-    case cudaDevAttrL2CacheSize:
-        *value = 1 << 20;
         break;
     case cudaDevAttrComputeCapabilityMajor:
         *value = emu_settings()->capability / 10;
@@ -137,9 +102,6 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
         break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin:
         *value = (int)emu_settings()->shared_optin;
-        break;
-    case cudaDevAttrMemoryPoolsSupported:
-        *value = 1;
         break;
     default:
         return runtime_return(cudaErrorInvalidValue);
@@ -153,24 +115,9 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *prop, int device) {
     *prop = (struct cudaDeviceProp){
         .name = "CUDA emulator",
         .totalGlobalMem = emu_settings()->memory_bytes,
-        .sharedMemPerBlock = SHARED_DEFAULT,
-        .regsPerBlock = 65536,
-        .warpSize = 32,
-        .maxThreadsPerBlock = THREADS_MAX,
-        .maxThreadsDim = {1024, 1024, 64},
-        .maxGridSize = {0x7fffffff, 65535, 65535},
         .major = emu_settings()->capability / 10,
         .minor = emu_settings()->capability % 10,
         .multiProcessorCount = 4,
-        .concurrentKernels = 1,
-        .asyncEngineCount = 2,
-        .unifiedAddressing = 1,
-        .memoryBusWidth = 64,
-        .l2CacheSize = 1 << 20,
-        .maxThreadsPerMultiProcessor = 1536,
-        .sharedMemPerMultiprocessor = emu_settings()->shared_optin + 1024,
-        .regsPerMultiprocessor = 65536,
-        .sharedMemPerBlockOptin = emu_settings()->shared_optin,
     };
     return runtime_return(device_here());
 }
@@ -190,11 +137,6 @@ static cudaError_t may_wait(void) {
     cudaError_t error = device_here();
     if (error == cudaSuccess && queue_capturing()) error = queue_refuse_capture();
     return error;
-}
-
-cudaError_t cudaDeviceSynchronize(void) {
-    cudaError_t error = may_wait();
-    return runtime_return(error == cudaSuccess ? queue_drain_all() : error);
 }
 
 /* ---- memory ---- */
@@ -242,14 +184,11 @@ cudaError_t cudaFreeAsync(void *address, cudaStream_t stream) {
     return runtime_return(work_submit(stream, &made->work));
 }
 
-cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned flags) {
-    (void)flags;
+cudaError_t cudaMallocHost(void **out, size_t bytes) {
     cudaError_t error = may_wait();
     if (error == cudaSuccess && !(*out = pinned_alloc(bytes))) error = cudaErrorMemoryAllocation;
     return runtime_return(error);
 }
-
-cudaError_t cudaMallocHost(void **out, size_t bytes) { return cudaHostAlloc(out, bytes, 0); }
 
 cudaError_t cudaFreeHost(void *address) {
     cudaError_t error = may_wait();
@@ -265,90 +204,62 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
     return runtime_return(device_here());
 }
 
-cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *pool, int device) {
-    (void)device;
-    *pool = NULL;
-    return runtime_return(device_here());
-}
-
-cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute,
-                                    void *value) {
-    (void)pool, (void)value;
-    return runtime_return(attribute == cudaMemPoolAttrReleaseThreshold ? device_here()
-                                                                       : cudaErrorInvalidValue);
-}
-
-/* ---- copies and fills: rows of `width` bytes, a pitch apart ---- */
+/* ---- copies and fills ---- */
 
 struct copy_work {
     struct work work;
     char *dst;
-    const char *src;
-    size_t dst_pitch, src_pitch, width, height;
+    const char *src; /* NULL: a fill */
+    size_t bytes;
     int value;    /* what a fill fills with */
     char *staged; /* a copy of host memory that was not page-locked; src points to it */
 };
 
-static void check_live(const struct copy_work *c) {
-    size_t span = (c->height - 1) * c->dst_pitch + c->width;
-    if (device_owns(c->dst) && !device_holds(c->dst, span))
-        emu_report("use-after-free", "a copy or fill writes %zu bytes to memory freed since", span);
-    span = (c->height - 1) * c->src_pitch + c->width;
-    if (c->src && device_owns(c->src) && !device_holds(c->src, span))
-        emu_report("use-after-free", "a copy reads %zu bytes from memory freed since", span);
-}
-
 static cudaError_t copy_run(struct work *work) {
     struct copy_work *c = (struct copy_work *)work;
-    check_live(c);
-    for (size_t row = 0; row < c->height; row++) {
-        char *dst = c->dst + row * c->dst_pitch;
-        if (c->src) memmove(dst, c->src + row * c->src_pitch, c->width);
-        else memset(dst, c->value, c->width);
-        if (device_owns(dst))
-            checker_written(dst, c->width, c->src ? c->src + row * c->src_pitch : NULL);
-    }
+    bool to_device = device_owns(c->dst);
+    if (to_device && !device_holds(c->dst, c->bytes))
+        emu_report("use-after-free", "a copy or fill writes %zu bytes to memory freed since",
+                   c->bytes);
+    if (c->src && device_owns(c->src) && !device_holds(c->src, c->bytes))
+        emu_report("use-after-free", "a copy reads %zu bytes from memory freed since", c->bytes);
+    if (c->src) memmove(c->dst, c->src, c->bytes);
+    else memset(c->dst, c->value, c->bytes);
+    if (to_device) checker_written(c->dst, c->bytes, c->src);
     return cudaSuccess;
 }
 
 static void copy_drop(struct work *work) { free(((struct copy_work *)work)->staged); }
 
-/* What a device accepts: device memory where `kind` says so, inside one allocation, and host memory where
- * it says that. */
-static bool side_fits(const void *address, size_t span, bool wants_device, bool either) {
-    if (device_owns(address)) return (wants_device || either) && device_holds(address, span);
-    return !wants_device || either;
+/* What a device accepts: device memory where the kind of copy says so, inside one allocation, and host memory
+ * where it says that. */
+static bool side_fits(const void *address, size_t bytes, bool wants_device) {
+    return device_owns(address) ? wants_device && device_holds(address, bytes) : !wants_device;
 }
 
-static cudaError_t copy_check(const struct copy_work *c, enum cudaMemcpyKind kind) {
-    if (c->width > c->dst_pitch || (c->src && c->width > c->src_pitch))
-        return cudaErrorInvalidValue;
-    bool either = kind == cudaMemcpyDefault;
+static bool copy_fits(const struct copy_work *c, enum cudaMemcpyKind kind) {
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    size_t rows = c->height - 1;
-    bool fits = side_fits(c->dst, rows * c->dst_pitch + c->width, to_device, either) &&
-                (!c->src || side_fits(c->src, rows * c->src_pitch + c->width, from_device, either));
-    return fits ? cudaSuccess : cudaErrorInvalidValue;
+    return side_fits(c->dst, c->bytes, to_device) &&
+           (!c->src || side_fits(c->src, c->bytes, from_device));
 }
 
 /* Host memory that is not page-locked is read before the call returns; in a capture it is read by whoever
  * runs the graph, and so is what it holds by then. */
 static void stage(struct copy_work *c) {
     if (!c->src || device_owns(c->src) || queue_capturing()) return;
-    size_t span = (c->height - 1) * c->src_pitch + c->width;
-    if (pinned_holds(c->src, span)) return;
-    c->staged = malloc(span);
+    if (pinned_holds(c->src, c->bytes)) return;
+    c->staged = malloc(c->bytes);
     if (!c->staged) abort();
-    memcpy(c->staged, c->src, span);
+    memcpy(c->staged, c->src, c->bytes);
     c->src = c->staged;
 }
 
 static cudaError_t copy_submit(struct copy_work model, enum cudaMemcpyKind kind,
                                cudaStream_t stream) {
     cudaError_t error = device_here();
-    if (error != cudaSuccess || model.width == 0 || model.height == 0) return error;
-    if ((error = copy_check(&model, kind)) != cudaSuccess) return error;
+    if (error != cudaSuccess || model.bytes == 0) return error;
+    if (!copy_fits(&model, kind)) return cudaErrorInvalidValue;
     bool host_waits = !device_owns(model.dst) && !pinned_holds(model.dst, 1);
     if (host_waits && queue_capturing()) return queue_refuse_capture();
     struct copy_work *made = work_new(sizeof *made, copy_run, copy_drop);
@@ -363,63 +274,13 @@ static cudaError_t copy_submit(struct copy_work model, enum cudaMemcpyKind kind,
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream) {
     if (bytes && (!src || !dst)) return runtime_return(cudaErrorInvalidValue);
-    struct copy_work c = {.dst = dst,
-                          .src = src,
-                          .dst_pitch = bytes,
-                          .src_pitch = bytes,
-                          .width = bytes,
-                          .height = 1};
-    return runtime_return(copy_submit(c, kind, stream));
-}
-
-cudaError_t cudaMemcpy2DAsync(void *dst, size_t dst_pitch, const void *src, size_t src_pitch,
-                              size_t width, size_t height, enum cudaMemcpyKind kind,
-                              cudaStream_t stream) {
-    if (width && height && (!src || !dst)) return runtime_return(cudaErrorInvalidValue);
-    struct copy_work c = {.dst = dst,
-                          .src = src,
-                          .dst_pitch = dst_pitch,
-                          .src_pitch = src_pitch,
-                          .width = width,
-                          .height = height};
+    struct copy_work c = {.dst = dst, .src = src, .bytes = bytes};
     return runtime_return(copy_submit(c, kind, stream));
 }
 
 cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream) {
-    struct copy_work c = {
-        .dst = dst, .dst_pitch = bytes, .width = bytes, .height = 1, .value = value};
-    if (bytes && !device_owns(dst)) return runtime_return(cudaErrorInvalidValue);
+    struct copy_work c = {.dst = dst, .bytes = bytes, .value = value};
     return runtime_return(copy_submit(c, cudaMemcpyHostToDevice, stream));
-}
-
-/* The default stream's own calls: they wait for the streams that wait for it, and are done at once. */
-static cudaError_t at_once(struct copy_work c, enum cudaMemcpyKind kind) {
-    cudaError_t error = may_wait();
-    if (error != cudaSuccess || c.width == 0) return error;
-    if ((error = copy_check(&c, kind)) != cudaSuccess) return error;
-    if ((error = queue_drain_blocking()) != cudaSuccess) return error;
-    device_open();
-    copy_run(&c.work);
-    device_close();
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemcpy(void *dst, const void *src, size_t bytes, enum cudaMemcpyKind kind) {
-    if (bytes && (!src || !dst)) return runtime_return(cudaErrorInvalidValue);
-    struct copy_work c = {.dst = dst,
-                          .src = src,
-                          .dst_pitch = bytes,
-                          .src_pitch = bytes,
-                          .width = bytes,
-                          .height = 1};
-    return runtime_return(at_once(c, kind));
-}
-
-cudaError_t cudaMemset(void *dst, int value, size_t bytes) {
-    struct copy_work c = {
-        .dst = dst, .dst_pitch = bytes, .width = bytes, .height = 1, .value = value};
-    if (bytes && !device_owns(dst)) return runtime_return(cudaErrorInvalidValue);
-    return runtime_return(at_once(c, cudaMemcpyHostToDevice));
 }
 
 /* ---- host functions ---- */
@@ -461,8 +322,7 @@ static size_t dynamic_limit(const void *kernel) {
 cudaError_t emu_func_set_attribute(const void *kernel, enum cudaFuncAttribute attribute,
                                    int value) {
     cudaError_t error = device_here();
-    if (error != cudaSuccess || attribute == cudaFuncAttributePreferredSharedMemoryCarveout)
-        return runtime_return(error);
+    if (error != cudaSuccess) return runtime_return(error);
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
         (size_t)value > emu_settings()->shared_optin)
         return runtime_return(cudaErrorInvalidValue);
