@@ -36,6 +36,12 @@ static __device__ __forceinline__ float lanes_dot(const float *a, const float *b
     return lanes_fold(sum);
 }
 
+/* The warp's largest number; all of its lanes call it. */
+static __device__ __forceinline__ float warp_max(float x) {
+    for (int half = 16; half > 0; half /= 2) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, half));
+    return x;
+}
+
 static __device__ __forceinline__ int64_t global_thread(void) {
     return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
 }

@@ -16,11 +16,6 @@ struct routing {
     int ids[TOPK_MAX];
 };
 
-static __device__ float warp_max(float x) {
-    for (int half = 16; half > 0; half /= 2) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, half));
-    return x;
-}
-
 /* s = softmax or sigmoid of one row of logits */
 static __device__ void score_row(const struct router *r, const float *logits, float *score) {
     int lane = threadIdx.x % 32;

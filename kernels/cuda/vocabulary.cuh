@@ -18,7 +18,7 @@ static __device__ __forceinline__ float scale_of(float inv_temp) {
 /* The block's largest number; all of its threads call it. */
 static __device__ __forceinline__ float block_max(float x,
                                                   float *of_warp /* shared [ROW_WARPS] */) {
-    for (int half = 16; half > 0; half /= 2) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, half));
+    x = warp_max(x);
     if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = x;
     __syncthreads();
     x = of_warp[0];
