@@ -30,20 +30,9 @@ if [ -z "${TEST_DEVICE:-}" ]; then
 fi
 
 # ---- as two ranks, each with an emulated device of its own ----
-port=$((10000 + RANDOM % 20000))
 nccl=$(dirname "$GRPO")/libgrpo_cuda_emulated.so # which has a stand-in for NCCL
-rank() { # rank R KEY...: one of two
-    exec env CUDA_EMULATOR_DEVICES=2 LOCAL_RANK="$1" MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" \
-        WORLD_SIZE=2 timeout -k 5 240 "${train[@]}" device=cuda-emulated "${@:2}" >"$work/rank.$1" 2>&1
-}
-two_ranks() { # two_ranks KEY...: both come to their end
-    local other ok=0
-    (rank 1 "$@") &
-    other=$!
-    (rank 0 "$@") || ok=1
-    wait "$other" || ok=1
-    [ $ok -eq 0 ] || cat "$work"/rank.[01]
-    return $ok
+two_ranks() { # two_ranks KEY...: with a device each
+    CUDA_EMULATOR_DEVICES=2 tcp_ranks 2 "${train[@]}" device=cuda-emulated "$@"
 }
 GRPO_NCCL_LIBRARY=$nccl check "two ranks with a device each" two_ranks out="$work/ranks"
 check "speak over NCCL" grep -q '2 ranks over NCCL' "$work/rank.0"
@@ -53,13 +42,13 @@ check "one step on the CPU" run "${train[@]}" "${one[@]}" out="$work/one"
 check "without NCCL, by way of the hosts" two_ranks "${one[@]}" out="$work/hosts"
 check "ranks have the same bytes" same_run "$work/one" "$work/hosts" 1
 lose_rank() { # rank 1 is killed when training has begun; rank 0 ends by itself and names it
-    local first victim code
-    (rank 1 out="$work/torn") &
+    local first victim code torn=("${train[@]}" device=cuda-emulated out="$work/torn")
+    CUDA_EMULATOR_DEVICES=2 tcp 1 2 "${torn[@]}" &
     victim=$!
-    (rank 0 out="$work/torn") &
+    CUDA_EMULATOR_DEVICES=2 tcp 0 2 "${torn[@]}" &
     first=$!
     while [ ! -e "$work/torn/metrics.jsonl" ] && kill -0 "$first" 2>/dev/null; do sleep 0.1; done
-    pkill -KILL -P "$victim" # timeout's child is the rank
+    tcp_kill $victim
     wait "$first"
     code=$?
     cat "$work/rank.0"

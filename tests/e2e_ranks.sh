@@ -14,21 +14,6 @@ expect 78 "variables of half a launch" "the environment has RANK without WORLD_S
 check "one process" run "${train[@]}" out="$work/train.1"
 
 # ---- over TCP, as torchrun and srun launch ----
-port=$((10000 + RANDOM % 20000))
-tcp() { # tcp RANK SIZE COMMAND...: one rank, its words in $work/rank.RANK
-    env MASTER_ADDR=localhost MASTER_PORT=$port RANK="$1" WORLD_SIZE="$2" LOCAL_RANK="$1" \
-        LOCAL_WORLD_SIZE="$2" timeout -k 5 240 "${@:3}" >"$work/.stdout" 2>"$work/rank.$1"
-}
-tcp_ranks() { # tcp_ranks N COMMAND...: all of them; true when all end well
-    local n=$1 r ok=0 pids=()
-    for ((r = 0; r < n; r++)); do
-        tcp $r "$@" &
-        pids+=($!)
-    done
-    for r in "${pids[@]}"; do wait "$r" || ok=1; done
-    [ $ok -eq 0 ] || cat "$work"/rank.*
-    return $ok
-}
 check "2 ranks over TCP" tcp_ranks 2 "${train[@]}" out="$work/tcp"
 check "leave the bytes of one" same_run "$work/train.1" "$work/tcp" $STEPS
 lose_over_tcp() { # rank 2 of 4 is killed in mid-run; the others name it
@@ -37,14 +22,13 @@ lose_over_tcp() { # rank 2 of 4 is killed in mid-run; the others name it
         tcp $r 4 "${train[@]}" device=ref out="$work/torn" &
         pids+=($!)
     done
-    env MASTER_ADDR=localhost MASTER_PORT=$port RANK=2 WORLD_SIZE=4 \
-        "${train[@]}" device=ref out="$work/torn" >/dev/null 2>&1 &
+    tcp 2 4 "${train[@]}" device=ref out="$work/torn" &
     local victim=$!
     for ((r = 0; r < 600; r++)); do
         [ ! -e "$work/torn/checkpoints/global_step_2" ] || break
         sleep 0.1
     done
-    kill -KILL $victim
+    tcp_kill $victim
     for r in "${pids[@]}"; do
         wait "$r"
         [ $? -eq 74 ] || return 1

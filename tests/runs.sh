@@ -14,6 +14,24 @@ run() { # run COMMAND...: quiet unless it fails; a hang is a failure
     return $code
 }
 
+# ---- ranks over TCP, as torchrun and srun launch them ----
+tcp_port=$((10000 + RANDOM % 20000))
+tcp() { # tcp RANK SIZE COMMAND...: becomes one rank, whose words are in $work/rank.RANK
+    exec env MASTER_ADDR=localhost MASTER_PORT=$tcp_port RANK="$1" WORLD_SIZE="$2" LOCAL_RANK="$1" \
+        LOCAL_WORLD_SIZE="$2" timeout -k 5 240 "${@:3}" >"$work/rank.$1" 2>&1
+}
+tcp_ranks() { # tcp_ranks N COMMAND...: all of them; true when all end well
+    local n=$1 r ok=0 pids=()
+    for ((r = 0; r < n; r++)); do
+        tcp $r "$@" &
+        pids+=($!)
+    done
+    for r in "${pids[@]}"; do wait "$r" || ok=1; done
+    [ $ok -eq 0 ] || cat "$work"/rank.*
+    return $ok
+}
+tcp_kill() { pkill -KILL -P "$1"; } # tcp_kill PID: a rank, which is the child of tcp's process
+
 # What a run leaves that is a function of its semantic config, as text.
 checkpoint_files() { # checkpoint_files DIR STEP: every file's SHA-256
     (cd "$1/checkpoints/global_step_$2" && find . -type f -print0 | sort -z | xargs -0 sha256sum)
