@@ -117,6 +117,24 @@ static double processor_seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* A line of KiB of the process's status; 0: there is none. */
+static double status_bytes(const char *form) {
+    char line[256];
+    long kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f) && sscanf(line, form, &kib) != 1) continue;
+    if (f) fclose(f);
+    return 1024.0 * (double)kib;
+}
+
+/* From here on the peak of memory is of what is held then. */
+static void peak_forget(void) {
+    FILE *f = fopen("/proc/self/clear_refs", "w");
+    if (!f) return;
+    fputs("5", f);
+    fclose(f);
+}
+
 /* ---- ours ------------------------------------------------------------------------------------------ */
 
 /* Writes a model of random weights into a directory. */
@@ -141,13 +159,13 @@ struct subject {
     struct policy *policy;
     struct engine *engine;   /* NULL: nothing is sampled */
     struct learner *learner; /* NULL: nothing is learnt */
-    size_t planned;          /* bytes */
+    size_t planned;          /* bytes, with what the program held before */
 };
 
 /* What only samples keeps its weights as `grpo sample` does. */
 static struct subject subject_open(const struct row *row, struct stream *s, const char *dir) {
     const struct workload *w = &row->work;
-    struct subject x = {.row = row};
+    struct subject x = {.row = row, .planned = (size_t)status_bytes("VmRSS: %ld")};
     int positions = w->n_prompt + w->n_new + 1;
     struct policy_form form = {POSITIONS, row->bf16, row->kind == WORK_ROLLOUT};
     struct engine_config engine = {w->prompts * w->samples, positions, row->kind == WORK_STEP,
@@ -160,7 +178,7 @@ static struct subject subject_open(const struct row *row, struct stream *s, cons
                                      .grad_shards = 1,
                                      .moments = true};
     check(policy_open(&x.policy, s, dir, form));
-    x.planned = policy_bytes(s, &x.policy->config, form);
+    x.planned += policy_bytes(s, &x.policy->config, form);
     if (row->kind != WORK_UPDATE) {
         check(engine_open(&x.engine, x.policy, &engine));
         x.planned += engine_used(x.policy, &engine, &load);
@@ -190,21 +208,6 @@ static double subject_round(const struct subject *x) {
     double seconds = processor_seconds() - begin;
     arena_free(&arena);
     return seconds;
-}
-
-/* The most memory the process has held since the last call. */
-static double peak_bytes(void) {
-    char line[256];
-    long kib = 0;
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f) && sscanf(line, "VmHWM: %ld", &kib) != 1) continue;
-    if (f) fclose(f);
-    f = fopen("/proc/self/clear_refs", "w");
-    if (f) {
-        fputs("5", f); /* sets the peak to what is held now */
-        fclose(f);
-    }
-    return 1024.0 * (double)kib;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------ */
@@ -286,7 +289,7 @@ static void bench(struct bench *b, const struct row *row, const char *dir) {
     double ours[ROUNDS], theirs[ROUNDS], spent = 0;
     struct subject x = subject_open(row, b->stream, dir);
     struct ceilings top = ceilings_measure(b);
-    peak_bytes();                    /* what loading took does not count */
+    peak_forget();                   /* what loading took does not count */
     double warm = subject_round(&x); /* faults its pages in; counts where that hardly matters */
     char *job = job_text(row, &x.policy->config);
     bool compared = peer_open(&peer, row->script, job, PEER_PATIENCE);
@@ -297,7 +300,7 @@ static void bench(struct bench *b, const struct row *row, const char *dir) {
         spent += ours[i] + (compared ? theirs[i] : 0);
     }
     peer_close(&peer);
-    r.our_peak = peak_bytes();
+    r.our_peak = status_bytes("VmHWM: %ld");
     r.top = ceilings_best(top, ceilings_measure(b));
     r.ours = median(ours, r.rounds);
     r.theirs = compared ? median(theirs, r.rounds) : 0;

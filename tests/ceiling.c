@@ -7,12 +7,12 @@ enum { STREAM_FLOATS = 1 << 26 };
 
 /* Reads every byte once. The hardware alone does not fetch far enough ahead to keep all lines under way. */
 static __attribute__((target("avx2"))) void run_stream(const void *floats) {
-    enum { AHEAD = 2048, VECTORS = 8, LANES = 8 };
+    enum { AHEAD = 2048, VECTORS = 8, WIDTH = 8 };
     const float *x = floats;
     __m256 sum[VECTORS] = {0};
-    for (int i = 0; i < STREAM_FLOATS; i += VECTORS * LANES)
+    for (int i = 0; i < STREAM_FLOATS; i += VECTORS * WIDTH)
         for (int j = 0; j < VECTORS; j++) {
-            const float *at = x + i + LANES * j;
+            const float *at = x + i + WIDTH * j;
             if (j % 2 == 0) _mm_prefetch((const char *)at + AHEAD * sizeof *at, _MM_HINT_T1);
             sum[j] = _mm256_add_ps(sum[j], _mm256_loadu_ps(at));
         }
