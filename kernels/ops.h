@@ -133,9 +133,10 @@ struct kv_fork {
     int32_t parent, shared; /* shared = 0: it stands alone */
 };
 
-/* A key/value pool of one layer: keys transposed, [B, G, Dk, 64]; values [B, G, 64, Dv]. Sequence s at
- * position p lives in block table[s*table_stride + p/64], slot p%64, where the parent's table counts for
- * the positions that s shares. A parent's own fork is not followed. */
+/* A key/value pool of one layer: keys [B, G, 64 * Dk], within a block and head in an order of the backend's
+ * own; values [B, G, 64, Dv]. Sequence s at position p lives in block table[s*table_stride + p/64], slot
+ * p%64, where the parent's table counts for the positions that s shares. A parent's own fork is not
+ * followed. */
 struct kv_view {
     buf k, v;  /* the pool */
     buf table; /* int32 [S, table_stride]: block ids */

@@ -27,7 +27,7 @@ struct batch {
 
 /* Keys and values of all layers, in blocks of KV_BLOCK positions. */
 struct kv_cache {
-    buf k, v; /* [layers, blocks, G, Dk, 64], [layers, blocks, G, 64, Dv] */
+    buf k, v; /* [layers, blocks, G, 64 * Dk], [layers, blocks, G, 64, Dv]; see kv_view */
     int blocks;
     int64_t k_block, v_block; /* floats of one block in one layer */
 };

@@ -55,7 +55,8 @@ static int64_t key_of(int T, int N, int64_t t, int j) {
 }
 
 /* Tensors q 0, k 1, v 2, row_seq 3, row_pos 4, table 5, pool of keys 6, of values 7, out 8, lse 9, fork 10.
- * The pool is poisoned where nothing was stored: keys that nobody may see. */
+ * The pool is poisoned where nothing was stored: keys that nobody may see. How a block keeps its keys is the
+ * backend's own affair: they are seen through attention. */
 static struct attention prepare(struct world *w, int N) {
     struct shape n = shape_of(N);
     int S = forest_of(w->T, N).S;
@@ -79,7 +80,7 @@ static struct attention prepare(struct world *w, int N) {
     a.kv.row_seq = row_bytes(w, row, 4);
     a.kv.row_pos = row_bytes(w, row + w->T, 4);
     a.kv.table = all_bytes(w, table, (size_t)blocks * 4);
-    a.kv.k = all_out(w, blocks * n.G, KV_BLOCK * n.Dk, KV_BLOCK * n.Dk);
+    a.kv.k = all_scratch(w, sizeof(float) * (size_t)(blocks * n.G * KV_BLOCK * n.Dk));
     a.kv.v = all_out(w, blocks * n.G, KV_BLOCK * n.Dv, KV_BLOCK * n.Dv);
     a.out = row_out(w, n.H * n.Dv, a.ldo);
     a.lse = row_out(w, n.H, n.H);
@@ -124,8 +125,6 @@ static void expect_kv_store(const struct world *w, int N) {
             int block = forest_of(w->T, N).S * stride - 1 -
                         (sequence_of(w->T, N, t) * stride + position / KV_BLOCK);
             int row = block * n.G + g;
-            for (int d = 0; d < n.Dk; d++)
-                near(w, 6, row, d * KV_BLOCK + slot, before(w, 1, t, g * n.Dk + d), 1, 0);
             for (int d = 0; d < n.Dv; d++)
                 near(w, 7, row, slot * n.Dv + d, before(w, 2, t, g * n.Dv + d), 1, 0);
         }
@@ -265,7 +264,30 @@ static int decode_block(int sequence, int i) {
     return i == 0 ? 0 : sequence * (DECODE_BLOCKS - 1) + i;
 }
 
-/* Tensors q 0, row_seq 1, row_pos 2, table 3, fork 4, pool of keys 5, of values 6, out 7, lse 8. */
+/* A pool whose `blocks` blocks are full. Tensors: keys of all slots 0, values 1, then its own. */
+static struct kv_view full_pool(struct world *w, struct shape n, int blocks) {
+    struct kv_view kv = {.table_stride = 1, .G = n.G, .Dk = n.Dk, .Dv = n.Dv};
+    int slots = blocks * KV_BLOCK;
+    int32_t *place = memory_new((size_t)slots, 12); /* each block is a sequence */
+    for (int i = 0; i < slots; i++) {
+        place[i] = i / KV_BLOCK;
+        place[slots + i] = i % KV_BLOCK;
+        place[2 * slots + i] = i;
+    }
+    buf k = all_in(w, slots, kv.G * kv.Dk, kv.G * kv.Dk, -1, 1);
+    buf v = all_in(w, slots, kv.G * kv.Dv, kv.G * kv.Dv, -1, 1);
+    kv.row_seq = all_bytes(w, place, (size_t)slots * 4);
+    kv.row_pos = all_bytes(w, place + slots, (size_t)slots * 4);
+    kv.table = all_bytes(w, place + 2 * slots, (size_t)blocks * 4);
+    kv.k = all_scratch(w, sizeof(float) * (size_t)(slots * n.G * n.Dk));
+    kv.v = all_out(w, blocks * n.G, KV_BLOCK * n.Dv, KV_BLOCK * n.Dv);
+    op_kv_store(w->s, &kv, k, kv.G * kv.Dk, v, kv.G * kv.Dv, slots);
+    free(place);
+    return kv;
+}
+
+/* Tensors of full_pool 0 to 6, q 7, row_seq 8, row_pos 9, table 10, fork 11, out 12,
+ * lse 13. */
 static void run_attention_decode(struct world *w, int N) {
     struct shape n = shape_of(N);
     int blocks = 1 + w->T * (DECODE_BLOCKS - 1);
@@ -280,15 +302,14 @@ static void run_attention_decode(struct world *w, int N) {
     }
     struct attention a = {
         .ldo = n.H * n.Dv, .ldq = n.H * n.Dk, .T = w->rows, .H = n.H, .scale = 0.25f};
+    a.kv = full_pool(w, n, blocks);
     a.q = row_in(w, n.H * n.Dk, a.ldq, -2, 2);
-    a.kv = (struct kv_view){.table_stride = DECODE_BLOCKS, .G = n.G, .Dk = n.Dk, .Dv = n.Dv};
+    a.kv.table_stride = DECODE_BLOCKS;
     a.kv.row_seq = row_bytes(w, row, 4);
     a.kv.row_pos = row_bytes(w, row + w->T, 4);
     a.kv.table = all_bytes(w, table, (size_t)w->T * DECODE_BLOCKS * 4);
     buf forks = all_bytes(w, fork, (size_t)w->T * sizeof *fork);
     if (N >= FORKS) a.kv.fork = forks;
-    a.kv.k = all_in(w, blocks * n.G, KV_BLOCK * n.Dk, KV_BLOCK * n.Dk, -1, 1);
-    a.kv.v = all_in(w, blocks * n.G, KV_BLOCK * n.Dv, KV_BLOCK * n.Dv, -1, 1);
     a.out = row_out(w, n.H * n.Dv, a.ldo);
     a.lse = row_out(w, n.H, n.H);
     op_attention(w->s, &a);
@@ -308,18 +329,17 @@ static void expect_attention_decode(const struct world *w, int N) {
         struct kv_fork fork = decode_fork(w, N, sequence);
         for (int j = 0; j <= decode_position(w, N, t); j++) {
             int owner = j < fork.shared ? fork.parent : sequence;
-            int row = decode_block(owner, j / KV_BLOCK) * n.G + g;
-            int slot = j % KV_BLOCK;
+            int row = decode_block(owner, j / KV_BLOCK) * KV_BLOCK + j % KV_BLOCK;
             double s = 0;
             for (int d = 0; d < n.Dk; d++)
-                s += before(w, 0, t, h * n.Dk + d) * before(w, 5, row, d * KV_BLOCK + slot);
+                s += before(w, 7, t, h * n.Dk + d) * before(w, 0, row, g * n.Dk + d);
             double p = exp(0.25 * s);
             sum += p;
-            for (int d = 0; d < n.Dv; d++) out[d] += p * before(w, 6, row, slot * n.Dv + d);
+            for (int d = 0; d < n.Dv; d++) out[d] += p * before(w, 1, row, g * n.Dv + d);
         }
-        near(w, 8, t, h, log(sum), spread(n), n.Dk + 30);
+        near(w, 13, t, h, log(sum), spread(n), n.Dk + 30);
         for (int d = 0; d < n.Dv; d++)
-            near(w, 7, t, h * n.Dv + d, out[d] / sum, spread(n), n.Dk + 30);
+            near(w, 12, t, h * n.Dv + d, out[d] / sum, spread(n), n.Dk + 30);
     }
     free(out);
 }

@@ -162,8 +162,8 @@ static void score_block(const struct attention *a, const struct tile *t, const s
     struct product product = {.c_row = KV_BLOCK,
                               .a_row = Dk,
                               .a_k = 1,
-                              .b_panel = LANES,
-                              .b_k = KV_BLOCK,
+                              .b_panel = (ptrdiff_t)LANES * Dk,
+                              .b_k = LANES,
                               .rows = t->heads,
                               .depth = Dk};
     for (int i = 0; i < t->rows; i++) depth[i] = Dk;
@@ -172,16 +172,16 @@ static void score_block(const struct attention *a, const struct tile *t, const s
         if (w->visible[i] <= w->common) continue;
         product.c = p + i * next_row + from;
         product.a = q_at(a, t, i);
-        product.b = keys_at(a, t, t->own[i], w->first) + from;
+        product.b = keys_at(a, t, t->own[i], w->first) + key_in_block(from, Dk);
         product.columns = w->visible[i] - from;
         int next = t->own[row_after(t, w, i)];
-        multiply_own(&product, keys_at(a, t, next, w->first) + from);
+        multiply_own(&product, keys_at(a, t, next, w->first) + key_in_block(from, Dk));
     }
     struct product all = product;
     if (t->alike && w->most > w->common) {
         all.c = p + from;
         all.a = q_at(a, t, 0);
-        all.b = keys_at(a, t, t->own[0], w->first) + from;
+        all.b = keys_at(a, t, t->own[0], w->first) + key_in_block(from, Dk);
         all.columns = w->most - from;
         product_of_pairs(t, &all, a->ldq, next_row, depth);
         all = product;

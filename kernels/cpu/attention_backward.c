@@ -48,7 +48,9 @@ struct tile {
 static void transpose_block(struct piece *w) {
     const struct kv_view *kv = &w->call->fwd.kv;
     w->key_step = (kv->Dk + LANES - 1) / LANES * LANES;
-    transpose(w->keys, w->key_step, w->k, KV_BLOCK, kv->Dk, w->count);
+    for (int j = 0; j < w->count; j += LANES)
+        transpose(w->keys + j * w->key_step, w->key_step, w->k + key_in_block(j, kv->Dk), LANES, kv->Dk,
+                  w->count - j < LANES ? w->count - j : LANES);
     transpose(w->values, KV_BLOCK, w->v, kv->Dv, w->count, kv->Dv);
 }
 
@@ -83,8 +85,6 @@ static void tile_scores(const struct piece *w, struct tile *t) {
     const struct attention *a = &w->call->fwd;
     struct lines lines = lines_of(t);
     struct product p = {.a_k = 1,
-                        .b_panel = LANES,
-                        .b_k = KV_BLOCK,
                         .rows = lines.length,
                         .columns = t->keys,
                         .c_row = lines.along_rows ? (ptrdiff_t)t->heads * KV_BLOCK : KV_BLOCK};
@@ -95,12 +95,16 @@ static void tile_scores(const struct piece *w, struct tile *t) {
         p.a = host_f32(a->q) + q_at(w, row, head);
         p.a_row = lines.along_rows ? a->ldq : a->kv.Dk;
         p.b = w->k;
+        p.b_panel = (ptrdiff_t)LANES * a->kv.Dk;
+        p.b_k = LANES;
         p.depth = a->kv.Dk;
         ISA(product)(&p);
         p.c = t->ds + at;
         p.a = host_f32(w->call->dout) + out_at(w, row, head);
         p.a_row = lines.along_rows ? a->ldo : a->kv.Dv;
         p.b = w->values;
+        p.b_panel = LANES;
+        p.b_k = KV_BLOCK;
         p.depth = a->kv.Dv;
         ISA(product)(&p);
     }

@@ -5,6 +5,12 @@
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/host.h"
 
+/* A block keeps its keys in panels of LANES: element d of key j at key_in_block(j, Dk) + d*LANES. So the
+ * lines that storing one key touches are neighbours, and so are those that a few keys are read from. */
+static inline ptrdiff_t key_in_block(int j, int Dk) {
+    return (ptrdiff_t)(j / LANES) * LANES * Dk + j % LANES;
+}
+
 /* Blocks are counted in heads of KV_BLOCK positions: keys begin Dk, values Dv times this many floats
  * into their pool. */
 static inline int64_t block_at(const struct kv_view *kv, int sequence, int position, int g) {

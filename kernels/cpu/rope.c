@@ -89,17 +89,22 @@ struct store {
     int ldk, ldv;
 };
 
-/* Rows t..t+n-1 are neighbours in one block: keys are written along their positions. */
+/* Rows t..t+n-1 are neighbours in one block: keys are written along their positions, panel by panel. */
 static void store_run(const struct store *w, int64_t t, int n) {
     const struct kv_view *kv = w->kv;
     int position = host_i32(kv->row_pos)[t], slot = position % KV_BLOCK;
     for (int g = 0; g < kv->G; g++) {
         int64_t block = block_at(kv, host_i32(kv->row_seq)[t], position, g);
-        float *keys = host_f32(kv->k) + block * kv->Dk + slot;
+        float *keys = host_f32(kv->k) + block * kv->Dk;
         float *values = host_f32(kv->v) + block * kv->Dv + (int64_t)slot * kv->Dv;
         const float *k = w->k + t * w->ldk + (int64_t)g * kv->Dk;
         const float *v = w->v + t * w->ldv + (int64_t)g * kv->Dv;
-        transpose(keys, KV_BLOCK, k, w->ldk, n, kv->Dk);
+        for (int i = 0, room, m; i < n; i += m) {
+            room = LANES - (slot + i) % LANES;
+            m = n - i < room ? n - i : room;
+            transpose(keys + key_in_block(slot + i, kv->Dk), LANES, k + (int64_t)i * w->ldk, w->ldk,
+                      m, kv->Dk);
+        }
         for (int i = 0; i < n; i++)
             memcpy(values + i * kv->Dv, v + (int64_t)i * w->ldv, sizeof(float) * (size_t)kv->Dv);
     }

@@ -26,7 +26,7 @@ static void attention_rope(struct stream *s, buf y, int ldy, int hy, buf x, int 
             }
 }
 
-/* Where head g of a row's key/value block lies: keys [Dk, 64], values [64, Dv]. */
+/* Where head g of a row's key/value block lies: keys, here transposed, [Dk, 64], values [64, Dv]. */
 static int64_t block_of(const struct kv_view *kv, int sequence, int position, int g) {
     int64_t entry = (int64_t)sequence * kv->table_stride + position / KV_BLOCK;
     return ((int64_t)host_i32(kv->table)[entry] * kv->G + g) * KV_BLOCK;
