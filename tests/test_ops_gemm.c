@@ -282,6 +282,7 @@ static const struct op_case cases[] = {
     CASE("gemm_tn, heads", tn_heads, 0, PRODUCT_SIZES),
     CASE("gemm_tn, grouped", tn_grouped, WHOLE, PRODUCT_SIZES),
     CASE("gemm_nt, many rows", nt, 0, {200}, {33, 200}),
+    CASE("gemm_nt, more rows than stay in a cache", nt_add, 0, {300}, {100}),
     CASE("gemm_nn, many rows", nn, 0, {200}, {33}),
     CASE("gemm_tn, many rows", tn, 0, {7, 100}, {200}),
     {"rounding to bf16", run_edges, expect_edges, {N_EDGES}, {1}, BF16},
