@@ -25,7 +25,9 @@ struct stream_config session_stream(const struct settings *s) {
 }
 
 struct policy_form session_form(const struct settings *s, int positions, bool inference) {
-    return (struct policy_form){positions, strcmp(s->general.dtype, "bf16") == 0, inference};
+    return (struct policy_form){.max_positions = positions,
+                                .bf16 = strcmp(s->general.dtype, "bf16") == 0,
+                                .inference = inference};
 }
 
 struct trainer_config session_trainer(const struct settings *s, enum trainer_kind kind) {

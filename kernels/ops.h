@@ -330,6 +330,10 @@ struct ops {
      * 4 * K * (N rounded up to 16); with bf16 2 * N * K, both rounded up to 32. */
     size_t (*pack_size)(struct stream *s, int N, int K, enum pack_form form);
     void (*pack)(struct stream *s, const struct packing *p);
+    /* x[t] = row id[t] of a packed [N, K] as it was packed, rounded in bf16: embed, where the head is the
+     * embedding and nothing else is kept of it. Not PACK_BF16_NN. */
+    void (*embed_packed)(struct stream *s, buf x, buf packed, enum pack_form form, buf id, int T,
+                         int N, int K);
     void (*gemm_nt)(struct stream *s, const struct gemm *g); /* y (+)= x w^T; sums over k */
     void (*gemm_nn)(struct stream *s, const struct gemm *g); /* x (+)= y w;   sums over n */
     void (*gemm_tn)(struct stream *s, const struct gemm *g); /* w += y^T x;   sums over t */
@@ -438,6 +442,7 @@ status stream_open(struct stream **out, const struct stream_config *config);
 #define op_headnorm(s, ...) ((s)->ops->headnorm((s), __VA_ARGS__))
 #define op_headnorm_backward(s, ...) ((s)->ops->headnorm_backward((s), __VA_ARGS__))
 #define op_pack_size(s, ...) ((s)->ops->pack_size((s), __VA_ARGS__))
+#define op_embed_packed(s, ...) ((s)->ops->embed_packed((s), __VA_ARGS__))
 #define op_pack(s, ...) ((s)->ops->pack((s), __VA_ARGS__))
 #define op_gemm_nt(s, ...) ((s)->ops->gemm_nt((s), __VA_ARGS__))
 #define op_gemm_nn(s, ...) ((s)->ops->gemm_nn((s), __VA_ARGS__))

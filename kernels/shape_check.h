@@ -18,6 +18,10 @@ static inline void check_packing(const struct packing *p) {
     REQUIRE((p->M == 1 && p->form != PACK_BF16_NN) || p->rows == p->N);
 }
 
+static inline void check_embed_packed(enum pack_form form, int T, int N, int K) {
+    REQUIRE(T >= 0 && N >= 1 && K >= 1 && form != PACK_BF16_NN);
+}
+
 static inline void check_attention(const struct attention *a) {
     const struct kv_view *kv = &a->kv;
     REQUIRE(a->T >= 0 && kv->G >= 1 && a->H >= kv->G && a->H % kv->G == 0);

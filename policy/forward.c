@@ -190,10 +190,18 @@ void policy_layer_forward(struct policy *p, struct tape *t, int index, const str
     op_add(s, x_out, l->x_mid, (int64_t)T * D);
 }
 
+static void embed(struct policy *p, buf x, const struct batch *b) {
+    const struct weight *head = &p->head;
+    buf packed = {p->packed.addr + head->packed};
+    enum pack_form form = head->bf16 ? PACK_BF16 : PACK_FP32;
+    if (p->embed_packed) op_embed_packed(p->stream, x, packed, form, b->id, b->T, head->N, head->K);
+    else op_embed(p->stream, x, policy_param(p, p->embed), b->id, b->T, p->config.hidden);
+}
+
 void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv) {
     REQUIRE(b->T <= t->rows);
     t->segment = b->row_seq;
-    op_embed(p->stream, t->layer[0].x_in, policy_param(p, p->embed), b->id, b->T, p->config.hidden);
+    embed(p, t->layer[0].x_in, b);
     for (int i = 0; i < p->config.layers; i++) policy_layer_forward(p, t, i, b, kv);
 }
 

@@ -66,9 +66,8 @@ void policy_outline(struct policy **out, struct stream *s, const struct policy_c
     *out = p;
 }
 
-/* A policy with its layout and buffers, no weights yet. */
-static status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
-                         struct policy_form form) {
+status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
+                  struct policy_form form) {
     struct policy *p;
     struct layout l = {0};
     buf base;
@@ -198,18 +197,6 @@ status policy_init(struct policy **out, struct stream *s, const struct policy_co
     policy_pack(p);
     *out = p;
     return NULL;
-}
-
-status policy_open(struct policy **out, struct stream *s, const char *dir,
-                   struct policy_form form) {
-    struct policy_config config;
-    TRY(policy_config_read(&config, dir));
-    struct policy *p;
-    TRY(policy_new(&p, s, &config, form));
-    status failed = policy_load_weights(p, dir);
-    if (failed) policy_close(p);
-    else *out = p;
-    return failed;
 }
 
 void policy_copy(struct policy *to, const struct policy *from) {

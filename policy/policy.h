@@ -76,6 +76,7 @@ struct policy_form {
     int max_positions; /* bounds the RoPE tables; 0: the config's */
     bool bf16;         /* linear layers multiply in bf16, the router excepted (policy.dtype) */
     bool inference;    /* for the forward alone: matrices are kept as it reads them, and only so */
+    bool embed_bf16;   /* the embedding's numbers are bf16 already: rounded, they are what they were */
 };
 
 /* All adapters of a policy. Their parameters are a flat buffer of their own; the gradients mirror it. */
@@ -104,6 +105,7 @@ struct policy {
     struct policy_layer *layers; /* [config.layers] */
     int moe_layers;
     int64_t embed, final_norm;
+    bool embed_packed;  /* the embedding is kept only as the head packs it: tied, inference, nothing lost */
     struct weight head; /* [V, D]; the embedding when tied */
     int valid_vocab;    /* ids below this may be sampled; the rest are padding rows */
 

@@ -37,8 +37,9 @@ static int64_t parameter_add(struct builder *b, const char *name, enum parameter
                             .n_dims = columns ? 2 : 1,
                             .dims = {rows, columns}};
     p->n_params += t->size;
-    if (!p->form.inference || (kind != PARAMETER_MATRIX && kind != PARAMETER_ROUTER))
-        parameter_keep(p);
+    bool packed = kind == PARAMETER_MATRIX || kind == PARAMETER_ROUTER ||
+                  (kind == PARAMETER_EMBED && p->embed_packed);
+    if (!p->form.inference || !packed) parameter_keep(p);
     return t->offset;
 }
 
@@ -180,6 +181,7 @@ void policy_layout(struct policy *p) {
     struct builder b = {.p = p};
     p->n_params = 0, p->n_kept = 0, p->n_parameters = 0, p->packed_bytes = 0, p->moe_layers = 0;
     p->layers = ARENA_ARRAY(a, c->layers, struct policy_layer);
+    p->embed_packed = c->tied && p->form.inference && (!p->form.bf16 || p->form.embed_bf16);
     p->embed = parameter_add(&b, "model.embed_tokens.weight", PARAMETER_EMBED, c->vocab, c->hidden);
     for (int i = 0; i < c->layers; i++) {
         struct policy_layer *layer = &p->layers[i];

@@ -6,6 +6,10 @@
 /* Fills layers, parameters, n_params, packed_bytes, head, ... of p from p->config; names live in p->arena. */
 void policy_layout(struct policy *p);
 
+/* A policy with its layout and buffers, no weights yet. EXIT_BAD_CONFIG: too little memory. */
+status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
+                  struct policy_form form);
+
 /* The weights of stretch i of `layers + 2`: the embedding (where it is the head), a layer each, the head
  * (where it is not the embedding). Returns how many. */
 enum { STRETCH_WEIGHTS = 12 };

@@ -371,27 +371,52 @@ static status scratch_open(struct reader *r, buf *base) {
     return NULL;
 }
 
-status policy_load_weights(struct policy *p, const char *dir) {
-    struct arena arena = {0};
-    struct safetensors st;
-    status failed = safetensors_open(&st, dir, &arena);
-    if (failed) {
-        arena_free(&arena);
-        return failed;
-    }
+static status load(struct policy *p, const struct safetensors *st, const char *dir) {
     buf scratch = NO_BUF;
     struct reader r = {.p = p,
-                       .st = &st,
+                       .st = st,
                        .dir = dir,
-                       .used = memory_new((size_t)st.n, sizeof *r.used),
+                       .used = memory_new((size_t)st->n, sizeof *r.used),
                        .sources = memory_new((size_t)sources_n(p), sizeof *r.sources)};
-    failed = scratch_open(&r, &scratch);
+    status failed = scratch_open(&r, &scratch);
     if (!failed) failed = weights_read(&r);
     op_free(p->stream, scratch);
     free(r.sources);
     free(r.used);
-    safetensors_close(&st);
-    arena_free(&arena);
     if (!failed && !p->form.inference) policy_pack(p);
+    return failed;
+}
+
+status policy_load_weights(struct policy *p, const char *dir) {
+    struct arena arena = {0};
+    struct safetensors st;
+    status failed = safetensors_open(&st, dir, &arena);
+    if (!failed) {
+        failed = load(p, &st, dir);
+        safetensors_close(&st);
+    }
+    arena_free(&arena);
+    return failed;
+}
+
+/* Opens the files first: what they hold decides what has to be kept. */
+status policy_open(struct policy **out, struct stream *s, const char *dir,
+                   struct policy_form form) {
+    struct policy_config config;
+    struct arena arena = {0};
+    struct safetensors st;
+    TRY(policy_config_read(&config, dir));
+    status failed = safetensors_open(&st, dir, &arena);
+    if (!failed) {
+        const struct tensor_entry *e = safetensors_find(&st, "model.embed_tokens.weight");
+        form.embed_bf16 = e && e->dtype == DTYPE_BF16;
+        failed = policy_new(out, s, &config, form);
+        if (!failed) {
+            failed = load(*out, &st, dir);
+            if (failed) policy_close(*out);
+        }
+        safetensors_close(&st);
+    }
+    arena_free(&arena);
     return failed;
 }

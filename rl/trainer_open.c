@@ -144,7 +144,8 @@ static status trained_choose(struct trainer *t) {
 
 /* Opens t->model, and notes what the run begins from: weights, and what gives them and texts a meaning. */
 static status model_load(struct trainer *t) {
-    struct policy_form form = {(int)shape_longest_sampled(t->config), t->config->bf16, false};
+    struct policy_form form = {.max_positions = (int)shape_longest_sampled(t->config),
+                               .bf16 = t->config->bf16};
     TRY(trainer_load_model(t->model, t->stream, form, &t->tokenizer, &t->policy));
     TRY(trained_choose(t));
     struct arena *a = &t->arena;

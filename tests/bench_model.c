@@ -167,7 +167,8 @@ static struct subject subject_open(const struct row *row, struct stream *s, cons
     const struct workload *w = &row->work;
     struct subject x = {.row = row, .planned = (size_t)status_bytes("VmRSS: %ld")};
     int positions = w->n_prompt + w->n_new + 1;
-    struct policy_form form = {POSITIONS, row->bf16, row->kind == WORK_ROLLOUT};
+    struct policy_form form = {
+        .max_positions = POSITIONS, .bf16 = row->bf16, .inference = row->kind == WORK_ROLLOUT};
     struct engine_config engine = {w->prompts * w->samples, positions, row->kind == WORK_STEP,
                                    true};
     struct engine_load load = {(size_t)engine.max_batch, w->samples, w->n_prompt};

@@ -215,6 +215,32 @@ static void expect_edges(const struct world *w, int N) {
     }
 }
 
+/* ---- rows of a packed matrix: w 0, packed 1, id 2, x 3 ---- */
+
+static void run_embed_packed(struct world *w, int N, enum pack_form form) {
+    int K = inputs_of(N);
+    struct gemm g = {.w = all_in(w, N, K, K, -1, 1), .M = 1, .N = N, .K = K};
+    buf packed = all_scratch(w, op_pack_size(w->s, N, K, form));
+    pack_by_halves(w->s, packed, &g, form);
+    buf id = row_ids(w, 1, N), x = row_out(w, K, K);
+    op_embed_packed(w->s, x, packed, form, id, w->rows, N, K);
+}
+static void run_embed_fp32(struct world *w, int N) { run_embed_packed(w, N, PACK_FP32); }
+static void run_embed_bf16(struct world *w, int N) { run_embed_packed(w, N, PACK_BF16); }
+
+static void expect_embed_packed(const struct world *w, int N, bool bf16) {
+    int K = inputs_of(N);
+    for (int t = 0; t < w->T; t++)
+        for (int k = 0; k < K; k++) {
+            double want = before(w, 0, id_after(w, 2, t, 0), k), got = after(w, 3, t, k);
+            if (bf16) want = operand((struct variant){.bf16 = true}, want);
+            if (got != want)
+                check_failed("number %d of row %d is %a, expected %a", k, t, got, want);
+        }
+}
+static void expect_embed_fp32(const struct world *w, int N) { expect_embed_packed(w, N, false); }
+static void expect_embed_bf16(const struct world *w, int N) { expect_embed_packed(w, N, true); }
+
 /* ---- rope: tensors x 0, cos 1, sin 2, row_pos 3, y 4 ---- */
 
 enum { POSITIONS = 50, ROPE_HEADS = 3, ROPE_GAP = 3 };
@@ -286,6 +312,8 @@ static const struct op_case cases[] = {
     CASE("gemm_nn, many rows", nn, 0, {200}, {33}),
     CASE("gemm_tn, many rows", tn, 0, {7, 100}, {200}),
     {"rounding to bf16", run_edges, expect_edges, {N_EDGES}, {1}, BF16},
+    {"embed_packed", run_embed_fp32, expect_embed_fp32, {1, 7, 100}, {7, 33, 200}, 0},
+    {"embed_packed in bf16", run_embed_bf16, expect_embed_bf16, {1, 7, 100}, {7, 33, 200}, BF16},
     {"rope", run_halves, expect_halves, ROPE_SIZES, 0},
     {"rope, interleaved", run_pairs, expect_pairs, ROPE_SIZES, 0},
     {"rope, inverse, in place", run_halves_back, expect_halves_back, ROPE_SIZES, 0},

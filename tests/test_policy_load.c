@@ -107,6 +107,22 @@ static void test_fused_experts(void **state) {
     op_close(s);
 }
 
+/* All numbers cut to those that bf16 has, in BF16 or in F32. */
+static void cut(struct edit *e, bool half) {
+    for (int i = 0; i < e->n; i++) {
+        const struct tensor_entry *t = &e->from.entries[i];
+        uint32_t *wide = ARENA_ARRAY(&e->arena, t->elements, uint32_t);
+        uint16_t *narrow = ARENA_ARRAY(&e->arena, t->elements, uint16_t);
+        memcpy(wide, t->data, t->bytes);
+        for (int64_t k = 0; k < t->elements; k++) {
+            narrow[k] = (uint16_t)(wide[k] >> 16);
+            wide[k] &= 0xFFFF0000u;
+        }
+        e->tensors[i].dtype = half ? DTYPE_BF16 : DTYPE_F32;
+        e->tensors[i].data = half ? (const void *)narrow : wide;
+    }
+}
+
 /* Half precisions are exact: a checkpoint in BF16 is the same as one in F32 of the same numbers. */
 static void test_half_precision(void **state) {
     (void)state;
@@ -116,18 +132,7 @@ static void test_half_precision(void **state) {
     uint64_t digests[2];
     edit_open(&e, from);
     for (int half = 0; half < 2; half++) {
-        for (int i = 0; i < e.n; i++) {
-            const struct tensor_entry *t = &e.from.entries[i];
-            uint32_t *wide = ARENA_ARRAY(&e.arena, t->elements, uint32_t);
-            uint16_t *narrow = ARENA_ARRAY(&e.arena, t->elements, uint16_t);
-            memcpy(wide, t->data, t->bytes);
-            for (int64_t k = 0; k < t->elements; k++) {
-                narrow[k] = (uint16_t)(wide[k] >> 16);
-                wide[k] &= 0xFFFF0000u;
-            }
-            e.tensors[i].dtype = half ? DTYPE_BF16 : DTYPE_F32;
-            e.tensors[i].data = half ? (const void *)narrow : wide;
-        }
+        cut(&e, half);
         digests[half] = digest_of(s, edit_write(&e, from, NULL, NULL));
     }
     assert_true(digests[0] == digests[1]);
@@ -296,6 +301,37 @@ static void test_inference_keeps_less(void **state) {
     op_close(s);
 }
 
+/* An embedding that is the head too is kept once where packing loses nothing of it: in fp32, and in bf16
+ * where the file is in bf16. */
+static void test_embedding_kept_once(void **state) {
+    (void)state;
+    static const int32_t ids[] = {3, 1, 4, 1, 5, 9, 2, 6};
+    const char *from = "tests/golden/policy/qwen3";
+    struct stream *s = fixture_stream("cpu", "auto", 2);
+    struct edit e;
+    edit_open(&e, from);
+    for (int half = 0; half < 2; half++) {
+        cut(&e, half);
+        const char *dir = edit_write(&e, from, NULL, NULL);
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            struct policy_form form = {.bf16 = bf16};
+            struct policy *full = fixture_policy_form(dir, s, form);
+            form.inference = true;
+            struct policy *once = fixture_policy_form(dir, s, form);
+            assert_int_equal(once->embed_packed, half || !bf16);
+            assert_false(full->embed_packed);
+            float *a = golden_logits(full, ids, 8), *b = golden_logits(once, ids, 8);
+            assert_memory_equal(a, b, (size_t)8 * full->config.vocab * sizeof *a);
+            free(a);
+            free(b);
+            policy_close(full);
+            policy_close(once);
+        }
+    }
+    edit_close(&e);
+    op_close(s);
+}
+
 /* Tensors that config.json does not lead to expect: too few, too many, of other shapes and types. */
 static void test_foreign_tensors(void **state) {
     (void)state;
@@ -334,11 +370,9 @@ static void test_foreign_tensors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fused_experts),
-        cmocka_unit_test(test_half_precision),
-        cmocka_unit_test(test_8_bit_blocks),
-        cmocka_unit_test(test_drafting_layers),
-        cmocka_unit_test(test_inference_keeps_less),
+        cmocka_unit_test(test_fused_experts),        cmocka_unit_test(test_half_precision),
+        cmocka_unit_test(test_8_bit_blocks),         cmocka_unit_test(test_drafting_layers),
+        cmocka_unit_test(test_inference_keeps_less), cmocka_unit_test(test_embedding_kept_once),
         cmocka_unit_test(test_foreign_tensors),
     };
     return cmocka_run_group_tests_name("policy_load", tests, expect_directory, expect_no_directory);

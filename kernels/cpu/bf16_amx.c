@@ -189,4 +189,5 @@ const struct bf16_engine bf16_engine_amx = {
     .pack_columns = pack_columns,
     .pack_outputs = pack_outputs,
     .pack_steps = pack_steps,
+    .unpack_output = unpack_output,
 };

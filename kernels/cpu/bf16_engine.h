@@ -36,6 +36,8 @@ struct bf16_engine {
     /* A tile of b, from where each output is a row, and from where each step is one. */
     void (*pack_outputs)(char *to, const float *from, ptrdiff_t from_row, int outputs, int steps);
     void (*pack_steps)(char *to, const float *from, ptrdiff_t from_row, int steps, int outputs);
+    /* The steps of one output of a tile of b, as floats again. */
+    void (*unpack_output)(float *to, const char *tile, int output, int steps);
 };
 
 extern const struct bf16_engine bf16_engine_avx2, bf16_engine_avx512, bf16_engine_avx512_bf16,

@@ -5,6 +5,7 @@
  * (it takes the second of a pair first); otherwise they are neighbours. */
 #pragma once
 
+#include "kernels/bf16.h"
 #include "kernels/cpu/bf16_engine.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/transpose.h"
@@ -61,6 +62,15 @@ static void pack_outputs(char *to, const float *from, ptrdiff_t from_row, int ou
     if (outputs < LANES) memset(turned, 0, sizeof turned);
     transpose(turned, LANES, from, from_row, outputs, steps);
     pack_steps(to, turned, LANES, steps, LANES);
+}
+
+static void unpack_output(float *to, const char *tile, int output, int steps) {
+    for (int p = 0; p < BF16_BLOCK / 2; p++) {
+        uint16_t pair[2];
+        memcpy(pair, tile + 4 * (p * LANES + output), sizeof pair);
+        if (first_step(p) < steps) to[first_step(p)] = bf16_float(pair[0]);
+        if (second_step(p) < steps) to[second_step(p)] = bf16_float(pair[1]);
+    }
 }
 
 #ifdef __AVX512BF16__

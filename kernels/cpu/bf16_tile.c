@@ -175,4 +175,5 @@ const struct bf16_engine ISA(bf16_engine) = {
     .pack_columns = pack_columns,
     .pack_outputs = pack_outputs,
     .pack_steps = pack_steps,
+    .unpack_output = unpack_output,
 };

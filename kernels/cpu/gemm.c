@@ -1,9 +1,10 @@
 /* The three matrix products: which strides make them the one product of gemm_tile.h, and how they
  * are cut for the threads. Threads share out outputs, never the steps of a chain. */
+#include "kernels/cpu/bf16_engine.h"
 #include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/groups.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/spread.h"
 #include "kernels/cpu/transpose.h"
 #include "kernels/host.h"
 #include "kernels/shape_check.h"
@@ -246,9 +247,48 @@ static void pack(struct stream *s, const struct packing *p) {
                     pack_panel, &pack);
 }
 
+struct embedding {
+    float *x;
+    const char *packed;
+    const struct bf16_engine *bf16; /* NULL: packed in fp32 */
+    const int32_t *id;
+    int N, K;
+};
+
+/* A row lies in a panel, a line of memory for each of its numbers, or for each two. */
+static void embed_rows(const void *task, int64_t from, int64_t to) {
+    const struct embedding *e = task;
+    int blocks = ceil_div(e->K, BF16_BLOCK);
+    for (int64_t t = from; t < to; t++) {
+        int id = e->id[t], panel = id / LANES, output = id % LANES;
+        REQUIRE(id >= 0 && id < e->N);
+        float *x = e->x + t * e->K;
+        const float *w = (const float *)(const void *)e->packed + (int64_t)panel * LANES * e->K;
+        const char *tile = e->packed + (int64_t)panel * blocks * BF16_TILE;
+        for (int k = 0; !e->bf16 && k < e->K; k++) x[k] = w[(int64_t)k * LANES + output];
+        for (int k = 0; e->bf16 && k < e->K; k += BF16_BLOCK, tile += BF16_TILE)
+            e->bf16->unpack_output(x + k, tile, output,
+                                   e->K - k < BF16_BLOCK ? e->K - k : (int)BF16_BLOCK);
+    }
+}
+
+static void embed_packed(struct stream *s, buf x, buf packed, enum pack_form form, buf id, int T,
+                         int N, int K) {
+    check_embed_packed(form, T, N, K);
+    const struct cpu_stream *cpu = (const struct cpu_stream *)s;
+    struct embedding e = {.x = host_f32(x),
+                          .packed = packed.addr,
+                          .bf16 = form == PACK_BF16 ? cpu->bf16 : NULL,
+                          .id = host_i32(id),
+                          .N = N,
+                          .K = K};
+    spread(s, T, (int64_t)LANES * K, embed_rows, &e);
+}
+
 void ISA(cpu_gemm)(struct ops *table) {
     table->pack_size = pack_size;
     table->pack = pack;
+    table->embed_packed = embed_packed;
     table->gemm_nt = gemm_nt;
     table->gemm_nn = gemm_nn;
     table->gemm_tn = gemm_tn;

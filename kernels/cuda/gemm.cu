@@ -154,7 +154,34 @@ static void matrix_pack(struct stream *s, const struct packing *p) {
     }
 }
 
+/* x[t, k] = w[id[t], k]: a block a row; panels of `width`, or halves in rows of `ld`. */
+static __global__ void embed_panels(float *x, const float *w, const int32_t *id, int K, int width) {
+    int64_t t = blockIdx.x, n = id[t];
+    const float *from = w + n / width * width * K + n % width;
+    for (int k = threadIdx.x; k < K; k += blockDim.x) x[t * K + k] = from[(int64_t)k * width];
+}
+
+static __global__ void embed_halves(float *x, const uint16_t *w, const int32_t *id, int K,
+                                    int64_t ld) {
+    int64_t t = blockIdx.x, n = id[t];
+    for (int k = threadIdx.x; k < K; k += blockDim.x)
+        x[t * K + k] = __uint_as_float((uint32_t)w[n * ld + k] << 16);
+}
+
+static void embed_packed(struct stream *s, buf x, buf packed, enum pack_form form, buf id, int T,
+                         int N, int K) {
+    check_embed_packed(form, T, N, K);
+    const int32_t *ids = (const int32_t *)(const void *)id.addr;
+    if (form == PACK_FP32)
+        launch(s, "embed_packed", dim3(T), threads_for(K), 0, embed_panels, (float *)x.addr,
+               (const float *)packed.addr, ids, K, panel_width(s, N));
+    else
+        launch(s, "embed_packed", dim3(T), threads_for(K), 0, embed_halves, (float *)x.addr,
+               (const uint16_t *)packed.addr, ids, K, gemm_whole_blocks(K));
+}
+
 void cuda_gemm(struct ops *table) {
+    table->embed_packed = embed_packed;
     table->pack_size = matrix_pack_size;
     table->pack = matrix_pack;
     table->gemm_nt = matrix_nt;

@@ -35,6 +35,20 @@ static void matrix_pack(struct stream *s, const struct packing *p) {
     }
 }
 
+static void embed_packed(struct stream *s, buf x, buf packed, enum pack_form form, buf id, int T,
+                         int N, int K) {
+    (void)s;
+    check_embed_packed(form, T, N, K);
+    const float *w = host_f32(packed);
+    const uint16_t *half = (const uint16_t *)(void *)packed.addr;
+    for (int64_t t = 0; t < T; t++)
+        for (int k = 0; k < K; k++) {
+            int n = host_i32(id)[t];
+            host_f32(x)[t * K + k] =
+                form == PACK_FP32 ? w[packed_at(K, n, k)] : bf16_float(half[(int64_t)n * K + k]);
+        }
+}
+
 /* Head m of a description: its rows, and where its matrices begin. */
 struct head {
     int from, to; /* rows */
@@ -174,6 +188,7 @@ static void matrix_tn(struct stream *s, const struct gemm *g) {
 void ref_gemm(struct ops *table) {
     table->pack_size = matrix_pack_size;
     table->pack = matrix_pack;
+    table->embed_packed = embed_packed;
     table->gemm_nt = matrix_nt;
     table->gemm_nn = matrix_nn;
     table->gemm_tn = matrix_tn;
