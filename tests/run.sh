@@ -133,10 +133,15 @@ end_to_end_tests() { # end_to_end_tests TREE: scripts find the program in $GRPO
 
 operations_on() { # operations_on TREE DEVICE HOW [VARIABLE=VALUE...]: the operations' tests try that device
     local source name
-    for source in tests/test_stream.c tests/test_graphs.c tests/test_ops_*.c; do
+    for source in tests/test_stream.c tests/test_ops_*.c; do
         name=$(basename "$source" .c)
         begin cmocka "$3: $name" env TEST_DEVICE="$2" "${@:4}" "$1/tests/$name"
     done
+}
+
+# Unasked it tries the emulated device, with the first seed: as one of the unit tests.
+graphs_on() { # graphs_on TREE DEVICE HOW [VARIABLE=VALUE...]
+    begin cmocka "$3: test_graphs" env TEST_DEVICE="$2" "${@:4}" "$1/tests/test_graphs"
 }
 
 products_by_cublas() { # products_by_cublas TREE DEVICE [VARIABLE=VALUE...]
@@ -166,10 +171,12 @@ with_emulator() {
     # Races and reads of what nobody wrote do not depend on the order: one run of one seed shows them.
     operations_on build cuda-emulated "accesses checked" TEST_ONCE=1 \
         GRPO_CUDA_LIBRARY="${library}checked.so"
+    graphs_on build cuda-emulated "accesses checked" TEST_ONCE=1 GRPO_CUDA_LIBRARY="${library}checked.so"
     operations_on build cuda-emulated "emulated, seed 1" CUDA_EMULATOR_SEED=1
     for seed in 2 3; do
         operations_on build cuda-emulated "emulated, seed $seed" TEST_ONCE=1 \
             CUDA_EMULATOR_SEED=$seed
+        graphs_on build cuda-emulated "emulated, seed $seed" CUDA_EMULATOR_SEED=$seed
     done
     products_by_cublas build cuda-emulated GRPO_CUBLAS_LIBRARY="${library}emulated.so"
 }
@@ -183,6 +190,7 @@ with_gpu() {
     build "build" CC=gcc BUILD=build || return
     at_once=1
     operations_on build cuda "on the GPU"
+    graphs_on build cuda "on the GPU"
     products_by_cublas build cuda
     begin script "e2e_cuda.sh" env TEST_DEVICE=cuda GRPO="$PWD/build/grpo" bash tests/e2e_cuda.sh
     if ! command -v compute-sanitizer >/dev/null; then
