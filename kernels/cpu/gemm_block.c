@@ -12,6 +12,7 @@ enum {
 
     /* b is copied where enough rows use it: a copy this deep and wide stays in L2 while the rows pass. */
     COPY_ROWS = 8 * ROWS_MAX,
+    SAME_SETS = 1024, /* floats: half as many rows where all steps fall on few sets of L2 */
     COPY_DEPTH = 256,
     COPY_COLUMNS = 576,
     /* Otherwise the rows stay in L2, so many and so deep, and the panels of b pass. */
@@ -289,7 +290,8 @@ int ISA(product_block)(const struct product *p) {
     if (p->rows < LEAST_ROWS || p->columns < LEAST_COLUMNS || p->depth < LEAST_DEPTH) return 0;
     struct product whole = *p;
     whole.columns = p->columns / WIDTH * WIDTH;
-    if (p->b_k != LANES && p->rows >= COPY_ROWS) column_blocks(&whole);
+    int enough = p->b_k % SAME_SETS ? COPY_ROWS : COPY_ROWS / 2;
+    if (p->b_k != LANES && p->rows >= enough) column_blocks(&whole);
     else few_groups(&whole);
     return whole.columns;
 }
