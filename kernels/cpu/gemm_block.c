@@ -189,7 +189,8 @@ static void multiply_group(const struct product *p, const struct group *g, const
             t.later = t.b;
             t.later_step = t.beside = 0;
             if (fetches > 0) fetch_later(&t, later[0].left > 0 ? &later[0] : &later[1], fetches);
-            (g->copy ? copied : placed)[rows - 1](&t);
+            if (g->copy) copied[rows - 1](&t);
+            else placed[rows - 1](&t);
         }
     }
 }
