@@ -405,18 +405,18 @@ status policy_open(struct policy **out, struct stream *s, const char *dir,
     struct policy_config config;
     struct arena arena = {0};
     struct safetensors st;
+    struct policy *p = NULL;
     TRY(policy_config_read(&config, dir));
     status failed = safetensors_open(&st, dir, &arena);
     if (!failed) {
         const struct tensor_entry *e = safetensors_find(&st, "model.embed_tokens.weight");
         form.embed_bf16 = e && e->dtype == DTYPE_BF16;
-        failed = policy_new(out, s, &config, form);
-        if (!failed) {
-            failed = load(*out, &st, dir);
-            if (failed) policy_close(*out);
-        }
+        failed = policy_new(&p, s, &config, form);
+        if (!failed) failed = load(p, &st, dir);
         safetensors_close(&st);
     }
     arena_free(&arena);
+    if (failed) policy_close(p);
+    else *out = p;
     return failed;
 }
