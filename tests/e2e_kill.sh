@@ -84,6 +84,7 @@ check "which the comparison sees" differs same_checkpoint "$straight" "$work/oth
 stop_and_resume() { # stop_and_resume NAME SIGNAL COMMAND...: twice, at random instants
     local dir=$work/stopped code kept _
     for _ in 1 2; do
+        rm -f "$dir/.lock"
         start "${@:3}" out="$dir"
         wait_for "$dir/.lock" # before that nobody listens, and nothing is there to be lost
         pause "$(awk "BEGIN { print $seconds * $RANDOM / 65536 }")"
