@@ -81,7 +81,7 @@ struct reading reading_of(struct math_work *w, struct span text) {
             r.notes = notes;
         } else if (counted && !tree_same(counted, r.tree)) {
             r.counted = counted;
-            r.notes.operations += notes.operations;
+            r.counted_operations = notes.operations;
         }
     }
     return r;

@@ -58,9 +58,16 @@ static bool equal_by_commas(struct judge *j, const struct reading *answer) {
            TRUTH_EQUAL;
 }
 
-/* With C(10, 3) for a binomial coefficient on either side, where the first reading decided nothing. */
+/* P(1, 0), first read as a point of that name or a function. */
+static bool is_named_pair(const struct reading *r) {
+    return r->counted && r->tree && r->tree->kind == TREE_APPLY;
+}
+
+/* With C(10, 3) for a binomial coefficient on either side, where the first reading decided nothing. Two named
+ * pairs are compared as they stand: P(1, 0) and P(2, 0) are two points before they are one number. */
 static enum truth match_counted(struct judge *j, const struct reading *answer) {
     const struct reading *gold = &j->gold->reading;
+    if (is_named_pair(gold) && is_named_pair(answer)) return TRUTH_DIFFERENT;
     return match_pair(j, gold->counted ? gold->counted : gold->tree,
                       answer->counted ? answer->counted : answer->tree);
 }
@@ -84,15 +91,23 @@ static bool equal_as_text(struct judge *j, const struct reading *answer) {
     return gold->choice && !list && text_choice(answer->text, false) == gold->choice;
 }
 
-/* Whether the answer leaves something to be carried out that the gold does not. */
-static bool is_unevaluated(const struct judge *j, const struct reading *answer) {
-    const struct math_gold *gold = j->gold;
-    return gold->options.evaluated && gold->reading.tree && !gold->words &&
-           gold->reading.notes.operations == 0 && answer->notes.operations > 0;
+/* What a reading leaves to be carried out. */
+static int operations_of(const struct reading *r, bool counted) {
+    return r->notes.operations + (counted ? r->counted_operations : 0);
 }
 
-static enum math_result compare_forms(struct judge *j, const struct reading *answer) {
+/* Whether the answer leaves something to be carried out that the gold does not. `counted`: they are equal as
+ * what C(10, 3) counts. */
+static bool is_unevaluated(const struct judge *j, const struct reading *answer, bool counted) {
     const struct math_gold *gold = j->gold;
+    return gold->options.evaluated && gold->reading.tree && !gold->words && !gold->choice &&
+           operations_of(&gold->reading, counted) == 0 && operations_of(answer, counted) > 0;
+}
+
+static enum math_result compare_forms(struct judge *j, const struct reading *answer,
+                                      bool *by_count) {
+    const struct math_gold *gold = j->gold;
+    *by_count = false;
     enum truth truth = match_pair(j, gold->reading.tree, answer->tree);
     if (truth == TRUTH_EQUAL) return MATH_EQUAL;
     if (equal_as_text(j, answer)) {
@@ -104,7 +119,8 @@ static enum math_result compare_forms(struct judge *j, const struct reading *ans
         return MATH_EQUAL;
     if (gold->reading.counted || answer->counted) {
         enum truth counted = match_counted(j, answer);
-        if (counted == TRUTH_EQUAL) return MATH_EQUAL;
+        *by_count = counted == TRUTH_EQUAL;
+        if (*by_count) return MATH_EQUAL;
         if (truth == TRUTH_UNKNOWN) truth = counted;
     }
     if (!gold->readable) return MATH_NO_GOLD;
@@ -115,8 +131,9 @@ static enum math_result compare_forms(struct judge *j, const struct reading *ans
 }
 
 static enum math_result compare(struct judge *j, const struct reading *answer) {
-    enum math_result result = compare_forms(j, answer);
-    return result == MATH_EQUAL && is_unevaluated(j, answer) ? MATH_UNEVALUATED : result;
+    bool counted;
+    enum math_result result = compare_forms(j, answer, &counted);
+    return result == MATH_EQUAL && is_unevaluated(j, answer, counted) ? MATH_UNEVALUATED : result;
 }
 
 /* ---- looking for the answer ---- */
@@ -163,7 +180,9 @@ static bool judge_word(struct judge *j, struct span word, enum locate_tier tier,
                        struct math_verdict *out) {
     struct span number;
     struct reading r = reading_of(&j->work, word);
-    if (r.tree && r.notes.letter_runs == 0 && r.tree->kind != TREE_TEXT) {
+    /* A text that begins with a digit is a date, which is none of its numbers. */
+    bool date = r.tree && r.tree->kind == TREE_TEXT && r.text.n && is_digit(r.text.p[0]);
+    if (date || (r.tree && r.notes.letter_runs == 0 && r.tree->kind != TREE_TEXT)) {
         *out = say(j, compare(j, &r), r.text, tier);
         return true;
     }
@@ -178,19 +197,22 @@ static struct span first_word(struct span s) {
     return reading_trim(span_slice(s, 0, n));
 }
 
+/* Of a word, with an apostrophe of either kind; bytes beyond ASCII belong to it. */
+static bool is_word_byte(char c) { return is_letter(c) || c == '\'' || (unsigned char)c >= 0x80; }
+
 /* Whether the words right in front of a part of the text say that it is not the answer: "is not equal to 5",
- * "less than 5", "isn't 5". */
-static bool is_denied(struct span text, struct span part) {
+ * "less than 5", "isn't 5", "NOT \(5\)". */
+static bool is_denied(struct judge *j, struct span text, struct span part) {
     static const char *const denials[] = {"not",     "than",  "least",   "most",   "nor",
                                           "neither", "never", "without", "except", "cannot"};
-    static const char *const between[] = {"equal", "to", "the", "number", "be", "simply", "just"};
+    static const char *const between[] = {"equal", "to", "or", "the", "number", "be", "simply", "just"};
     size_t at = (size_t)(part.p - text.p);
     for (int words = 0; words < 5; words++) {
-        while (at > 0 && is_one_of(text.p[at - 1], " \n$*_(`")) at--;
+        while (at > 0 && is_one_of(text.p[at - 1], " \t\r\n$*_([`\\")) at--;
         size_t end = at;
-        while (at > 0 && (is_letter(text.p[at - 1]) || text.p[at - 1] == '\'')) at--;
-        struct span word = span_slice(text, at, end);
-        if (span_ends(word, SPAN("n't"))) return true;
+        while (at > 0 && is_word_byte(text.p[at - 1])) at--;
+        struct span word = text_fold(span_slice(text, at, end), j->work.arena);
+        if (span_ends(word, SPAN("n't")) || span_ends(word, SPAN("n\u2019t"))) return true;
         bool passes = false;
         for (size_t i = 0; i < sizeof denials / sizeof *denials; i++)
             if (span_eq(word, span_of(denials[i]))) return true;
@@ -203,7 +225,7 @@ static bool is_denied(struct span text, struct span part) {
 
 static bool deny(struct judge *j, struct span text, struct span part, enum locate_tier tier,
                  struct math_verdict *out) {
-    if (!is_denied(text, part)) return false;
+    if (!is_denied(j, text, part)) return false;
     *out = say(j, MATH_UNPARSED, part, tier);
     return true;
 }

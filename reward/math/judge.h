@@ -13,6 +13,7 @@ struct reading {
         *split; /* read with commas that always separate; NULL where that is no other */
     const struct tree *counted; /* read with C(10, 3) for a binomial; NULL where that is no other */
     struct parser_notes notes;
+    int counted_operations; /* that `counted` leaves to be carried out beside those in notes */
 };
 
 struct math_gold {

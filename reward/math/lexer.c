@@ -81,7 +81,8 @@ static size_t group_separator(const struct lexer *l, size_t at) {
 static size_t dotted_groups(const struct lexer *l, size_t at) {
     size_t end = at;
     while (peek(l, end) == '.' && three_digits(l, end + 1)) end += 4;
-    bool comma = peek(l, end) == ',' && is_digit(peek(l, end + 1)) && l->commas == COMMAS_DECIMAL;
+    bool comma = peek(l, end) == ',' && is_digit(peek(l, end + 1)) &&
+                 l->commas == COMMAS_DECIMAL && !l->split;
     bool braced = follows(l, end, "{,}") && is_digit(peek(l, end + 3));
     bool plain = !is_one_of(peek(l, end), ".,") && end - at >= 8;
     return comma || braced || plain ? end - at : 0;
@@ -90,7 +91,7 @@ static size_t dotted_groups(const struct lexer *l, size_t at) {
 /* 12,34,567: lakhs and crores, where that is what a comma may mean. The characters behind the first group. */
 static size_t indian_groups(const struct lexer *l, size_t at) {
     size_t end = at;
-    if (l->commas != COMMAS_DECIMAL) return 0;
+    if (l->commas != COMMAS_DECIMAL || l->split) return 0; /* (12,34,567) has three parts */
     while (peek(l, end) == ',' && is_digit(peek(l, end + 1)) && is_digit(peek(l, end + 2)) &&
            peek(l, end + 3) == ',')
         end += 3;

@@ -282,6 +282,14 @@ bool locate_anchor(struct span text, size_t *end, struct span *out) {
     return false;
 }
 
+/* "The wrong option is B" settles on another one. */
+static bool is_other_option(struct span before) {
+    static const char *const others[] = {"wrong", "incorrect", "other", "worst", "false"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (span_ends(span_trim(before), span_of(others[i]))) return true;
+    return false;
+}
+
 bool locate_option(struct span text, struct span *out) {
     static const char *const nouns[] = {"option is ", "choice is "};
     size_t last = NOWHERE;
@@ -289,7 +297,7 @@ bool locate_option(struct span text, struct span *out) {
         size_t at = span_find_last(text, span_of(nouns[i]));
         if (at != NOWHERE && (last == NOWHERE || at > last)) last = at;
     }
-    if (last == NOWHERE) return false;
+    if (last == NOWHERE || is_other_option(span_slice(text, 0, last))) return false;
     size_t at = last + strlen(nouns[0]), end = at + SENTENCE_MAX;
     struct span near = span_slice(text, 0, text.n > end ? end : text.n);
     *out = span_trim(span_slice(near, at, sentence_end(near, at)));

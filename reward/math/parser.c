@@ -221,13 +221,16 @@ static void beside(struct grammar *g, struct product *p) {
         *last = plain_mixed(g, *last);
         return;
     }
+    /* 10 m and 77 g: a letter that stands apart behind a number is a unit. */
+    bool unit = g->token.kind == TOKEN_LETTERS && apart && g->token.text.n == 1 &&
+                (*last)->kind == TREE_NUMBER && is_one_of(g->token.text.p[0], "mgshlLNJWVCFK");
     const struct tree *whole = grammar_power(g), *right = whole;
     bool percent = whole->kind == TREE_PERCENT;
     if (percent) right = whole->child[0];
     bool mixed = literal && fraction && right->kind == TREE_NUMBER && right->places < 0 &&
                  fmpq_sgn(right->value) > 0 && fmpz_cmp(&right->value->num, &right->value->den) < 0;
     if (!mixed) {
-        grammar_operation(g);
+        if (!unit) grammar_operation(g);
         trees_push(g, &p->factors, whole);
         return;
     }
