@@ -75,7 +75,7 @@ static void model_make(const char *program, const struct shape *shape, const cha
 }
 
 static void bench(struct bench *b, const char *program, const struct shape *shape, bool bf16,
-                  const char *dir) {
+                  const char *dir, const char *isa) {
     char model[32], bound[32], from[512];
     double seconds[ROUNDS];
     snprintf(model, sizeof model, "%s %s", shape->name, bf16 ? "bf16" : "fp32");
@@ -83,7 +83,7 @@ static void bench(struct bench *b, const char *program, const struct shape *shap
     snprintf(from, sizeof from, "model=%s", dir);
     const char *arguments[] = {
         program,    "sample", from,        bf16 ? "policy.dtype=bf16" : "policy.dtype=fp32",
-        "--prompt", "1 + 1",  "threads=1", "rollout.max_new_tokens=1",
+        "--prompt", "1 + 1",  "threads=1", "rollout.max_new_tokens=1", isa,
         NULL};
     run(arguments, &seconds[0]); /* files into the page cache */
     for (int i = 0; i < ROUNDS; i++) run(arguments, &seconds[i]);
@@ -102,6 +102,7 @@ int main(int argc, char **argv) {
     struct bench b = bench_begin("start", argc, argv);
     struct arena arena = {0};
     const char *only = argc > 3 ? argv[3] : "", *room = fixture_directory(&arena);
+    const char *isa = arena_print(&arena, "isa=%s", argc > 2 ? argv[2] : "auto");
     const char *slash = strrchr(argv[0], '/'); /* grpo lies beside the folder of the benches */
     const char *program = arena_print(&arena, "%.*s/../grpo", slash ? (int)(slash - argv[0]) : 1,
                                       slash ? argv[0] : ".");
@@ -112,7 +113,7 @@ int main(int argc, char **argv) {
                 arena_print(&arena, "start %s %s", shapes[i].name, bf16 ? "bf16" : "fp32");
             if (!strstr(name, only)) continue;
             if (!file_exists(dir)) model_make(program, &shapes[i], dir);
-            bench(&b, program, &shapes[i], bf16, dir);
+            bench(&b, program, &shapes[i], bf16, dir, isa);
         }
         if (file_exists(dir)) check(file_remove_tree(dir));
     }

@@ -60,10 +60,11 @@ double ceilings_bound(const struct ceilings *top, const struct policy_config *c,
         double all =
             everyone ? (double)policy_count_params(c) - table : (double)policy_count_active(c);
         double cached = 2.0 * c->layers * c->kv_heads * c->head_dim; /* floats of a token */
-        double own = n * (w->n_new + 1) / 2 * w->n_new, shared = w->prompts * w->n_prompt;
-        count(&o, c, w->n_prompt, 0, 0, w->prompts);
-        count(&o, c, w->n_new, w->n_prompt, w->n_new, n);
-        bytes = (bf16 ? 2 : 4) * all * (w->n_new + 1) + 4 * cached * (own + shared * w->n_new);
+        double passes = w->n_new - 1; /* a prompt's own gives the first token */
+        double own = n * w->n_new / 2 * passes, shared = w->prompts * w->n_prompt;
+        count(&o, c, w->n_prompt, 0, 1, w->prompts);
+        count(&o, c, passes, w->n_prompt, passes, n);
+        bytes = (bf16 ? 2 : 4) * all * w->n_new + 4 * cached * (own + shared * passes);
     }
     /* The backward has twice the products of the forward. */
     if (kind == WORK_UPDATE) count(&o, c, w->n_new, 0, w->n_new, 3 * n);

@@ -42,7 +42,7 @@ void measure(const struct contender *contenders, int n, double *seconds) {
     for (int i = 0; i < n; i++) {
         turn(&contenders[i], 1); /* faults its pages in */
         double once = turn(&contenders[i], 1);
-        runs[i] = once < TURN_SECONDS ? (int)(TURN_SECONDS / once) + 1 : 1;
+        runs[i] = once > 0 && once < TURN_SECONDS ? (int)(TURN_SECONDS / once) + 1 : 1;
     }
     for (int round = 0; round < MEASURE_ROUNDS; round++)
         for (int i = 0; i < n; i++) sample[i][round] = turn(&contenders[i], runs[i]);

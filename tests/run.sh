@@ -11,7 +11,7 @@
 # tests/e2e.sh (or ends with its own line `N passed, N failed`); both exit 0 exactly when all is well.
 # What they write lies in a directory of their own.
 set -u
-unset MAKEFLAGS MFLAGS # each build below is what it says, whatever the outer make was told
+unset MAKEFLAGS MFLAGS CC BUILD # each build below is what it says, whatever the outer make was told
 cd "$(dirname "$0")/.." || exit 74
 mode=${1:-}
 at_once=$(nproc)           # programs beside one another, and what make is told
@@ -40,7 +40,7 @@ report() { # report NAME PASSED FAILED EXIT_CODE SECONDS LOG: counts, and shows 
     printf '  FAIL  %-44s %4d of %d failed' "$name" "$bad" "$((ok + bad))"
     case $code in
     0 | 1 | "$bad") printf '\n' ;;
-    124) printf ' (over %d s)\n' "$limit" ;;
+    124 | 137) printf ' (over %d s, or killed)\n' "$limit" ;;
     *) printf ' (exit code %d)\n' "$code" ;;
     esac
     tail -n 200 "$6" | sed 's/^/        | /'
@@ -95,7 +95,7 @@ begin() {
     [[ $ALONE != *" ${2##*/} "* ]] || alone=true
     if $alone; then leave 0; else leave $((at_once - 1)); fi
     kinds[begun]=$1 names[begun]=$2 began[begun]=$SECONDS
-    env --default-signal=INT,QUIT timeout "$limit" "${@:3}" >"$out/$begun" 2>&1 </dev/null \
+    env --default-signal=INT,QUIT timeout -k 10 "$limit" "${@:3}" >"$out/$begun" 2>&1 </dev/null \
         {never}<&- &
     running[$!]=$((begun++))
     ! $alone || leave 0

@@ -8,7 +8,7 @@ rm -f "$file"
 if [ -z "$row" ]; then
     "$build/tests/bench_gemm" "$file" >"$build/bench-kernels.txt"
     grep -E '^\||thread$' "$build/bench-kernels.txt" # the machine, and the products' lines of the table
-    for bench in ops loop math reward; do
+    for bench in ops loop math reward threads; do
         "$build/tests/bench_$bench" "$file"
     done >>"$build/bench-kernels.txt"
 fi

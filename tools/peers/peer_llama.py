@@ -98,7 +98,7 @@ def feed(context, batch, tokens, positions, sequences, logits):
 
 
 def rollout(context, batch, w, vocab, new):
-    """The prompts, each once for all its samples, then `new` tokens of every sample, one a pass."""
+    """The prompts, each once for all its samples, whose logits give the first of `new` tokens; a pass for each other."""
     memory = llama.llama_get_memory(context)
     llama.llama_memory_clear(memory, True)
     group, n = w["samples"], w["prompt"]
@@ -113,7 +113,7 @@ def rollout(context, batch, w, vocab, new):
         for s in range(1, group):
             llama.llama_memory_seq_cp(memory, first, first + s, -1, -1)
     total = w["prompts"] * group
-    for t in range(new - 1 if w["new"] == 1 else new):  # a prompt's own logits give one token
+    for t in range(new - 1):
         feed(context, batch, [(t * 31 + s) % vocab for s in range(total)], [n + t] * total,
              range(total), [1] * total)
     llama.llama_synchronize(context)
@@ -151,4 +151,5 @@ def main():
     peer.serve(lambda: rollout(context, batch, w, m["vocab"], w["new"]))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -53,9 +53,10 @@ def rollout():
     cache = out.past_key_values
     cache.batch_repeat_interleave(w["samples"])
     logits = out.logits[:, -1].repeat_interleave(w["samples"], 0)
-    for _ in range(w["new"]):
+    for t in range(w["new"]):
         ids = torch.multinomial(torch.softmax(logits, -1), 1)
-        logits = model(ids, past_key_values=cache, use_cache=True).logits[:, -1]
+        if t + 1 < w["new"]:
+            logits = model(ids, past_key_values=cache, use_cache=True).logits[:, -1]
 
 
 work = update if w["update"] else rollout
