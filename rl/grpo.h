@@ -3,5 +3,6 @@
 
 #include "rl/trainer.h"
 
-/* EXIT_TRY_AGAIN: interrupted during the rollout; the trainer's state is that of the step before. */
+/* EXIT_TRY_AGAIN: interrupted while answers were sampled or scored by the reference; the trainer's state is
+ * that of the step before. */
 status grpo_step(struct trainer *t, int64_t step, struct step_outcome *out);

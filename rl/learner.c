@@ -96,7 +96,8 @@ status learner_open(struct learner **out, struct policy *p, const struct learner
     if (failed) {
         arena_free(&l->arena);
         free(l);
-        return status_context(failed, "training with rl.micro_tokens=%d", config->micro_tokens);
+        return status_context(failed, "training with rl.micro_tokens=%d and rl.tree_tokens=%d",
+                              config->micro_tokens, config->tree_tokens);
     }
     op_zero(p->stream, l->base, y.used);
     y = (struct layout){.base = l->base};

@@ -1,8 +1,9 @@
 /* The learner: gradients of a loss over whole sequences, in one canonical order (law 4), and AdamW.
  *
  * A minibatch is a list of sequences. It is cut into `grad_shards` shards of whole sequences; within a
- * shard, micro-batches of at most `micro_tokens` rows continue the same gradient accumulators; shards
- * are added in a fixed binary tree. Neither micro-batches nor threads nor ranks change a bit.
+ * shard, micro-batches of at most `micro_tokens` rows, or of one tree or sequence, continue the same gradient
+ * accumulators; shards are added in a fixed binary tree. Neither micro-batches nor threads nor ranks change
+ * a bit.
  *
  * Sequences that follow one another in a shard and begin with the same prompt form a tree: the prompt's rows
  * come first and once, then each sequence's others, and a prompt's row gathers the gradient of all that
@@ -42,7 +43,7 @@ struct learner_result {
 };
 
 struct learner_config {
-    int micro_tokens;  /* rows of a micro-batch; a longer sequence gets one of its own */
+    int micro_tokens;  /* rows of a micro-batch; a longer sequence or tree gets one of its own */
     int tree_tokens;   /* limit of a tree, see above; 0: every sequence is on its own */
     int max_positions; /* longest sequence */
     int grad_shards;   /* a power of two */

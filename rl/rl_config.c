@@ -41,7 +41,8 @@ const struct config_key rl_keys[] = {
                "completions of a prompt that are learnt from together compute it once, as long as "
                "prompt and completions have at most so many tokens; 0: each computes its own"),
     CONFIG_INT(RL, micro_tokens, "rl.micro_tokens", "4096", 1, 1 << 24, EXECUTION,
-               "rows computed at once in training"),
+               "rows computed at once in training; a longer sequence, or answers that share their prompt "
+               "(rl.tree_tokens), are computed at once all the same"),
     CONFIG_ENUM(RL, routing_replay, "policy.routing_replay", "rollout", "rollout|none", SEMANTIC,
                 "whether training uses the experts chosen during rollout"),
     CONFIG_FLOAT(RL, balance_speed, "rl.balance_speed", "0", 0, 1, SEMANTIC,

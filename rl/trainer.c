@@ -137,7 +137,7 @@ static status loop(struct trainer *t) {
     int64_t steps = t->config->steps, first = t->run.start == RUN_FRESH ? 0 : t->state.step + 1;
     for (int64_t step = first; step <= steps; step++) {
         status failed = step_run(t, step);
-        if (failed && status_code(failed) == EXIT_TRY_AGAIN) { /* a rank left its rollout */
+        if (failed && status_code(failed) == EXIT_TRY_AGAIN) { /* a rank left its answers */
             status_free(failed);
             return interrupted(t);
         }
