@@ -15,6 +15,7 @@ enum {
     LOOKS =
         1000, /* for work or for the end, tens of microseconds, that nobody else can interrupt */
     LINE = 64,
+    STACK_BYTES = 8 << 20, /* whatever the shell's limit is: products keep copies on the stack */
 };
 
 /* How long a thread goes on looking, and how long an offer of its processor may take until it counts as
@@ -155,13 +156,17 @@ struct pool *pool_open(int threads) {
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->finished, NULL);
     p->threads = threads;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     for (int i = 1; i < threads; i++) {
         struct helper *h = &p->helper[i - 1];
         *h = (struct helper){.pool = p, .index = i};
-        if (pthread_create(&h->thread, NULL, helper_main, h) == 0) continue;
+        if (pthread_create(&h->thread, &attributes, helper_main, h) == 0) continue;
         p->threads = i;
         break;
     }
+    pthread_attr_destroy(&attributes);
     return p;
 }
 

@@ -76,7 +76,8 @@ struct policy_form {
     int max_positions; /* bounds the RoPE tables; 0: the config's */
     bool bf16;         /* linear layers multiply in bf16, the router excepted (policy.dtype) */
     bool inference;    /* for the forward alone: matrices are kept as it reads them, and only so */
-    bool embed_bf16;   /* the embedding's numbers are bf16 already: rounded, they are what they were */
+    bool embed_bf16;   /* the embedding's numbers are bf16 already: rounding changes none
+                        * (but denormals, which count as 0) */
 };
 
 /* All adapters of a policy. Their parameters are a flat buffer of their own; the gradients mirror it. */
@@ -145,7 +146,8 @@ void policy_outline(struct policy **out, struct stream *s, const struct policy_c
  * EXIT_NO_INPUT, EXIT_BAD_DATA: missing, surplus or misshapen tensors by name. */
 status policy_open(struct policy **out, struct stream *s, const char *dir, struct policy_form form);
 
-/* Replaces the weights of a policy, and what it carries, by those of an HF directory of the same shape. */
+/* Replaces the weights of a policy that trains, and what it carries, by those of an HF directory of the same
+ * shape. (What one for inference keeps depends on the files it was opened from.) */
 status policy_load_weights(struct policy *p, const char *dir);
 
 /* A policy of the same shape with its own weights, copied from `p`: the reference of a KL term. */

@@ -390,6 +390,7 @@ static status load(struct policy *p, const struct safetensors *st, const char *d
 status policy_load_weights(struct policy *p, const char *dir) {
     struct arena arena = {0};
     struct safetensors st;
+    REQUIRE(!p->form.inference);
     status failed = safetensors_open(&st, dir, &arena);
     if (!failed) {
         failed = load(p, &st, dir);

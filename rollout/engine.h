@@ -43,7 +43,8 @@ status engine_run(struct engine *e, const struct request *requests, int n, struc
 /* Device bytes an engine reserves beside the policy; far too many where they cannot be counted. */
 size_t engine_bytes(struct policy *p, const struct engine_config *config);
 
-/* What it uses of them at most for so many samples, `group` of a prompt, of prompts no longer than that. */
+/* About what it uses of them for so many samples, `group` of a prompt, of prompts no longer than that: a few
+ * samples that outlast their groups keep their prompts, which is not counted. */
 struct engine_load {
     size_t samples;
     int group, prompt;

@@ -10,7 +10,7 @@ extern "C" {
 #include "kernels/comm_launch.h"
 }
 
-enum { LOAD_THREADS = 256, LOAD_PIECE = 1 << 24 /* numbers copied at a time */ };
+enum { LOAD_THREADS = 256, LOAD_PIECE = 1 << 22 /* numbers copied at a time */ };
 enum { OLDEST_MAJOR = 8 }; /* sm_80: bf16 tensor cores, asynchronous copies to shared memory */
 
 bool device_ok(struct device_stream *d, cudaError_t error, const char *where) {
