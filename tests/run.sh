@@ -40,7 +40,8 @@ report() { # report NAME PASSED FAILED EXIT_CODE SECONDS LOG: counts, and shows 
     printf '  FAIL  %-44s %4d of %d failed' "$name" "$bad" "$((ok + bad))"
     case $code in
     0 | 1 | "$bad") printf '\n' ;;
-    124 | 137) printf ' (over %d s, or killed)\n' "$limit" ;;
+    124) printf ' (over %d s)\n' "$limit" ;;
+    137) printf ' (killed, maybe after %d s)\n' "$limit" ;;
     *) printf ' (exit code %d)\n' "$code" ;;
     esac
     tail -n 200 "$6" | sed 's/^/        | /'
