@@ -7,7 +7,6 @@
 #include "kernels/cpu/simd_math.h"
 #include "kernels/shape_check.h"
 
-#include <limits.h>
 #include <string.h>
 
 enum {
@@ -71,17 +70,10 @@ INLINE void softmax_vectors(float *score, int visible, float scale, float *max, 
 
 static void softmax_row(float *score, int visible, float scale, float *max, float *sum) {
     switch ((visible + LANES - 1) / LANES) {
-    case 1:
-        softmax_vectors(score, visible, scale, max, sum, 1);
-        break;
-    case 2:
-        softmax_vectors(score, visible, scale, max, sum, 2);
-        break;
-    case 3:
-        softmax_vectors(score, visible, scale, max, sum, 3);
-        break;
-    default:
-        softmax_vectors(score, visible, scale, max, sum, BLOCK_VECTORS);
+    case 1: softmax_vectors(score, visible, scale, max, sum, 1); break;
+    case 2: softmax_vectors(score, visible, scale, max, sum, 2); break;
+    case 3: softmax_vectors(score, visible, scale, max, sum, 3); break;
+    default: softmax_vectors(score, visible, scale, max, sum, BLOCK_VECTORS);
     }
 }
 

@@ -84,41 +84,16 @@ static inline void product_few(const struct product *p, const float *next) {
     }
 }
 
-/* Continues `vectors` (a constant) vectors of outputs for steps from..to-1 of one row. */
-INLINE void extend_row(float *c, const float *a, const struct product *p, const float *b, int from,
-                       int to, const int vectors, vmask last) {
-    const int end = vectors - 1;
-    vf sum[4];
-    UNROLL for (int v = 0; v < end; v++) { sum[v] = vf_load(c + LANES * v); }
-    sum[end] = vf_load_mask(c + LANES * end, last);
-    for (int k = from; k < to; k++) {
-        vf x = vf_set1(a[k * p->a_k]);
-        const float *row = b + k * p->b_k;
-        UNROLL for (int v = 0; v < end; v++) {
-            sum[v] = vf_fma(x, vf_load(row + v * p->b_panel), sum[v]);
-        }
-        sum[end] = vf_fma(x, vf_load_mask(row + end * p->b_panel, last), sum[end]);
-    }
-    UNROLL for (int v = 0; v < end; v++) { vf_store(c + LANES * v, sum[v]); }
-    vf_store_mask(c + LANES * end, last, sum[end]);
-}
-
-/* Steps from..to-1 of one row of a product. */
+/* Steps from..to-1 of one row of a product, after those before them. */
 static inline void product_row(const struct product *p, int row, int from, int to) {
-    const float *a = p->a + row * p->a_row, *b = p->b;
-    float *c = p->c + row * p->c_row;
-    for (int left = p->columns; left > 0; left -= 4 * LANES) {
-        int vectors = left > 3 * LANES ? 4 : (left + LANES - 1) / LANES;
-        vmask last = vmask_first(left - LANES * (vectors - 1));
-        switch (vectors) {
-        case 1: extend_row(c, a, p, b, from, to, 1, last); break;
-        case 2: extend_row(c, a, p, b, from, to, 2, last); break;
-        case 3: extend_row(c, a, p, b, from, to, 3, last); break;
-        default: extend_row(c, a, p, b, from, to, 4, last);
-        }
-        c += 4 * LANES;
-        b += 4 * p->b_panel;
-    }
+    struct product one = *p;
+    one.c += row * p->c_row;
+    one.a += row * p->a_row + from * p->a_k;
+    one.b += from * p->b_k;
+    one.rows = 1;
+    one.depth = to - from;
+    one.add = true;
+    product_few(&one, one.b);
 }
 
 /* A product whose row i has depth[i] >= 0 steps: the steps all rows have, then the others'. What a row
