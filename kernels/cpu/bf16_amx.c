@@ -1,6 +1,7 @@
 /* Products in bf16 on the tiles of Intel's AMX: eight registers of 16 rows x 64 bytes, and an instruction
  * that adds a block (tdpbf16ps) to 16 x 16 sums in 16 cycles. */
 #include "kernels/cpu/bf16_pack.h"
+#include "kernels/cpu/cut.h"
 
 enum {
     A_BLOCK = 2 * BF16_BLOCK,
@@ -131,8 +132,6 @@ static void one_by_four(const struct bf16_product *p) {
     _tile_stored(2, c + 2 * LANES, 4 * p->c_row);
     _tile_stored(3, c + 3 * LANES, 4 * p->c_row);
 }
-
-static int least(int a, int b) { return a < b ? a : b; }
 
 /* All rows over at most two column tiles. */
 static void column_pair(const struct bf16_product *p) {

@@ -4,6 +4,7 @@
 #define BF16_DEALT 1
 #endif
 #include "kernels/cpu/bf16_pack.h"
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/gemm_shapes.h"
 
 /* A kernel computes rows x vectors sums in registers, first the even ones of a block, then the odd ones. */
@@ -136,8 +137,6 @@ static void row_tile(const struct bf16_product *p) {
         }
     }
 }
-
-static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /* Rows in tiles of nearly equal height. */
 static void row_tiles(const struct bf16_product *p) {

@@ -1,6 +1,7 @@
 /* The three matrix products: which strides make them the one product of gemm_tile.h, and how they
  * are cut for the threads. Threads share out outputs, never the steps of a chain. */
 #include "kernels/cpu/bf16_engine.h"
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/groups.h"
@@ -103,9 +104,6 @@ struct cut {
 struct grid {
     int down, across;
 };
-
-static int ceil_div(int a, int b) { return (a + b - 1) / b; }
-static int least(int a, int b) { return a < b ? a : b; }
 
 static int64_t work_of(const struct product *p) {
     return (int64_t)(p->rows + THIN_ROWS) * p->columns * p->depth;

@@ -3,6 +3,7 @@
  * outputs, never the steps of a sum. */
 #include "kernels/cpu/gemm_bf16.h"
 #include "kernels/cpu/bf16_engine.h"
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/host.h"
 #include "kernels/shape_check.h"
@@ -16,9 +17,6 @@ enum {
     BLOCKS_MAX = 128,     /* of gemm_tn at a time */
     OUTPUTS_MAX = 4096,   /* rows of its result at a time */
 };
-
-static int ceil_div(int64_t a, int64_t b) { return (int)((a + b - 1) / b); }
-static int least(int64_t a, int64_t b) { return (int)(a < b ? a : b); }
 
 static const struct bf16_engine *engine_of(const struct stream *s) {
     return ((const struct cpu_stream *)s)->bf16;

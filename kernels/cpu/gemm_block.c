@@ -3,6 +3,7 @@
  * leaves none to the loads of the tile (docs/speed.md has what was counted and tried). */
 #include "kernels/cpu/gemm_block.h"
 
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/gemm_shapes.h"
 #include "kernels/cpu/transpose.h"
 
@@ -105,8 +106,6 @@ BLOCK_SHAPES(DEFINE)
 typedef void kernel(const struct block_tile *t);
 static kernel *const copied[ROWS_MAX] = {BLOCK_SHAPES(COPIED)}, *const placed[ROWS_MAX] = {
                                                                     BLOCK_SHAPES(PLACED)};
-
-static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /* Tiles of a that are used together, by all columns. */
 struct group {

@@ -2,6 +2,7 @@
  * lie, and the loops that keep them in the caches. */
 #include "kernels/cpu/gemm_tile.h"
 
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/gemm_block.h"
 #include "kernels/cpu/gemm_shapes.h"
 
@@ -115,8 +116,6 @@ static void row_tile(const struct product *p, struct later *later) {
         }
     }
 }
-
-static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
 /* One stretch of the depth and block of columns, rows in tiles of nearly equal height. */
 static void row_tiles(const struct product *p, struct later *later) {
