@@ -163,27 +163,30 @@ static void test_refused_targets(void **state) {
     op_close(s);
 }
 
-/* An adapter_config.json beside the weights that qwen2's fixture has. */
-static void config_refused(const char *json, const char *sentence) {
+/* Opens a directory of adapters for qwen2, and removes it. */
+static void directory_refused(const char *dir, const char *sentence) {
     struct stream *s = fixture_stream("cpu", "auto", 1);
     struct policy *p = fixture_policy("tests/golden/policy/qwen2", s);
+    expect_failure(adapter_open(p, dir), EXIT_BAD_DATA, sentence);
+    fixture_ok(file_remove_tree(dir));
+    policy_close(p);
+    op_close(s);
+}
+
+/* An adapter_config.json beside the weights that qwen2's fixture has. */
+static void config_refused(const char *json, const char *sentence) {
     struct arena arena = {0};
     char dir[] = "/tmp/grpo-adapter-XXXXXX";
     assert_non_null(mkdtemp(dir));
     fixture_ok(file_copy("tests/golden/adapter/qwen2/adapter_model.safetensors",
                          arena_print(&arena, "%s/adapter_model.safetensors", dir)));
     fixture_ok(file_write(arena_print(&arena, "%s/adapter_config.json", dir), json, strlen(json)));
-    expect_failure(adapter_open(p, dir), EXIT_BAD_DATA, sentence);
-    fixture_ok(file_remove_tree(dir));
+    directory_refused(dir, sentence);
     arena_free(&arena);
-    policy_close(p);
-    op_close(s);
 }
 
 /* An adapter of one tensor; beside it qwen2's adapter_config.json. */
 static void tensor_refused(const char *name, const char *sentence) {
-    struct stream *s = fixture_stream("cpu", "auto", 1);
-    struct policy *p = fixture_policy("tests/golden/policy/qwen2", s);
     struct arena arena = {0};
     char dir[] = "/tmp/grpo-adapter-XXXXXX";
     const float x[6] = {0};
@@ -194,11 +197,8 @@ static void tensor_refused(const char *name, const char *sentence) {
                          arena_print(&arena, "%s/adapter_config.json", dir)));
     fixture_ok(safetensors_write(arena_print(&arena, "%s/adapter_model.safetensors", dir), &tensor,
                                  1, NULL));
-    expect_failure(adapter_open(p, dir), EXIT_BAD_DATA, sentence);
-    fixture_ok(file_remove_tree(dir));
+    directory_refused(dir, sentence);
     arena_free(&arena);
-    policy_close(p);
-    op_close(s);
 }
 
 static void test_refused_files(void **state) {
