@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "tests/ceiling.h"
 #include "tests/figure.h"
+#include "tests/model_shapes.h"
 #include "tests/peer.h"
 #include "tests/run_fixture.h"
 
@@ -55,56 +56,6 @@ static const struct row rows[] = {
     {"update", "124M", false, WORK_UPDATE, {1, 4, 0, 64}, TORCH, 1.5},
 };
 
-struct model {
-    const char *name;
-    struct policy_config shape;
-};
-
-static const struct model models[] = {
-    {"135M", /* SmolLM2-135M's shape */
-     {.family = POLICY_LLAMA,
-      .vocab = 49152,
-      .hidden = 576,
-      .layers = 30,
-      .heads = 9,
-      .kv_heads = 3,
-      .head_dim = 64,
-      .dense_ffn = 1536,
-      .tied = true}},
-    {"1M",
-     {.family = POLICY_LLAMA,
-      .vocab = 320,
-      .hidden = 128,
-      .layers = 4,
-      .heads = 4,
-      .kv_heads = 4,
-      .head_dim = 32,
-      .dense_ffn = 512,
-      .tied = true}},
-    {"124M", /* GPT-2's size: its MLP's 3072 in two matrices are 2048 in three */
-     {.family = POLICY_LLAMA,
-      .vocab = 50257,
-      .hidden = 768,
-      .layers = 12,
-      .heads = 12,
-      .kv_heads = 12,
-      .head_dim = 64,
-      .dense_ffn = 2048,
-      .tied = true}},
-    {"126M-A30M",
-     {.family = POLICY_OLMOE,
-      .vocab = 16384,
-      .hidden = 512,
-      .layers = 8,
-      .heads = 8,
-      .kv_heads = 8,
-      .head_dim = 64,
-      .dense_ffn = 256,
-      .experts = 32,
-      .top_k = 4,
-      .expert_ffn = 256}},
-};
-
 static void check(status s) {
     if (!s) return;
     fprintf(stderr, "bench_model: %s\n", status_text(s));
@@ -138,17 +89,9 @@ static void peak_forget(void) {
 /* ---- ours ------------------------------------------------------------------------------------------ */
 
 /* Writes a model of random weights into a directory. */
-static void model_write(struct stream *s, const struct model *m, const char *dir) {
-    struct policy_config c = m->shape;
+static void model_write(struct stream *s, const char *name, const char *dir) {
     struct policy *p;
-    c.rms_eps = 1e-5;
-    c.rope_theta = 10000;
-    c.max_positions = POSITIONS;
-    c.sparse_step = c.n_group = c.topk_group = 1;
-    c.routed_scaling = 1;
-    c.bos = c.pad = -1;
-    c.init_std = 0.02;
-    check(policy_init(&p, s, &c, 1, c.init_std, (struct policy_form){.max_positions = POSITIONS}));
+    check(model_shape_init(&p, s, name, POSITIONS));
     check(file_make_dirs(dir));
     check(policy_save(p, dir));
     policy_close(p);
@@ -321,11 +264,12 @@ int main(int argc, char **argv) {
     struct bench b = bench_begin("model", argc, argv);
     struct arena arena = {0};
     const char *only = argc > 3 ? argv[3] : "", *room = fixture_directory(&arena);
-    for (size_t m = 0; m < sizeof models / sizeof *models; m++) {
-        const char *dir = arena_print(&arena, "%s/%s", room, models[m].name);
+    const char *model;
+    for (int m = 0; (model = model_shape_name(m)); m++) {
+        const char *dir = arena_print(&arena, "%s/%s", room, model);
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-            if (strcmp(rows[i].model, models[m].name) != 0 || !is_wanted(&rows[i], only)) continue;
-            if (!file_exists(dir)) model_write(b.stream, &models[m], dir);
+            if (strcmp(rows[i].model, model) != 0 || !is_wanted(&rows[i], only)) continue;
+            if (!file_exists(dir)) model_write(b.stream, model, dir);
             bench(&b, &rows[i], dir);
         }
         if (file_exists(dir)) check(file_remove_tree(dir));

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "rl/workload.h"
 #include "tests/measure.h"
+#include "tests/model_shapes.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -39,31 +40,6 @@ static void expect(bool worked, const char *what) {
     if (worked) return;
     perror(what);
     exit(EXIT_TRY_AGAIN);
-}
-
-static struct policy *policy_make(struct stream *s) {
-    struct policy_config c = {.family = POLICY_LLAMA,
-                              .vocab = 49152,
-                              .hidden = 576,
-                              .layers = 30,
-                              .heads = 9,
-                              .kv_heads = 3,
-                              .head_dim = 64,
-                              .dense_ffn = 1536,
-                              .tied = true,
-                              .rms_eps = 1e-5,
-                              .rope_theta = 10000,
-                              .max_positions = POSITIONS,
-                              .sparse_step = 1,
-                              .n_group = 1,
-                              .topk_group = 1,
-                              .routed_scaling = 1,
-                              .bos = -1,
-                              .pad = -1,
-                              .init_std = 0.02};
-    struct policy *p;
-    check(policy_init(&p, s, &c, 1, 0.02, (struct policy_form){.max_positions = POSITIONS}));
-    return p;
 }
 
 static double pass_seconds(struct engine *e, const struct policy *p, const struct workload *w) {
@@ -165,7 +141,8 @@ int main(int argc, char **argv) {
     cpu_set_t processors;
     expect(sched_getaffinity(0, sizeof processors, &processors) == 0, "sched_getaffinity");
     struct bench b = bench_begin("threads", argc, argv);
-    struct policy *p = policy_make(b.stream);
+    struct policy *p;
+    check(model_shape_init(&p, b.stream, "135M", POSITIONS));
     printf("135M, the quickest of %d passes: seconds of one thread and of two; their ratio; that "
            "of two processes\n",
            ROUNDS);
