@@ -205,10 +205,10 @@ void policy_forward(struct policy *p, struct tape *t, const struct batch *b, str
     for (int i = 0; i < p->config.layers; i++) policy_layer_forward(p, t, i, b, kv);
 }
 
-void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row, int R) {
+void head_gather(struct policy *p, struct head *h, buf x, buf row, int R) {
     int D = p->config.hidden;
     REQUIRE(R <= h->rows);
-    op_rows_gather(p->stream, h->x, t->x_out, row, R, D);
+    op_rows_gather(p->stream, h->x, x, row, R, D);
     op_rmsnorm(p->stream, h->h, D, h->x, D, policy_param(p, p->final_norm), h->rstd, R, D,
                p->config.rms_eps);
 }

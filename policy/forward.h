@@ -18,8 +18,8 @@ void policy_layer_forward(struct policy *p, struct tape *t, int index, const str
 void policy_backward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv,
                      buf grads);
 
-/* Gathers `row` (int32 [R]) from x_out and applies the final norm: h->h. */
-void head_gather(struct policy *p, struct head *h, const struct tape *t, buf row, int R);
+/* Gathers `row` (int32 [R]) from x [.., D], which are rows of x_out, and applies the final norm: h->h. */
+void head_gather(struct policy *p, struct head *h, buf x, buf row, int R);
 
 /* logits of gathered rows first..first+n-1, n <= chunk. */
 void head_logits(struct policy *p, struct head *h, int first, int n);

@@ -114,6 +114,7 @@ static status answer(struct trainer *t, const struct asked *a, int64_t begin, in
     stats->engine.sampled_tokens += engine.sampled_tokens;
     stats->engine.prefill_rows += engine.prefill_rows;
     stats->engine.passes += engine.passes;
+    stats->engine.decode_rows += engine.decode_rows;
     stats->engine.idle_rows += engine.idle_rows;
     return NULL;
 }
@@ -142,6 +143,7 @@ static status stats_sum(struct comm *c, struct engine_stats *stats, struct arena
         sum.sampled_tokens += one.sampled_tokens;
         sum.prefill_rows += one.prefill_rows;
         sum.passes += one.passes;
+        sum.decode_rows += one.decode_rows;
         sum.idle_rows += one.idle_rows;
     }
     *stats = sum;

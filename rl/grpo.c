@@ -199,8 +199,9 @@ static void record_experience(struct trainer *t, const struct experience_batch *
     metrics_set(m, "rollout/resampled_groups", (double)stats->resampled);
     metrics_set(m, "timing_s/gen", stats->rollout_s);
     metrics_set(m, "timing_s/reward", stats->reward_s);
-    int64_t places = stats->engine.sampled_tokens + stats->engine.idle_rows;
-    metrics_set(m, "perf/rollout_idle_share", (double)stats->engine.idle_rows / (double)places);
+    int64_t places = stats->engine.decode_rows + stats->engine.idle_rows;
+    metrics_set(m, "perf/rollout_idle_share",
+                places ? (double)stats->engine.idle_rows / (double)places : 0);
     metrics_set(m, "perf/rollout_throughput",
                 (double)stats->engine.sampled_tokens / stats->rollout_s);
     metrics_set(m, "training/problems_drawn", (double)t->state.cursor);

@@ -197,7 +197,7 @@ static struct batch micro_forward(struct learner *l, struct policy *p, const str
     for (int i = 0; i < m->targets; i++) l->host.floats[i] = inv_temp;
     op_write(p->stream, l->inv_temp, l->host.floats, (size_t)m->targets * 4);
     policy_forward(p, &l->tape, &b, &l->kv);
-    head_gather(p, &l->head, &l->tape, l->ints.row, m->targets);
+    head_gather(p, &l->head, l->tape.x_out, l->ints.row, m->targets);
     return b;
 }
 

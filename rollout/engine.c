@@ -8,7 +8,7 @@ enum { PREFILL_ROWS = 256, HEAD_CHUNK = 128 };
 /* A prompt whose keys and values are in the cache, while samples of it are waiting or decoding. */
 struct prefix {
     int request;
-    int blocks;               /* in the prefix's table row */
+    int blocks;               /* in the prefix's table row; the last one may be part of a block only */
     int users;                /* samples decoding from it */
     struct completion *first; /* the completions made from it, */
     int count;                /* one after another */
@@ -20,9 +20,9 @@ struct slot {
     int request, sample; /* request = -1: empty */
     int prefix;
     struct completion *out;
-    int capacity; /* of out's arrays, in tokens */
-    int n_blocks; /* own blocks, after the shared ones */
-    int shared_blocks;
+    int capacity;      /* of out's arrays, in tokens */
+    int shared_blocks; /* whole ones of the prefix; own blocks come after them */
+    int n_blocks;      /* own ones, taken as they are needed */
 };
 
 struct engine {
@@ -36,6 +36,7 @@ struct engine {
     int blocks_per_seq;                               /* also the table's stride */
     int prefixes;                                     /* capacity */
     buf base, id, row_seq, row_pos, table, fork, row; /* batch inputs; row: 0, 1, 2, ... */
+    buf last;                                         /* [prefixes, D]: x_out of prompts' last rows */
     buf inv_temp, top_k, top_p, keys, position, drawn, logp;
 
     /* Host side. */
@@ -50,7 +51,7 @@ struct engine {
     uint32_t *host_position;
     float *host_inv_temp, *host_top_p, *host_logp;
     struct rng_key *host_keys;
-    int *active; /* [max_batch] slots of the rows of this pass */
+    int *active; /* [max_batch] slots that a token is drawn for */
     int *fresh;  /* [max_batch] prefixes opened by this admission */
 };
 
@@ -70,13 +71,20 @@ struct rollout {
 
 static int table_rows(const struct engine *e) { return e->config.max_batch + e->prefixes; }
 
+/* Key/value blocks that can be in use: every sample's own and its prompt's, which may share one block's
+ * positions, and the prompt that comes next. */
+static int64_t blocks_most(const struct engine *e) {
+    return (int64_t)e->config.max_batch * (e->blocks_per_seq + 1) + e->blocks_per_seq;
+}
+
 static void buffers_place(struct engine *e, struct layout *l) {
     const struct policy_config *c = &e->policy->config;
     size_t rows = e->rows, batch = e->config.max_batch;
     tape_place(&e->tape, l, e->policy, e->rows, false, &e->arena);
     head_place(&e->head, l, e->policy, (int)batch, HEAD_CHUNK < batch ? HEAD_CHUNK : (int)batch,
                false);
-    kv_cache_place(&e->kv, l, c, table_rows(e) * e->blocks_per_seq);
+    kv_cache_place(&e->kv, l, c, (int)blocks_most(e));
+    e->last = layout_f32(l, (size_t)e->prefixes * c->hidden);
     e->id = layout_i32(l, rows);
     e->row_seq = layout_i32(l, rows);
     e->row_pos = layout_i32(l, rows);
@@ -96,14 +104,16 @@ static void engine_shape(struct engine *e, struct policy *p, const struct engine
     e->policy = p;
     e->config = *config;
     e->rows = config->max_batch > PREFILL_ROWS ? config->max_batch : PREFILL_ROWS;
-    e->blocks_per_seq = (config->max_positions + KV_BLOCK - 1) / KV_BLOCK;
+    /* The last token drawn is not fed. */
+    e->blocks_per_seq = (config->max_positions - 1 + KV_BLOCK - 1) / KV_BLOCK;
     /* Prompts with samples in flight; a prompt without sharing belongs to one sample. */
     e->prefixes = config->max_batch;
 }
 
 /* Key/value blocks are counted in int. More of them would not fit into any memory. */
 static bool counts_fit(const struct engine *e) {
-    return e->blocks_per_seq <= INT_MAX / table_rows(e);
+    return e->blocks_per_seq <= INT_MAX / table_rows(e) &&
+           blocks_most(e) <= INT_MAX / e->policy->config.layers;
 }
 
 size_t engine_bytes(struct policy *p, const struct engine_config *config) {
@@ -124,12 +134,12 @@ size_t engine_used(struct policy *p, const struct engine_config *config,
     if (!counts_fit(&e)) return SIZE_MAX / 4;
     buffers_place(&e, &l);
     arena_free(&e.arena);
-    int64_t flying = config->max_batch, shared = (load->prompt - 1) / KV_BLOCK;
+    int64_t flying = config->max_batch, shared = load->prompt / KV_BLOCK;
     int64_t block = (e.kv.k_block + e.kv.v_block) * p->config.layers * (int64_t)sizeof(float);
     if ((size_t)flying > load->samples) flying = (int64_t)load->samples;
     /* Whole blocks of a prompt are held once, by its prefix; one more prompt may be ready. */
     int64_t blocks = flying * (e.blocks_per_seq - shared) +
-                     (flying / load->group + 2) * ((load->prompt + KV_BLOCK - 2) / KV_BLOCK);
+                     (flying / load->group + 2) * ((load->prompt + KV_BLOCK - 1) / KV_BLOCK);
     if (blocks > e.kv.blocks) blocks = e.kv.blocks;
     return l.used - (size_t)((e.kv.blocks - blocks) * block);
 }
@@ -259,22 +269,35 @@ static void prefill_routes(struct engine *e, int T) {
     }
 }
 
-/* Prefills prompt tokens 0 .. n_prompt-2 of the n prefixes in e->fresh, packed into as few passes as fit. */
+/* Keeps what the first tokens of those prompts are drawn from that end among T prefilled rows. */
+static void prefill_last(struct rollout *r, int T) {
+    struct engine *e = r->e;
+    int64_t D = e->policy->config.hidden;
+    for (int i = 0; i < T; i++) {
+        int prefix = e->host_seq[i] - e->config.max_batch;
+        if (e->host_pos[i] != r->requests[e->prefix[prefix].request].n_prompt - 1) continue;
+        op_copy(e->policy->stream, buf_f32(e->last, prefix * D), buf_f32(e->tape.x_out, i * D),
+                (size_t)D * 4);
+    }
+}
+
+/* Prefills the n prefixes in e->fresh, packed into as few passes as fit. */
 static void prefill(struct rollout *r, int n) {
     struct engine *e = r->e;
     int index = 0, done = 0, T = 0;
     while (index < n) {
         int prefix = e->fresh[index];
         const struct request *q = &r->requests[e->prefix[prefix].request];
-        for (; done < q->n_prompt - 1 && T < e->rows; done++, T++) {
+        for (; done < q->n_prompt && T < e->rows; done++, T++) {
             e->host_id[T] = q->prompt[done];
             e->host_seq[T] = prefix_row(e, prefix);
             e->host_pos[T] = done;
         }
-        if (done == q->n_prompt - 1) index++, done = 0;
-        if (T == 0 || (T < e->rows && index < n)) continue;
+        if (done == q->n_prompt) index++, done = 0;
+        if (T < e->rows && index < n) continue;
         pass_inputs(e, T);
         pass_forward(e, T);
+        prefill_last(r, T);
         if (e->config.keep_routes) prefill_routes(e, T);
         r->stats.prefill_rows += T;
         T = 0;
@@ -306,7 +329,7 @@ static int prefix_open(struct rollout *r) {
     while (e->prefix[index].live) index++;
     struct prefix *x = &e->prefix[index];
     *x = (struct prefix){.request = request, .live = true};
-    x->blocks = (q->n_prompt - 1 + KV_BLOCK - 1) / KV_BLOCK;
+    x->blocks = (q->n_prompt + KV_BLOCK - 1) / KV_BLOCK;
     int32_t *row = table_row(e, prefix_row(e, index));
     for (int i = 0; i < x->blocks; i++) row[i] = block_take(e);
     x->first = &r->out[r->first_out[request] + r->next_sample];
@@ -322,17 +345,13 @@ static void slot_fill(struct rollout *r, int place, int prefix) {
     int request = request_next(r);
     const struct request *q = &r->requests[request];
     struct slot *slot = &e->slots[place];
-    int full = (q->n_prompt - 1) / KV_BLOCK;
-    int needed = (q->n_prompt + q->sampling.max_new - 1 + KV_BLOCK - 1) / KV_BLOCK;
     *slot = (struct slot){.request = request,
                           .sample = r->next_sample,
                           .prefix = prefix,
                           .out = &r->out[r->first_out[request] + r->next_sample],
                           .capacity = q->sampling.max_new,
-                          .n_blocks = needed - full,
-                          .shared_blocks = full};
-    for (int i = full; i < needed; i++) table_row(e, place)[i] = block_take(e);
-    e->host_fork[place] = (struct kv_fork){prefix_row(e, prefix), q->n_prompt - 1};
+                          .shared_blocks = q->n_prompt / KV_BLOCK};
+    e->host_fork[place] = (struct kv_fork){prefix_row(e, prefix), q->n_prompt};
     e->prefix[prefix].users++;
     if (++r->next_sample == q->n_samples) {
         r->next_sample = 0;
@@ -340,11 +359,12 @@ static void slot_fill(struct rollout *r, int place, int prefix) {
     }
 }
 
-/* Fills empty slots with waiting samples: all new prompts are prefilled together. */
-static void admit(struct rollout *r) {
+/* Fills empty slots with waiting samples, and `active` with these slots: all new prompts are prefilled
+ * together. Returns how many. */
+static int admit(struct rollout *r) {
     struct engine *e = r->e;
     int prefix = -1; /* of the next request, when it is in the cache */
-    int opened = 0;
+    int opened = 0, T = 0;
     for (int i = 0; i < e->prefixes && e->config.share_prefix; i++)
         if (e->prefix[i].live && e->prefix[i].request == request_next(r)) prefix = i;
     for (int place = 0; place < e->config.max_batch && request_next(r) >= 0; place++) {
@@ -352,9 +372,11 @@ static void admit(struct rollout *r) {
         int request = request_next(r);
         if (prefix < 0) e->fresh[opened++] = prefix = prefix_open(r);
         slot_fill(r, place, prefix);
+        e->active[T++] = place;
         if (request_next(r) != request || !e->config.share_prefix) prefix = -1;
     }
-    prefill(r, opened);
+    if (opened) prefill(r, opened);
+    return T;
 }
 
 static void slot_leave(struct rollout *r, int place) {
@@ -371,19 +393,16 @@ static void slot_leave(struct rollout *r, int place) {
     r->finished++;
 }
 
-/* ---- decoding -------------------------------------------------------------------------------------- */
+/* ---- drawing --------------------------------------------------------------------------------------- */
 
-static void decode_inputs(struct rollout *r, int T) {
+/* What the next tokens of T active slots are drawn with. */
+static void draw_inputs(struct rollout *r, int T) {
     struct engine *e = r->e;
     struct stream *s = e->policy->stream;
     for (int i = 0; i < T; i++) {
         const struct slot *slot = &e->slots[e->active[i]];
         const struct request *q = &r->requests[slot->request];
-        int n = slot->out->n;
-        e->host_id[i] = n ? slot->out->ids[n - 1] : q->prompt[q->n_prompt - 1];
-        e->host_seq[i] = e->active[i];
-        e->host_pos[i] = q->n_prompt - 1 + n;
-        e->host_position[i] = (uint32_t)n;
+        e->host_position[i] = (uint32_t)slot->out->n;
         e->host_inv_temp[i] = q->sampling.temperature > 0 ? 1.0f / q->sampling.temperature : 0;
         e->host_top_k[i] = q->sampling.top_k;
         e->host_top_p[i] = q->sampling.top_p;
@@ -397,9 +416,10 @@ static void decode_inputs(struct rollout *r, int T) {
     op_write(s, e->keys, e->host_keys, (size_t)T * sizeof *e->host_keys);
 }
 
-static void decode_sample(struct engine *e, int T) {
+/* Draws T tokens, each from what follows a row of x [.., D]. */
+static void draw(struct engine *e, buf x, buf row, int T) {
     struct policy *p = e->policy;
-    head_gather(p, &e->head, &e->tape, e->row, T);
+    head_gather(p, &e->head, x, row, T);
     for (int first = 0; first < T; first += e->head.chunk) {
         int n = T - first < e->head.chunk ? T - first : e->head.chunk;
         head_logits(p, &e->head, first, n);
@@ -418,6 +438,70 @@ static void decode_sample(struct engine *e, int T) {
     }
 }
 
+static bool is_stop(const struct policy_config *c, int32_t id) {
+    for (int i = 0; i < c->n_eos; i++)
+        if (c->eos[i] == id) return true;
+    return false;
+}
+
+/* Not numbers come from weights that are, but grew beyond what floats can compute with. */
+static status draw_check(const struct engine *e, int T) {
+    for (int i = 0; i < T; i++)
+        if (!__builtin_isfinite(e->host_logp[i]))
+            return fail(EXIT_BAD_DATA, "the policy's probabilities are not finite: its weights are "
+                                       "too large to compute with");
+    return NULL;
+}
+
+/* Gives the tokens drawn for T active slots to their completions. */
+static status draw_take(struct rollout *r, int T) {
+    struct engine *e = r->e;
+    struct stream *s = e->policy->stream;
+    op_read(s, e->host_id, e->drawn, (size_t)T * 4);
+    op_read(s, e->host_logp, e->logp, (size_t)T * 4);
+    TRY(draw_check(e, T));
+    r->stats.sampled_tokens += T;
+    for (int i = 0; i < T; i++) {
+        struct slot *slot = &e->slots[e->active[i]];
+        struct completion *c = slot->out;
+        c->ids[c->n] = e->host_id[i];
+        c->logp[c->n] = e->host_logp[i];
+        c->n++;
+        if (is_stop(&e->policy->config, e->host_id[i])) c->finish = FINISH_STOP;
+        if (c->finish == FINISH_STOP || c->n == slot->capacity) slot_leave(r, e->active[i]);
+    }
+    return NULL;
+}
+
+/* The first tokens of T samples that were admitted: no pass, for the prompt's last row is there. */
+static status draw_first(struct rollout *r, int T) {
+    struct engine *e = r->e;
+    for (int i = 0; i < T; i++) e->host_id[i] = e->slots[e->active[i]].prefix;
+    op_write(e->policy->stream, e->id, e->host_id, (size_t)T * 4);
+    draw_inputs(r, T);
+    draw(e, e->last, e->id, T);
+    return draw_take(r, T);
+}
+
+/* ---- decoding -------------------------------------------------------------------------------------- */
+
+/* Every slot's last token is the next row of its sequence. */
+static void decode_inputs(struct rollout *r, int T) {
+    struct engine *e = r->e;
+    for (int i = 0; i < T; i++) {
+        int place = e->active[i];
+        struct slot *slot = &e->slots[place];
+        int n = slot->out->n, position = r->requests[slot->request].n_prompt + n - 1;
+        int block = position / KV_BLOCK;
+        e->host_id[i] = slot->out->ids[n - 1];
+        e->host_seq[i] = place;
+        e->host_pos[i] = position;
+        if (block < slot->shared_blocks + slot->n_blocks) continue;
+        table_row(e, place)[block] = block_take(e);
+        slot->n_blocks++;
+    }
+}
+
 /* A pass of T rows, which is the same work every time: what differs lies in the inputs' buffers. */
 struct decode {
     struct engine *e;
@@ -427,7 +511,7 @@ struct decode {
 static void decode_compute(void *context) {
     const struct decode *d = context;
     pass_forward(d->e, d->T);
-    decode_sample(d->e, d->T);
+    draw(d->e, d->e->tape.x_out, d->e->row, d->T);
 }
 
 static void decode_routes(struct rollout *r, int T) {
@@ -445,47 +529,20 @@ static void decode_routes(struct rollout *r, int T) {
     }
 }
 
-static bool is_stop(const struct policy_config *c, int32_t id) {
-    for (int i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == id) return true;
-    return false;
-}
-
-/* Not numbers come from weights that are, but grew beyond what floats can compute with. */
-static status decode_check(const struct engine *e, int T) {
-    for (int i = 0; i < T; i++)
-        if (!__builtin_isfinite(e->host_logp[i]))
-            return fail(EXIT_BAD_DATA, "the policy's probabilities are not finite: its weights are "
-                                       "too large to compute with");
-    return NULL;
-}
-
 static status decode_pass(struct rollout *r) {
     struct engine *e = r->e;
     int T = 0;
     for (int i = 0; i < e->config.max_batch; i++)
         if (e->slots[i].request >= 0) e->active[T++] = i;
-    struct stream *s = e->policy->stream;
     decode_inputs(r, T);
+    draw_inputs(r, T);
     pass_inputs(e, T);
-    op_repeat(s, e, T, decode_compute, &(struct decode){e, T});
+    op_repeat(e->policy->stream, e, T, decode_compute, &(struct decode){e, T});
     if (e->config.keep_routes) decode_routes(r, T);
-    op_read(s, e->host_id, e->drawn, (size_t)T * 4);
-    op_read(s, e->host_logp, e->logp, (size_t)T * 4);
-    TRY(decode_check(e, T));
     r->stats.passes++;
-    r->stats.sampled_tokens += T;
+    r->stats.decode_rows += T;
     r->stats.idle_rows += e->config.max_batch - T;
-    for (int i = 0; i < T; i++) {
-        struct slot *slot = &e->slots[e->active[i]];
-        struct completion *c = slot->out;
-        c->ids[c->n] = e->host_id[i];
-        c->logp[c->n] = e->host_logp[i];
-        c->n++;
-        if (is_stop(&e->policy->config, e->host_id[i])) c->finish = FINISH_STOP;
-        if (c->finish == FINISH_STOP || c->n == slot->capacity) slot_leave(r, e->active[i]);
-    }
-    return NULL;
+    return draw_take(r, T);
 }
 
 static status requests_check(const struct engine *e, const struct request *requests, int n) {
@@ -536,8 +593,8 @@ static void order_make(struct rollout *r) {
 
 static status passes_run(struct rollout *r, engine_poll *poll, void *ctx) {
     while (r->finished < r->total) {
-        admit(r);
-        TRY(decode_pass(r));
+        int admitted = admit(r);
+        TRY(admitted ? draw_first(r, admitted) : decode_pass(r));
         if (poll && !poll(ctx, (double)r->finished / r->total))
             return fail(EXIT_TRY_AGAIN, "interrupted during a rollout");
     }

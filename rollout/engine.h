@@ -1,8 +1,8 @@
 /* The rollout engine: continuous batching over one policy.
  *
- * A prompt is prefilled once, all but its last token; its samples read these keys and values where they are
- * and keep only their own. Every sample then decodes from the prompt's last token on, one row a pass,
- * joins the batch when there is room and leaves it when it stops. By laws 2 and 3 a completion does not
+ * A prompt is prefilled once; its samples draw their first tokens from its last row, read its keys and values
+ * where they are and keep only their own. A sample joins the batch when there is room, decodes one row a pass,
+ * and leaves it when it stops. By laws 2 and 3 a completion does not
  * depend on any of this: same tokens and log-probabilities for any batch size, thread count or order.
  * Requests begin in the order of how long they may take, the longest first. */
 #pragma once
@@ -20,8 +20,8 @@ struct engine_config {
 };
 
 struct engine_stats {
-    int64_t prefill_rows, sampled_tokens, passes;
-    int64_t idle_rows; /* batch places that stood empty in decode passes */
+    int64_t prefill_rows, sampled_tokens;
+    int64_t passes, decode_rows, idle_rows; /* of decoding: idle are batch places that stood empty */
 };
 
 /* Called between passes with the share of samples finished; false abandons the rollout. It may read what was

@@ -75,7 +75,7 @@ float *golden_logits(struct policy *p, const int32_t *ids, int T) {
                       .table = in[3],
                       .table_stride = blocks};
     policy_forward(p, &tape, &b, &kv);
-    head_gather(p, &head, &tape, in[4], T);
+    head_gather(p, &head, tape.x_out, in[4], T);
     head_logits(p, &head, 0, T);
     float *logits = calloc((size_t)T * V, sizeof *logits);
     op_read(s, logits, head.logits, (size_t)T * V * 4);
