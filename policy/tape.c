@@ -20,18 +20,18 @@ void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_c
                     int blocks) {
     struct policy_kv_shape shape = policy_kv_shape(c);
     kv->blocks = blocks;
+    kv->layers = c->layers;
     kv->k_block = (int64_t)shape.G * shape.Dk * KV_BLOCK;
     kv->v_block = (int64_t)shape.G * shape.Dv * KV_BLOCK;
-    kv->k = layout_f32(l, (size_t)c->layers * blocks * kv->k_block);
-    kv->v = layout_f32(l, (size_t)c->layers * blocks * kv->v_block);
+    kv->k = layout_f32(l, (size_t)blocks * c->layers * kv->k_block);
+    kv->v = layout_f32(l, (size_t)blocks * c->layers * kv->v_block);
 }
 
 struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_config *c,
                              const struct batch *b, int layer) {
     struct policy_kv_shape shape = policy_kv_shape(c);
-    int64_t first = (int64_t)layer * kv->blocks;
-    return (struct kv_view){.k = buf_f32(kv->k, first * kv->k_block),
-                            .v = buf_f32(kv->v, first * kv->v_block),
+    return (struct kv_view){.k = buf_f32(kv->k, layer * kv->k_block),
+                            .v = buf_f32(kv->v, layer * kv->v_block),
                             .table = b->table,
                             .table_stride = b->table_stride,
                             .fork = b->fork,

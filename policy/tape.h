@@ -25,12 +25,18 @@ struct batch {
     buf tree_start; /* int32 [trees+1]: sequences of a tree, which is one or a parent and its forks */
 };
 
-/* Keys and values of all layers, in blocks of KV_BLOCK positions. */
+/* Keys and values of all layers, in blocks of KV_BLOCK positions. A block of all layers is in one piece, so
+ * that memory is touched only as blocks are taken; tables hold kv_cache_id of them. */
 struct kv_cache {
-    buf k, v; /* [layers, blocks, G, 64 * Dk], [layers, blocks, G, 64, Dv]; see kv_view */
-    int blocks;
+    buf k, v; /* [blocks, layers, G, 64 * Dk], [blocks, layers, G, 64, Dv]; see kv_view */
+    int blocks, layers;
     int64_t k_block, v_block; /* floats of one block in one layer */
 };
+
+/* How a table names block i, whatever the layer. */
+static inline int32_t kv_cache_id(const struct kv_cache *kv, int i) {
+    return (int32_t)(i * kv->layers);
+}
 
 void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_config *c,
                     int blocks);

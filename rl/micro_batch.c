@@ -102,7 +102,7 @@ static void part_add(struct learner *l, const struct sequence *q, int from, int 
     h->fork[s] = (struct kv_fork){trunk, from};
     h->seq_start[s] = h->T;
     for (int k = from / KV_BLOCK; from < to && k * KV_BLOCK < to; k++)
-        h->table[(ptrdiff_t)s * l->blocks_per_seq + k] = h->blocks++;
+        h->table[(ptrdiff_t)s * l->blocks_per_seq + k] = kv_cache_id(&l->kv, h->blocks++);
     for (int t = from; t < to; t++, h->T++) {
         h->id[h->T] = q->ids[t];
         h->row_seq[h->T] = s;

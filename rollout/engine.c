@@ -44,7 +44,7 @@ struct engine {
     struct prefix *prefix;     /* [prefixes] */
     int32_t *host_table;       /* [max_batch + prefixes, blocks_per_seq] */
     struct kv_fork *host_fork; /* [max_batch + prefixes] */
-    int32_t *free_blocks;      /* stack */
+    int32_t *free_blocks;      /* stack of their ids */
     int n_free;
     int32_t *host_id, *host_seq, *host_pos, *host_expert; /* [rows] */
     int32_t *host_top_k;
@@ -609,7 +609,8 @@ status engine_run(struct engine *e, const struct request *requests, int n, struc
     order_make(&r);
     for (int i = 0; i < e->config.max_batch; i++) e->slots[i].request = -1;
     for (int i = 0; i < e->prefixes; i++) e->prefix[i] = (struct prefix){0};
-    for (int i = 0; i < e->kv.blocks; i++) e->free_blocks[i] = e->kv.blocks - 1 - i;
+    for (int i = 0; i < e->kv.blocks; i++)
+        e->free_blocks[i] = kv_cache_id(&e->kv, e->kv.blocks - 1 - i);
     e->n_free = e->kv.blocks;
     status failed = passes_run(&r, poll, ctx);
     free(r.order);

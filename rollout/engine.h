@@ -1,9 +1,9 @@
 /* The rollout engine: continuous batching over one policy.
  *
  * A prompt is prefilled once; its samples draw their first tokens from its last row, read its keys and values
- * where they are and keep only their own. A sample joins the batch when there is room, decodes one row a pass,
- * and leaves it when it stops. By laws 2 and 3 a completion does not
- * depend on any of this: same tokens and log-probabilities for any batch size, thread count or order.
+ * where they are and keep only their own. A sample joins the batch when there is room, decodes one row a
+ * pass, and leaves it when it stops. By laws 2 and 3 a completion does not depend on any of this: same tokens
+ * and log-probabilities for any batch size, thread count or order.
  * Requests begin in the order of how long they may take, the longest first. */
 #pragma once
 

@@ -64,9 +64,10 @@ float *golden_logits(struct policy *p, const int32_t *ids, int T) {
     op_write(s, in[0], ids, (size_t)T * 4);
     op_write(s, in[1], host, (size_t)T * 4); /* all rows: sequence 0 */
     for (int i = 0; i < T; i++) host[i] = i;
-    op_write(s, in[2], host, (size_t)T * 4);      /* positions */
+    op_write(s, in[2], host, (size_t)T * 4); /* positions */
+    op_write(s, in[4], host, (size_t)T * 4); /* rows wanted from the head */
+    for (int i = 0; i < blocks; i++) host[i] = kv_cache_id(&kv, i);
     op_write(s, in[3], host, (size_t)blocks * 4); /* block table */
-    op_write(s, in[4], host, (size_t)T * 4);      /* rows wanted from the head */
     struct batch b = {.T = T,
                       .S = 1,
                       .id = in[0],
