@@ -1,364 +1,47 @@
-/* Attention, fused block by block: scores, softmax and values of a tile of rows against 64 keys, then on
- * to the next 64. What the rows of a tile see in the same place is read once for all of them: everything
- * if they belong to one sequence, the prefix they share if each decodes a sample of one prompt. */
-#include "kernels/cpu/attention_block.h"
+/* Attention, fused block by block: scores, softmax and values of a tile of rows against 64 keys, then on to
+ * the next 64. Here the rows are cut into pieces for the threads, and those into runs that see keys in the
+ * same place. */
+#include "kernels/cpu/attention_rows.h"
+#include "kernels/cpu/attention_samples.h"
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/groups.h"
 #include "kernels/cpu/parallel.h"
-#include "kernels/cpu/simd_math.h"
+#include "kernels/host.h"
 #include "kernels/shape_check.h"
 
-#include <string.h>
-
 enum {
-    LINE = 14,            /* rows of a product: its outputs fill the registers */
-    TILE_PAIRS = 56,      /* of rows and query heads of a tile: scores stay in L1 */
-    PIECE_ROWS = 56,      /* rows of a piece of work at most */
-    VALUE_FLOATS = 3584,  /* of outputs of a block at a time: they stay in L1 */
+    PIECE_ROWS = 112,     /* rows of a piece of work at most */
     PIECE_WORK = 1 << 18, /* multiply-adds worth another thread */
-    BLOCK_VECTORS = KV_BLOCK / LANES,
-    PAIR_VECTORS = (TILE_PAIRS + LANES - 1) / LANES,
 };
 
-/* Rows and query heads that use the same key/value head. Pair i*heads + h is row i, head h. */
-struct tile {
-    int rows, heads;
-    int64_t row;         /* the first */
-    int g, head;         /* key/value head; first query head */
-    struct kv_fork fork; /* of all rows: what they share they see in the same place, */
-    bool alike;          /* and, if their sequence is the same, their own keys too */
-    int position[TILE_PAIRS], own[TILE_PAIRS]; /* of each row */
-};
-
-static int clamp(int x, int most) { return x < 0 ? 0 : x < most ? x : most; }
-
-/* How the rows of a tile see one block. */
-struct view {
-    int first;               /* position of its first key */
-    int common;              /* of its keys lie in the same place for all rows */
-    int visible[TILE_PAIRS]; /* keys that each row sees */
-    int most;                /* of them */
-};
-
-/* One number a pair; whole vectors, so that all are computed at once. */
-typedef float pair_numbers[PAIR_VECTORS * LANES];
-
-struct softmax {
-    pair_numbers max, sum;             /* so far */
-    pair_numbers block_max, block_sum; /* of the latest block */
-    pair_numbers keep, take;           /* factors of what was so far, of the latest block */
-};
-
-/* Scores of one row become p = exp(scale * score - max) in place, +0 from `visible` on to the end of the
- * last of `vectors` vectors, a constant. */
-INLINE void softmax_vectors(float *score, int visible, float scale, float *max, float *sum,
-                            const int vectors) {
-    vf x[BLOCK_VECTORS], largest = vf_set1(-INFINITY), total = vf_zero();
-    UNROLL for (int v = 0; v < vectors; v++) {
-        x[v] = vf_mul(vf_set1(scale), vf_load(score + LANES * v));
-        if (v == vectors - 1)
-            x[v] = vf_select(vmask_first(visible - LANES * v), x[v], vf_set1(-INFINITY));
-        largest = vf_max(largest, x[v]);
-    }
-    *max = vf_fold_max(largest);
-    UNROLL for (int v = 0; v < vectors; v++) {
-        vf p = vf_exp(vf_sub(x[v], vf_set1(*max)));
-        vf_store(score + LANES * v, p);
-        total = vf_add(total, p);
-    }
-    *sum = vf_fold_add(total);
-}
-
-static void softmax_row(float *score, int visible, float scale, float *max, float *sum) {
-    switch ((visible + LANES - 1) / LANES) {
-    case 1: softmax_vectors(score, visible, scale, max, sum, 1); break;
-    case 2: softmax_vectors(score, visible, scale, max, sum, 2); break;
-    case 3: softmax_vectors(score, visible, scale, max, sum, 3); break;
-    default: softmax_vectors(score, visible, scale, max, sum, BLOCK_VECTORS);
-    }
-}
-
-/* Folds the latest block's maximum and sum into the running ones. */
-static void softmax_fold(struct softmax *s, int pairs) {
-    for (int i = 0; i < pairs; i += LANES) {
-        vf max = vf_load(s->max + i), block_max = vf_load(s->block_max + i);
-        vf both = vf_max(max, block_max);
-        vf keep = vf_exp(vf_sub(max, both)), take = vf_exp(vf_sub(block_max, both));
-        vf sum = vf_fma(vf_load(s->sum + i), keep, vf_mul(vf_load(s->block_sum + i), take));
-        vf_store(s->keep + i, keep);
-        vf_store(s->take + i, take);
-        vf_store(s->max + i, both);
-        vf_store(s->sum + i, sum);
-    }
-}
-
-/* out = out * keep + block * take */
-static void fold_row(float *out, const float *block, int columns, float keep, float take) {
-    for (int d = 0; d < columns; d += LANES) {
-        vmask m = vmask_first(columns - d);
-        vf new = vf_mul(vf_load_mask(block + d, m), vf_set1(take));
-        vf_store_mask(out + d, m, vf_fma(vf_load_mask(out + d, m), vf_set1(keep), new));
-    }
-}
-
-static const float *keys_at(const struct attention *a, const struct tile *t, int sequence,
-                            int position) {
-    return host_f32(a->kv.k) + block_at(&a->kv, sequence, position, t->g) * a->kv.Dk;
-}
-static const float *values_at(const struct attention *a, const struct tile *t, int sequence,
-                              int position) {
-    return host_f32(a->kv.v) + block_at(&a->kv, sequence, position, t->g) * a->kv.Dv;
-}
-static float *out_at(const struct attention *a, const struct tile *t, int row) {
-    return host_f32(a->out) + (t->row + row) * a->ldo + (int64_t)t->head * a->kv.Dv;
-}
-static const float *q_at(const struct attention *a, const struct tile *t, int row) {
-    return host_f32(a->q) + (t->row + row) * a->ldq + (int64_t)t->head * a->kv.Dk;
-}
-
-/* Multiplies all pairs by the same b, along the rows of each head or the heads of each row, whichever are
- * more. `p` is that of the first row's heads, and is used up; the next row's lie a_next and c_next further,
- * and row i has at most depth[i] steps. */
-INLINE void product_of_pairs(const struct tile *t, struct product *p, ptrdiff_t a_next,
-                             ptrdiff_t c_next, const int *depth) {
-    ptrdiff_t a_head = p->a_row, c_head = p->c_row;
-    bool along_rows = t->rows >= t->heads;
-    if (along_rows) p->a_row = a_next, p->c_row = c_next;
-    p->rows = along_rows ? t->rows : t->heads;
-    for (int line = 0; line < (along_rows ? t->heads : t->rows); line++) {
-        if (along_rows) {
-            product_ragged(p, depth);
-        } else {
-            p->depth = depth[line];
-            ISA(product)(p);
-        }
-        p->a += along_rows ? a_head : a_next;
-        p->c += along_rows ? c_head : c_next;
-    }
-}
-
-static void multiply_own(const struct product *p, const float *next) {
-    if (p->rows <= FEW_ROWS) product_few(p, next);
-    else ISA(product)(p);
-}
-
-/* The row after row i whose own keys of a block begin, or i itself. */
-static int row_after(const struct tile *t, const struct view *w, int i) {
-    return i + 1 < t->rows && w->visible[i + 1] > w->common ? i + 1 : i;
-}
-
-/* The scores of all pairs, before scaling. What a row reads of its own begins at a whole vector, whose
- * first lanes the common scores then overwrite. */
-static void score_block(const struct attention *a, const struct tile *t, const struct view *w,
-                        float *p) {
-    int Dk = a->kv.Dk, from = w->common / LANES * LANES, depth[TILE_PAIRS];
-    struct product product = {.c_row = KV_BLOCK,
-                              .a_row = Dk,
-                              .a_k = 1,
-                              .b_panel = (ptrdiff_t)LANES * Dk,
-                              .b_k = LANES,
-                              .rows = t->heads,
-                              .depth = Dk};
-    for (int i = 0; i < t->rows; i++) depth[i] = Dk;
-    ptrdiff_t next_row = (ptrdiff_t)t->heads * KV_BLOCK;
-    for (int i = 0; i < t->rows && !t->alike; i++) {
-        if (w->visible[i] <= w->common) continue;
-        product.c = p + i * next_row + from;
-        product.a = q_at(a, t, i);
-        product.b = keys_at(a, t, t->own[i], w->first) + key_in_block(from, Dk);
-        product.columns = w->visible[i] - from;
-        int next = t->own[row_after(t, w, i)];
-        multiply_own(&product, keys_at(a, t, next, w->first) + key_in_block(from, Dk));
-    }
-    struct product all = product;
-    if (t->alike && w->most > w->common) {
-        all.c = p + from;
-        all.a = q_at(a, t, 0);
-        all.b = keys_at(a, t, t->own[0], w->first) + key_in_block(from, Dk);
-        all.columns = w->most - from;
-        product_of_pairs(t, &all, a->ldq, next_row, depth);
-        all = product;
-    }
-    if (w->common > 0) {
-        all.c = p;
-        all.a = q_at(a, t, 0);
-        all.b = keys_at(a, t, t->fork.parent, w->first);
-        all.columns = w->common < w->most ? w->common : w->most;
-        product_of_pairs(t, &all, a->ldq, next_row, depth);
-    }
-}
-
-/* The scores become p, and their maxima and sums join what was so far. */
-static void softmax_block(const struct attention *a, const struct tile *t, const struct view *w,
-                          float *p, struct softmax *s) {
-    int pair = 0;
-    for (int i = 0; i < t->rows; i++)
-        for (int h = 0; h < t->heads; h++, pair++) {
-            s->block_max[pair] = -INFINITY; /* of a row that ended before this block */
-            s->block_sum[pair] = 0;
-            if (w->visible[i] > 0)
-                softmax_row(p + pair * KV_BLOCK, w->visible[i], a->scale, &s->block_max[pair],
-                            &s->block_sum[pair]);
-        }
-    if (w->first > 0) {
-        softmax_fold(s, pair);
-        return;
-    }
-    for (int i = 0; i < pair; i += LANES) {
-        vf_store(s->max + i, vf_load(s->block_max + i));
-        vf_store(s->sum + i, vf_load(s->block_sum + i));
-    }
-}
-
-/* p times `columns` of the block's values, from column d on: the common keys of all pairs, then each row's
- * own. Pairs' results lie c_head and rows' c_next apart. */
-static void value_columns(const struct attention *a, const struct tile *t, const struct view *w,
-                          const float *p, int d, int columns, float *c, ptrdiff_t c_head,
-                          ptrdiff_t c_next) {
-    int Dv = a->kv.Dv, depth[TILE_PAIRS];
-    struct product product = {.c = c,
-                              .a = p,
-                              .c_row = c_head,
-                              .a_row = KV_BLOCK,
-                              .a_k = 1,
-                              .b_panel = LANES,
-                              .b_k = Dv,
-                              .columns = columns};
-    ptrdiff_t a_next = (ptrdiff_t)t->heads * KV_BLOCK;
-    if (w->common > 0) {
-        struct product common = product;
-        for (int i = 0; i < t->rows; i++) depth[i] = clamp(w->visible[i], w->common);
-        common.b = values_at(a, t, t->fork.parent, w->first) + d;
-        product_of_pairs(t, &common, a_next, c_next, depth);
-        product.add = true;
-    }
-    ptrdiff_t first = (ptrdiff_t)w->common * Dv + d; /* of a row's own values */
-    if (t->alike && w->most > w->common) {
-        for (int i = 0; i < t->rows; i++) depth[i] = clamp(w->visible[i] - w->common, KV_BLOCK);
-        product.a = p + w->common;
-        product.b = values_at(a, t, t->own[0], w->first) + first;
-        product_of_pairs(t, &product, a_next, c_next, depth);
-    }
-    for (int i = 0; i < t->rows && !t->alike; i++) {
-        if (w->visible[i] <= w->common) continue;
-        product.rows = t->heads;
-        product.c = c + i * c_next;
-        product.a = p + i * a_next + w->common;
-        product.b = values_at(a, t, t->own[i], w->first) + first;
-        product.depth = w->visible[i] - w->common;
-        int next = t->own[row_after(t, w, i)];
-        multiply_own(&product, values_at(a, t, next, w->first) + first);
-    }
-}
-
-/* The block's p times its values: to the outputs themselves if it is the first block, else folded in. */
-static void value_block(const struct attention *a, const struct tile *t, const struct view *w,
-                        const float *p, const struct softmax *s) {
-    _Alignas(64) float block[VALUE_FLOATS];
-    int Dv = a->kv.Dv, pairs = t->rows * t->heads;
-    if (w->first == 0) {
-        value_columns(a, t, w, p, 0, Dv, out_at(a, t, 0), Dv, a->ldo);
-        return;
-    }
-    int step = VALUE_FLOATS / pairs / LANES * LANES;
-    for (int d = 0; d < Dv; d += step) {
-        int columns = Dv - d < step ? Dv - d : step;
-        value_columns(a, t, w, p, d, columns, block, step, (ptrdiff_t)t->heads * step);
-        for (int i = 0, pair = 0; i < t->rows; i++)
-            for (int h = 0; h < t->heads; h++, pair++)
-                if (w->visible[i] > 0)
-                    fold_row(out_at(a, t, i) + h * Dv + d, block + pair * step, columns,
-                             s->keep[pair], s->take[pair]);
-    }
-}
-
-static void finish(const struct attention *a, const struct tile *t, struct softmax *s) {
-    int Dv = a->kv.Dv, pair = 0;
-    for (int i = 0; i < t->rows; i++) {
-        float *out = out_at(a, t, i);
-        for (int h = 0; h < t->heads; h++, out += Dv) {
-            vf sum = vf_set1(s->sum[pair++]);
-            for (int d = 0; d < Dv; d += LANES) {
-                vmask m = vmask_first(Dv - d);
-                vf_store_mask(out + d, m, vf_div(vf_load_mask(out + d, m), sum));
-            }
-        }
-    }
-    if (!buf_has(a->lse)) return;
-    for (int i = 0; i < pair; i += LANES)
-        vf_store(s->max + i, vf_add(vf_load(s->max + i), vf_log(vf_load(s->sum + i))));
-    for (int i = 0; i < t->rows; i++)
-        memcpy(host_f32(a->lse) + (t->row + i) * a->H + t->head, s->max + i * t->heads,
-               sizeof(float) * (size_t)t->heads);
-}
-
-static void attend(const struct attention *a, const struct tile *t) {
-    struct softmax s;
-    for (int i = 0; i < t->rows * t->heads; i += LANES) { /* lanes without a pair */
-        vf_store(s.block_max + i, vf_zero());
-        vf_store(s.block_sum + i, vf_zero());
-    }
-    _Alignas(64) float p[TILE_PAIRS * KV_BLOCK];
-    struct view w;
-    for (w.first = 0;; w.first += KV_BLOCK) {
-        w.common = clamp(t->fork.shared - w.first, KV_BLOCK);
-        w.most = 0;
-        for (int i = 0; i < t->rows; i++) {
-            w.visible[i] = clamp(t->position[i] + 1 - w.first, KV_BLOCK);
-            if (w.visible[i] > w.most) w.most = w.visible[i];
-        }
-        if (w.most == 0) break;
-        score_block(a, t, &w, p);
-        softmax_block(a, t, &w, p, &s);
-        value_block(a, t, &w, p, &s);
-    }
-    finish(a, t, &s);
-}
-
-/* A run: rows of one sequence, or of others each that continue the same one, or none. */
+/* Rows that see keys in the same place: neighbours in one sequence, what is before them included, or rows of
+ * others each that continue the same one, or none. */
 struct run {
-    int64_t row;
     int rows;
-    bool alike; /* they are of one sequence */
+    bool neighbours;
 };
 
-/* A run and the query heads of group g, in tiles: of many rows of one head where these see the same keys,
- * else of all heads of some rows, whose own keys are then read once. */
-static void attend_run(const struct attention *a, const struct run *r, int g) {
-    const struct kv_view *kv = &a->kv;
-    int share = a->H / kv->G, heads = share < LINE ? share : LINE, rows = TILE_PAIRS / heads;
-    if (r->alike && r->rows >= heads) heads = 1, rows = LINE;
-    else if (rows > LINE) rows = rows / LINE * LINE;
-    for (int i = 0; i < r->rows; i += rows)
-        for (int h = 0; h < share; h += heads) {
-            struct tile t;
-            t.rows = r->rows - i < rows ? r->rows - i : rows;
-            t.heads = share - h < heads ? share - h : heads;
-            t.row = r->row + i;
-            t.g = g;
-            t.head = g * share + h;
-            t.alike = r->alike;
-            t.fork = host_fork(kv, host_i32(kv->row_seq)[r->row]);
-            for (int k = 0; k < t.rows; k++) {
-                t.position[k] = host_i32(kv->row_pos)[t.row + k];
-                t.own[k] = host_i32(kv->row_seq)[t.row + k];
-            }
-            attend(a, &t);
-        }
+/* How many rows from `from` on, before `end`, are neighbours in their sequence. */
+static int neighbours_at(const struct kv_view *kv, int from, int end) {
+    const int32_t *sequence = host_i32(kv->row_seq) + from,
+                  *position = host_i32(kv->row_pos) + from;
+    int n = 1;
+    while (n < end - from && sequence[n] == sequence[0] && position[n] == position[0] + n) n++;
+    return n;
 }
 
 /* The longest run from row `from` on that ends at `end` at the latest. */
 static struct run run_at(const struct kv_view *kv, int from, int end) {
-    const int32_t *sequence = host_i32(kv->row_seq) + from;
-    struct kv_fork fork = host_fork(kv, sequence[0]);
-    int n = 1, left = end - from;
-    while (n < left && sequence[n] == sequence[0]) n++;
-    if (n > 1) return (struct run){from, n, true};
-    for (; n < left; n++) {
+    const int32_t *sequence = host_i32(kv->row_seq);
+    struct kv_fork fork = host_fork(kv, sequence[from]);
+    int n = neighbours_at(kv, from, end);
+    if (n > 1 && host_i32(kv->row_pos)[from] >= fork.shared) return (struct run){n, true};
+    for (n = from + 1; n < end; n++) {
         struct kv_fork next = host_fork(kv, sequence[n]);
         if (next.shared != fork.shared || (fork.shared > 0 && next.parent != fork.parent)) break;
-        if (n + 1 < left && sequence[n + 1] == sequence[n]) break;
+        if (n + 1 < end && sequence[n + 1] == sequence[n]) break;
     }
-    return (struct run){from, n, false};
+    return (struct run){n - from, false};
 }
 
 struct task {
@@ -375,7 +58,7 @@ static void attend_piece(const void *task, int piece) {
     int from = end > w->piece_rows ? end - w->piece_rows : 0;
     while (from < end) {
         struct run r = run_at(&a->kv, from, end);
-        attend_run(a, &r, piece % a->kv.G);
+        (r.neighbours ? ISA(attend_rows) : ISA(attend_samples))(a, from, r.rows, piece % a->kv.G);
         from += r.rows;
     }
 }

@@ -18,6 +18,14 @@ static inline int64_t block_at(const struct kv_view *kv, int sequence, int posit
     return ((int64_t)host_i32(kv->table)[entry] * kv->G + g) * KV_BLOCK;
 }
 
+/* The keys and values of the block that a position of a sequence lies in, in its own table. */
+static inline const float *keys_at(const struct kv_view *kv, int sequence, int position, int g) {
+    return host_f32(kv->k) + block_at(kv, sequence, position, g) * kv->Dk;
+}
+static inline const float *values_at(const struct kv_view *kv, int sequence, int position, int g) {
+    return host_f32(kv->v) + block_at(kv, sequence, position, g) * kv->Dv;
+}
+
 enum { FEW_ROWS = 4 };
 
 /* Rows and vectors are constants where it is inlined. What lies at `next` is fetched into L2, a line for

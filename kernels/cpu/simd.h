@@ -337,3 +337,34 @@ INLINE __m256 vf_high_half(vf a) {
 FOLD_(vf_fold_add, add)
 FOLD_(vf_fold_max, max)
 #undef FOLD_
+
+/* Lane i is what the function above makes of a[i]. */
+#ifdef __AVX512F__
+#define FOLD_ALL_(name, combine)                                                                   \
+    INLINE vf vf_fold_all_##name(const vf a[16]) {                                                 \
+        vf b[8], c[4], d[2]; /* halves of two, quarters of four, pairs of eight, of all */         \
+        UNROLL for (int i = 0; i < 8; i++) {                                                       \
+            vf x = a[i % 2 * 8 + i / 2], y = a[i % 2 * 8 + i / 2 + 4];                             \
+            b[i] = combine(_mm512_shuffle_f32x4(x, y, 0x44), _mm512_shuffle_f32x4(x, y, 0xee));    \
+        }                                                                                          \
+        UNROLL for (int i = 0; i < 4; i++) {                                                       \
+            vf x = b[2 * i], y = b[2 * i + 1];                                                     \
+            c[i] = combine(_mm512_shuffle_f32x4(x, y, 0x88), _mm512_shuffle_f32x4(x, y, 0xdd));    \
+        }                                                                                          \
+        UNROLL for (int i = 0; i < 2; i++) {                                                       \
+            vf x = c[2 * i], y = c[2 * i + 1];                                                     \
+            d[i] = combine(_mm512_shuffle_ps(x, y, 0x44), _mm512_shuffle_ps(x, y, 0xee));          \
+        }                                                                                          \
+        return combine(_mm512_shuffle_ps(d[0], d[1], 0x88), _mm512_shuffle_ps(d[0], d[1], 0xdd));  \
+    }
+#else
+#define FOLD_ALL_(name, combine)                                                                   \
+    INLINE vf vf_fold_all_##name(const vf *a) {                                                    \
+        float all[16];                                                                             \
+        for (int i = 0; i < 16; i++) all[i] = vf_fold_##name(a[i]);                                \
+        return vf_load(all);                                                                       \
+    }
+#endif
+FOLD_ALL_(add, vf_add)
+FOLD_ALL_(max, vf_max)
+#undef FOLD_ALL_
