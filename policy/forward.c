@@ -191,10 +191,10 @@ void policy_layer_forward(struct policy *p, struct tape *t, int index, const str
 }
 
 static void embed(struct policy *p, buf x, const struct batch *b) {
-    const struct weight *head = &p->head;
-    buf packed = {p->packed.addr + head->packed};
-    enum pack_form form = head->bf16 ? PACK_BF16 : PACK_FP32;
-    if (p->embed_packed) op_embed_packed(p->stream, x, packed, form, b->id, b->T, head->N, head->K);
+    const struct weight *w = &p->lookup;
+    buf packed = {p->packed.addr + w->packed};
+    enum pack_form form = w->bf16 ? PACK_BF16 : PACK_FP32;
+    if (p->embed_packed) op_embed_packed(p->stream, x, packed, form, b->id, b->T, w->N, w->K);
     else op_embed(p->stream, x, policy_param(p, p->embed), b->id, b->T, p->config.hidden);
 }
 

@@ -116,7 +116,9 @@ buf policy_param(const struct policy *p, int64_t offset) {
 int policy_stretch_weights(const struct policy *p, int stretch,
                            const struct weight *out[STRETCH_WEIGHTS]) {
     int n = 0, layers = p->config.layers;
-    if (stretch == (p->config.tied ? 0 : layers + 1)) out[n++] = &p->head;
+    if (stretch == 0 && p->config.tied) out[n++] = &p->head;
+    else if (stretch == 0 && p->embed_packed) out[n++] = &p->lookup;
+    else if (stretch == layers + 1 && !p->config.tied) out[n++] = &p->head;
     if (stretch == 0 || stretch == layers + 1) return n;
     const struct policy_layer *l = &p->layers[stretch - 1];
     const struct weight *all[STRETCH_WEIGHTS] = {&l->qkv,         &l->q_a,     &l->q_b,

@@ -74,10 +74,9 @@ struct parameter {
 /* How a policy is computed. */
 struct policy_form {
     int max_positions; /* bounds the RoPE tables; 0: the config's */
-    bool bf16;         /* linear layers multiply in bf16, the router excepted (policy.dtype) */
+    bool bf16;         /* linear layers multiply in bf16, the router excepted, and the rows of the
+                        * embedding are rounded to it as those of packed weights are (policy.dtype) */
     bool inference;    /* for the forward alone: matrices are kept as it reads them, and only so */
-    bool embed_bf16;   /* the embedding's numbers are bf16 already: rounding changes none
-                        * (but denormals, which count as 0) */
 };
 
 /* All adapters of a policy. Their parameters are a flat buffer of their own; the gradients mirror it. */
@@ -106,8 +105,9 @@ struct policy {
     struct policy_layer *layers; /* [config.layers] */
     int moe_layers;
     int64_t embed, final_norm;
-    bool embed_packed;  /* the embedding is kept only as the head packs it: tied, inference, nothing lost */
-    struct weight head; /* [V, D]; the embedding when tied */
+    struct weight head;   /* [V, D]; the embedding when tied */
+    bool embed_packed;    /* the embedding is read as it is packed; for inference it is kept only so */
+    struct weight lookup; /* that packed embedding: the head when tied */
     int valid_vocab;    /* ids below this may be sampled; the rest are padding rows */
 
     int64_t n_kept; /* floats in `params`: n_params, or fewer when for inference */
@@ -147,7 +147,7 @@ void policy_outline(struct policy **out, struct stream *s, const struct policy_c
 status policy_open(struct policy **out, struct stream *s, const char *dir, struct policy_form form);
 
 /* Replaces the weights of a policy that trains, and what it carries, by those of an HF directory of the same
- * shape. (What one for inference keeps depends on the files it was opened from.) */
+ * shape. */
 status policy_load_weights(struct policy *p, const char *dir);
 
 /* A policy of the same shape with its own weights, copied from `p`: the reference of a KL term. */

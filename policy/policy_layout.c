@@ -181,7 +181,7 @@ void policy_layout(struct policy *p) {
     struct builder b = {.p = p};
     p->n_params = 0, p->n_kept = 0, p->n_parameters = 0, p->packed_bytes = 0, p->moe_layers = 0;
     p->layers = ARENA_ARRAY(a, c->layers, struct policy_layer);
-    p->embed_packed = c->tied && p->form.inference && (!p->form.bf16 || p->form.embed_bf16);
+    p->embed_packed = p->form.bf16 || (c->tied && p->form.inference);
     p->embed = parameter_add(&b, "model.embed_tokens.weight", PARAMETER_EMBED, c->vocab, c->hidden);
     for (int i = 0; i < c->layers; i++) {
         struct policy_layer *layer = &p->layers[i];
@@ -207,6 +207,9 @@ void policy_layout(struct policy *p) {
     p->final_norm = norm_add(&b, "model.norm.weight", c->hidden);
     if (c->tied) p->head = weight_pack(&b, p->embed, 1, c->vocab, c->hidden, 0);
     else p->head = matrix_add(&b, "lm_head.weight", c->vocab, c->hidden);
+    if (c->tied) p->lookup = p->head;
+    else if (p->embed_packed)
+        p->lookup = weight_add(&b, p->embed, 1, c->vocab, c->hidden, 0, true, true, false);
     p->n_trained = p->n_params;
     p->first_trained = 0;
 }

@@ -10,8 +10,8 @@ void policy_layout(struct policy *p);
 status policy_new(struct policy **out, struct stream *s, const struct policy_config *config,
                   struct policy_form form);
 
-/* The weights of stretch i of `layers + 2`: the embedding (where it is the head), a layer each, the head
- * (where it is not the embedding). Returns how many. */
+/* The weights of stretch i of `layers + 2`: the embedding (where it is packed), a layer each, the head (where
+ * it is not the embedding). Returns how many. */
 enum { STRETCH_WEIGHTS = 12 };
 int policy_stretch_weights(const struct policy *p, int stretch,
                            const struct weight *out[STRETCH_WEIGHTS]);

@@ -400,7 +400,6 @@ status policy_load_weights(struct policy *p, const char *dir) {
     return failed;
 }
 
-/* Opens the files first: what they hold decides what has to be kept. */
 status policy_open(struct policy **out, struct stream *s, const char *dir,
                    struct policy_form form) {
     struct policy_config config;
@@ -410,8 +409,6 @@ status policy_open(struct policy **out, struct stream *s, const char *dir,
     TRY(policy_config_read(&config, dir));
     status failed = safetensors_open(&st, dir, &arena);
     if (!failed) {
-        const struct tensor_entry *e = safetensors_find(&st, "model.embed_tokens.weight");
-        form.embed_bf16 = e && e->dtype == DTYPE_BF16;
         failed = policy_new(&p, s, &config, form);
         if (!failed) failed = load(p, &st, dir);
         safetensors_close(&st);

@@ -89,8 +89,10 @@ for dtype in fp32 bf16; do
     warm+=("policy.dtype=$dtype")
     check "a warm start in $dtype by the own kernels" run "${sft[@]}" "${warm[@]}" "${on[@]}" out="$own"
     check "by cuBLAS" run "${sft[@]}" "${warm[@]}" "${cublas[@]}" out="$by"
-    check "its losses agree" close_metric "$own" "$by" actor/loss 0.001
-    check "its gradients agree" close_metric "$own" "$by" actor/grad_norm 0.001
+    near=0.001
+    [ $dtype = fp32 ] || near=0.003 # weights whose last bits differ may be rounded to other neighbours
+    check "its losses agree" close_metric "$own" "$by" actor/loss $near
+    check "its gradients agree" close_metric "$own" "$by" actor/grad_norm $near
     # On hardware products as small as these may happen to have the same order.
     [ -n "${TEST_DEVICE:-}" ] || check "its weights have other bits" differs cmp \
         {"$own","$by"}/checkpoints/global_step_$STEPS/model.safetensors

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Makes golden_bf16.safetensors beside golden.safetensors in some of tests/golden/policy/: what transformers
 computes for the same sequences when the operands of every product of its linear layers are rounded to
-bf16, in the forward and in the backward, and everything else stays fp32 (policy.dtype=bf16).
+bf16, in the forward and in the backward, the rows of the embedding too, through which gradients pass
+unchanged, and everything else stays fp32 (policy.dtype=bf16).
 
 Run by developers after tools/make_fixtures.py (needs torch, transformers, safetensors), from the
 repository's root. The models are those whose linear layers are all torch.nn.Linear.
@@ -41,10 +42,16 @@ def forward(layer, x):
     return y if layer.bias is None else y + layer.bias
 
 
+def lookup(embedding, ids):
+    rows = torch.nn.functional.embedding(ids, embedding.weight)
+    return rows + (rounded(rows) - rows).detach()
+
+
 def make(name):
     directory = OUT / name
     golden = safetensors.torch.load_file(directory / "golden.safetensors")
     torch.nn.Linear.forward = forward
+    torch.nn.Embedding.forward = lookup
     model = AutoModelForCausalLM.from_pretrained(
         directory, dtype=torch.float32, attn_implementation="eager")
     model.get_input_embeddings().padding_idx = None  # padding has a gradient like any other token
