@@ -85,12 +85,13 @@ static status measure_decode(struct policy *p, int batch, double *rate) {
 
 static status measure_training(struct policy *p, const struct rl_config *rl, double *rate) {
     int rows = p->max_positions - 1 < UPDATE_ROWS ? p->max_positions - 1 : UPDATE_ROWS;
-    int most = rl->micro_tokens < UPDATE_MAX ? (int)rl->micro_tokens : UPDATE_MAX;
-    int sequences = most / rows > 1 ? most / rows : 1;
+    int sequences = UPDATE_MAX / rows, most = sequences * rows;
     struct learner *l;
     double seconds = 0;
     TRY(learner_open(&l, p,
-                     &(struct learner_config){.micro_tokens = sequences * rows,
+                     &(struct learner_config){.micro_tokens = rl->micro_tokens < most
+                                                                  ? (int)rl->micro_tokens
+                                                                  : most,
                                               .max_positions = rows + 1,
                                               .grad_shards = 1,
                                               .moments = true}));

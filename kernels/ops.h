@@ -409,6 +409,9 @@ struct ops {
 /* A stream: where operations run, in order. Backends embed it as their first member. */
 struct stream {
     const struct ops *ops;
+    /* Rows that a pass had best have: enough to keep the device busy, few enough that what an operation
+     * leaves is still near when the next one reads it. A matter of speed alone. */
+    int rows;
 };
 
 struct stream_config {

@@ -12,6 +12,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Rows a pass had best have. For one thread 256 leave what a layer of a small policy computes in its cache,
+ * and are as quick as more for a large one (docs/speed.md). */
+enum { ROWS_A_THREAD = 256, ROWS_MOST = 4096 };
+
 /* A stream and the table it points to. */
 struct host_stream {
     struct cpu_stream cpu; /* first: what the operations are given */
@@ -111,13 +115,18 @@ status stream_open(struct stream **out, const struct stream_config *config) {
                     config->device);
     if (cuda) {
         flush_denormals(); /* for the emulated one */
-        return cuda_backend_open(out, config);
+        TRY(cuda_backend_open(out, config));
+        (*out)->rows = ROWS_MOST;
+        return NULL;
     }
     struct host_stream *h = memory_new(1, sizeof *h);
     ref_table(&h->table);
     h->table.close = stream_close;
     h->cpu.stream.ops = &h->table;
     h->cpu.threads = cpu ? config->threads : 1;
+    h->cpu.stream.rows = h->cpu.threads < ROWS_MOST / ROWS_A_THREAD
+                             ? h->cpu.threads * ROWS_A_THREAD
+                             : ROWS_MOST;
     status failed = cpu ? use_set(h, config->isa) : NULL;
     if (failed) {
         free(h);

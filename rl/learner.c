@@ -51,7 +51,8 @@ static void learner_shape(struct learner *l, struct policy *p,
             config->grad_shards <= 1 << 8);
     l->policy = p;
     l->config = *config;
-    l->rows = larger(config->micro_tokens, larger(config->tree_tokens, config->max_positions));
+    if (!config->micro_tokens) l->config.micro_tokens = p->stream->rows;
+    l->rows = larger(l->config.micro_tokens, larger(config->tree_tokens, config->max_positions));
     l->blocks_per_seq = (config->max_positions + KV_BLOCK - 1) / KV_BLOCK;
     /* What the largest tree or sequence needs. Many short ones, which waste most of a block each, end a
      * micro-batch early. */
@@ -94,10 +95,11 @@ status learner_open(struct learner **out, struct policy *p, const struct learner
     buffers_place(l, &y);
     status failed = op_alloc(p->stream, y.used, &l->base);
     if (failed) {
+        failed = status_context(failed, "training with rl.micro_tokens=%d and rl.tree_tokens=%d",
+                                l->config.micro_tokens, config->tree_tokens);
         arena_free(&l->arena);
         free(l);
-        return status_context(failed, "training with rl.micro_tokens=%d and rl.tree_tokens=%d",
-                              config->micro_tokens, config->tree_tokens);
+        return failed;
     }
     op_zero(p->stream, l->base, y.used);
     y = (struct layout){.base = l->base};

@@ -43,7 +43,8 @@ struct learner_result {
 };
 
 struct learner_config {
-    int micro_tokens;  /* rows of a micro-batch; a longer sequence or tree gets one of its own */
+    int micro_tokens;  /* rows of a micro-batch, 0: as the stream would have it; a longer sequence or tree
+                          gets one of its own */
     int tree_tokens;   /* limit of a tree, see above; 0: every sequence is on its own */
     int max_positions; /* longest sequence */
     int grad_shards;   /* a power of two */

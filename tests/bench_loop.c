@@ -59,8 +59,7 @@ static struct figures figures_of(int threads) {
     struct engine *e;
     struct learner *l;
     struct engine_config engine = {PROMPTS * SAMPLES, 128, true, true};
-    struct learner_config learner = {
-        .micro_tokens = 4096, .max_positions = 128, .grad_shards = 1, .moments = true};
+    struct learner_config learner = {.max_positions = 128, .grad_shards = 1, .moments = true};
     check(stream_open(&s,
                       &(struct stream_config){.device = "cpu", .isa = "auto", .threads = threads}));
     check(model_config_shape(&SHAPE, 372, 371, &config));

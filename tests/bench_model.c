@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROUNDS = 5, ROUNDS_LEAST = 2, POSITIONS = 1024, MICRO = 2048 };
+enum { ROUNDS = 5, ROUNDS_LEAST = 2, POSITIONS = 1024, TREE = 2048 };
 
 static const double ROW_SECONDS = 30;    /* of all rounds of a row, peer included */
 static const double PEER_PATIENCE = 600; /* seconds */
@@ -115,9 +115,7 @@ static struct subject subject_open(const struct row *row, struct stream *s, cons
     struct engine_config engine = {w->prompts * w->samples, positions, row->kind == WORK_STEP,
                                    true};
     struct engine_load load = {(size_t)engine.max_batch, w->samples, w->n_prompt};
-    int most = w->prompts * w->samples * (w->n_prompt + w->n_new);
-    struct learner_config learner = {.micro_tokens = most < MICRO ? most : MICRO,
-                                     .tree_tokens = most < MICRO ? most : MICRO,
+    struct learner_config learner = {.tree_tokens = row->kind == WORK_STEP ? TREE : 0,
                                      .max_positions = positions,
                                      .grad_shards = 1,
                                      .moments = true};
