@@ -6,18 +6,25 @@
  * First come the trunk's blocks, which all rows of the tree see, then each branch's own, whose first one
  * may begin with places for keys that are the trunk's. */
 #include "kernels/cpu/attention_block.h"
+#include "kernels/cpu/causal.h"
+#include "kernels/cpu/cut.h"
+#include "kernels/cpu/gemm_shapes.h"
 #include "kernels/cpu/groups.h"
+#include "kernels/cpu/key_sums.h"
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd_math.h"
 #include "kernels/cpu/transpose.h"
 #include "kernels/shape_check.h"
 
-#include <string.h>
-
 enum {
-    TILE_ROWS = 56,   /* (row, query head) pairs of a tile */
+    ROWS = LANES / ROWS_MAX * ROWS_MAX, /* that are computed together */
+    /* Pairs of rows and query heads of a tile: so many stay in L1; where a row has many heads, in L2, for
+     * kernels of few rows cost more. */
+    FEW_PAIRS = 4 * ROWS,
+    TILE_PAIRS = 16 * ROWS,
+    LEAST_TILE = 4,   /* rows that are better than the heads of one */
     WIDTH_MAX = 1024, /* of a key or value: a block's transposes lie on the stack */
-    COLUMNS = 256,    /* of q or dout gathered at a time */
 };
 
 /* The tree and head that a piece is about, the sequence it has come to, and its block of keys. Rows are
@@ -36,21 +43,21 @@ struct piece {
     int key_step;                       /* Dk rounded up to LANES */
 };
 
-/* Pair r = (row, head) of a tile: row i of its `rows` at r = i*heads + h. Rows ascend, then heads. */
+/* Pair h*rows + i of a tile is its row i and head h. */
 struct tile {
     int row, rows;
     int head, heads;
     int keys; /* of the block that some row sees; others, and those before `own`, have no p and ds */
-    _Alignas(64) float p[TILE_ROWS * KV_BLOCK];  /* scores, then P; +0 where a key is not seen */
-    _Alignas(64) float ds[TILE_ROWS * KV_BLOCK]; /* dP, then dS */
+    _Alignas(64) float p[TILE_PAIRS * KV_BLOCK];  /* scores, then P; +0 where a key is not seen */
+    _Alignas(64) float ds[TILE_PAIRS * KV_BLOCK]; /* dP, then dS */
 };
 
 static void transpose_block(struct piece *w) {
     const struct kv_view *kv = &w->call->fwd.kv;
     w->key_step = (kv->Dk + LANES - 1) / LANES * LANES;
     for (int j = 0; j < w->count; j += LANES)
-        transpose(w->keys + j * w->key_step, w->key_step, w->k + key_in_block(j, kv->Dk), LANES, kv->Dk,
-                  w->count - j < LANES ? w->count - j : LANES);
+        transpose(w->keys + j * w->key_step, w->key_step, w->k + key_in_block(j, kv->Dk), LANES,
+                  kv->Dk, w->count - j < LANES ? w->count - j : LANES);
     transpose(w->values, KV_BLOCK, w->v, kv->Dv, w->count, kv->Dv);
 }
 
@@ -69,189 +76,189 @@ static int64_t out_at(const struct piece *w, int row, int head) {
     return (w->start + row) * a->ldo + (int64_t)(w->g * w->heads + head) * a->kv.Dv;
 }
 
-/* A tile's pairs as lines of constant stride: the rows of each head, or the heads of each row. */
-struct lines {
-    int count, length;
+/* Some pairs of a tile, one after the other: rows of one head, or heads of one row. */
+struct line {
+    int pair, count; /* the first of how many */
+    int row, head;   /* of the first */
     bool along_rows;
 };
 
-static struct lines lines_of(const struct tile *t) {
-    if (t->rows >= t->heads) return (struct lines){t->heads, t->rows, true};
-    return (struct lines){t->rows, t->heads, false};
+static int line_row(const struct line *l, int i) { return l->row + (l->along_rows ? i : 0); }
+static int line_head(const struct line *l, int i) { return l->head + (l->along_rows ? 0 : i); }
+
+/* The line that begins at a pair. */
+static struct line line_at(const struct tile *t, int pair) {
+    int row = pair % t->rows, head = pair / t->rows;
+    bool along_rows = t->rows > 1;
+    int left = along_rows ? t->rows - row : t->heads - head;
+    return (struct line){pair, least(left, ROWS), t->row + row, t->head + head, along_rows};
 }
 
-/* Scores and dP: for each pair, its q against the keys and its dout against the values. */
-static void tile_scores(const struct piece *w, struct tile *t) {
+/* Scores and dP of a line: each pair's q against the keys and its dout against the values, in whole panels of
+ * which the last pair sees some key. */
+static void line_scores(const struct piece *w, struct tile *t, const struct line *l) {
     const struct attention *a = &w->call->fwd;
-    struct lines lines = lines_of(t);
-    struct product p = {.a_k = 1,
-                        .rows = lines.length,
-                        .columns = t->keys,
-                        .c_row = lines.along_rows ? (ptrdiff_t)t->heads * KV_BLOCK : KV_BLOCK};
-    for (int i = 0; i < lines.count; i++) {
-        int row = t->row + (lines.along_rows ? 0 : i), head = t->head + (lines.along_rows ? i : 0);
-        int64_t at = (int64_t)i * (lines.along_rows ? 1 : t->heads) * KV_BLOCK;
-        p.c = t->p + at;
-        p.a = host_f32(a->q) + q_at(w, row, head);
-        p.a_row = lines.along_rows ? a->ldq : a->kv.Dk;
-        p.b = w->k;
-        p.b_panel = (ptrdiff_t)LANES * a->kv.Dk;
-        p.b_k = LANES;
-        p.depth = a->kv.Dk;
-        ISA(product)(&p);
-        p.c = t->ds + at;
-        p.a = host_f32(w->call->dout) + out_at(w, row, head);
-        p.a_row = lines.along_rows ? a->ldo : a->kv.Dv;
-        p.b = w->values;
-        p.b_panel = LANES;
-        p.b_k = KV_BLOCK;
-        p.depth = a->kv.Dv;
-        ISA(product)(&p);
-    }
-}
-
-/* The lane tree of a*b. */
-static float dot(const float *a, const float *b, int n) {
-    vf sum = vf_zero();
-    for (int i = 0; i < n; i += LANES) {
-        vmask m = vmask_first(n - i);
-        sum = vf_select(m, vf_fma(vf_load_mask(a + i, m), vf_load_mask(b + i, m), sum), sum);
-    }
-    return vf_fold_add(sum);
+    int last = line_row(l, l->count - 1);
+    struct product p = {.c = t->p + (ptrdiff_t)l->pair * KV_BLOCK,
+                        .a = host_f32(a->q) + q_at(w, l->row, l->head),
+                        .b = w->k,
+                        .c_row = KV_BLOCK,
+                        .a_row = l->along_rows ? a->ldq : a->kv.Dk,
+                        .a_k = 1,
+                        .b_panel = (ptrdiff_t)LANES * a->kv.Dk,
+                        .b_k = LANES,
+                        .rows = l->count,
+                        .columns = ceil_div(visible(w, last), LANES) * LANES,
+                        .depth = a->kv.Dk};
+    ISA(product_tile)(&p);
+    p.c = t->ds + (ptrdiff_t)l->pair * KV_BLOCK;
+    p.a = host_f32(w->call->dout) + out_at(w, l->row, l->head);
+    p.a_row = l->along_rows ? a->ldo : a->kv.Dv;
+    p.b = w->values;
+    p.b_panel = LANES;
+    p.b_k = KV_BLOCK;
+    p.depth = a->kv.Dv;
+    ISA(product_tile)(&p);
 }
 
 /* A pair's scores become P and its dP becomes dS, both +0 where a key is not seen. */
-static void pair_gradients(const struct piece *w, int row, int head, int keys, float *p,
-                           float *ds) {
-    const struct attention *a = &w->call->fwd;
-    int64_t out = out_at(w, row, head);
-    int64_t lse_at = (w->start + row) * a->H + (int64_t)w->g * w->heads + head;
-    vf delta = vf_set1(dot(host_f32(w->call->dout) + out, host_f32(a->out) + out, a->kv.Dv));
-    vf lse = vf_set1(host_f32(a->lse)[lse_at]), scale = vf_set1(a->scale);
-    for (int v = 0; v < keys; v += LANES) {
-        vmask m = vmask_first(visible(w, row) - v);
-        vf x = vf_exp(vf_sub(vf_mul(scale, vf_load(p + v)), lse));
-        vf y = vf_mul(vf_mul(x, vf_sub(vf_load(ds + v), delta)), scale);
+static void pair_gradients(float *p, float *ds, int seen, int keys, float scale, float lse,
+                           float delta) {
+    int v = 0;
+    for (; v < seen; v += LANES) {
+        vmask m = vmask_first(seen - v);
+        vf x = vf_exp(vf_sub(vf_mul(vf_set1(scale), vf_load(p + v)), vf_set1(lse)));
+        vf y = vf_mul(vf_mul(x, vf_sub(vf_load(ds + v), vf_set1(delta))), vf_set1(scale));
         vf_store(p + v, vf_select(m, x, vf_zero()));
         vf_store(ds + v, vf_select(m, y, vf_zero()));
     }
-}
-
-static void tile_gradients(const struct piece *w, struct tile *t) {
-    float *p = t->p, *ds = t->ds;
-    for (int row = t->row; row < t->row + t->rows; row++)
-        for (int head = t->head; head < t->head + t->heads; head++) {
-            pair_gradients(w, row, head, t->keys, p, ds);
-            p += KV_BLOCK;
-            ds += KV_BLOCK;
-        }
-}
-
-/* dq += dS k, for what each row sees. */
-static void tile_dq(const struct piece *w, const struct tile *t) {
-    const struct attention *a = &w->call->fwd;
-    struct lines lines = lines_of(t);
-    struct product p = {.b = w->keys + (ptrdiff_t)w->own * w->key_step,
-                        .a_k = 1,
-                        .b_panel = LANES,
-                        .b_k = w->key_step,
-                        .rows = lines.length,
-                        .columns = a->kv.Dk,
-                        .add = w->first + w->own > 0,
-                        .a_row = lines.along_rows ? (ptrdiff_t)t->heads * KV_BLOCK : KV_BLOCK,
-                        .c_row = lines.along_rows ? a->ldq : a->kv.Dk};
-    for (int i = 0; i < lines.count; i++) {
-        int row = t->row + (lines.along_rows ? 0 : i), head = t->head + (lines.along_rows ? i : 0);
-        int depth[TILE_ROWS];
-        for (int k = 0; k < lines.length; k++)
-            depth[k] = visible(w, row + (lines.along_rows ? k : 0)) - w->own;
-        p.c = host_f32(w->call->dq) + q_at(w, row, head);
-        p.a = t->ds + (int64_t)i * (lines.along_rows ? 1 : t->heads) * KV_BLOCK + w->own;
-        product_ragged(&p, depth);
+    for (; v < keys; v += LANES) {
+        vf_store(p + v, vf_zero());
+        vf_store(ds + v, vf_zero());
     }
 }
 
-/* Columns of all pairs' vectors, `width` wide for each head, to rows COLUMNS apart. */
-static void gather(float *to, const float *from, const struct tile *t, ptrdiff_t row_step,
-                   int width, int columns) {
-    for (int row = 0; row < t->rows; row++)
-        for (int head = 0; head < t->heads; head++) {
-            const float *pair = from + row * row_step + (ptrdiff_t)head * width;
-            for (int c = 0; c < columns; c += LANES) {
-                vmask m = vmask_first(columns - c);
-                vf_store_mask(to + c, m, vf_load_mask(pair + c, m));
-            }
-            to += COLUMNS;
-        }
-}
-
-/* Continues the chains of the block's keys, the first of which are at `to`: to[j] += sum over pairs r of
- * weight[r][j] * from[r], where a pair's `from` is its q (queries) or its dout. A pair that does not see key
- * j precedes all that do, and has weight +0: its step leaves the chain at the +0 it starts with. */
-static void tile_keys(const struct piece *w, const struct tile *t, float *to, int to_row, int width,
-                      const float *weight, bool queries) {
+static void line_gradients(const struct piece *w, struct tile *t, const struct line *l) {
     const struct attention *a = &w->call->fwd;
-    _Alignas(64) float copy[TILE_ROWS * COLUMNS];
-    const float *from = queries ? host_f32(a->q) + q_at(w, t->row, t->head)
-                                : host_f32(w->call->dout) + out_at(w, t->row, t->head);
-    ptrdiff_t row_step = queries ? a->ldq : a->ldo;
-    struct product p = {.a = weight + w->own,
-                        .c_row = to_row,
-                        .a_row = 1,
-                        .a_k = KV_BLOCK,
-                        .b_panel = LANES,
-                        .rows = t->keys - w->own,
-                        .depth = t->rows * t->heads,
-                        .add = true};
-    for (int d = 0; d < width; d += COLUMNS) {
-        p.c = to + d;
-        p.columns = width - d < COLUMNS ? width - d : COLUMNS;
-        p.b = from + d;
-        p.b_k = row_step;
-        if (t->heads > 1) { /* pairs are not evenly apart: some heads of a row, then of the next */
-            gather(copy, p.b, t, row_step, width, p.columns);
-            p.b = copy;
-            p.b_k = COLUMNS;
-        }
-        ISA(product)(&p);
+    const float *lse = host_f32(a->lse) + w->start * a->H + (int64_t)w->g * w->heads;
+    vf products[LANES];
+    float delta[LANES];
+    for (int i = 0; i < LANES; i++) products[i] = vf_zero();
+    for (int i = 0; i < l->count; i++) {
+        int64_t at = out_at(w, line_row(l, i), line_head(l, i));
+        products[i] = lane_sums(host_f32(w->call->dout) + at, host_f32(a->out) + at, a->kv.Dv);
+    }
+    vf_store(delta, vf_fold_all_add(products));
+    for (int i = 0; i < l->count; i++) {
+        int row = line_row(l, i);
+        ptrdiff_t at = (ptrdiff_t)(l->pair + i) * KV_BLOCK;
+        pair_gradients(t->p + at, t->ds + at, visible(w, row), t->keys, a->scale,
+                       lse[(int64_t)row * a->H + line_head(l, i)], delta[i]);
     }
 }
 
-/* The sequence's own rows of dk or dv, [T, G*width], in the block begin their chains. */
-static float *keys_begin(const struct piece *w, buf gradient, int width) {
-    int G = w->call->fwd.kv.G;
-    float *rows = host_f32(gradient) + ((w->start + w->first + w->own) * G + w->g) * width;
-    for (int j = 0; j < w->count - w->own; j++)
-        memset(rows + (ptrdiff_t)j * G * width, 0, sizeof(float) * (size_t)width);
-    return rows;
+/* dq += dS k, for what each row of a line sees. */
+static void line_dq(const struct piece *w, const struct tile *t, const struct line *l) {
+    const struct attention *a = &w->call->fwd;
+    struct causal c = {.out = host_f32(w->call->dq) + q_at(w, l->row, l->head),
+                       .p = t->ds + (ptrdiff_t)l->pair * KV_BLOCK + w->own,
+                       .b = w->keys + (ptrdiff_t)w->own * w->key_step,
+                       .out_row = l->along_rows ? a->ldq : a->kv.Dk,
+                       .b_row = w->key_step,
+                       .rows = l->count,
+                       .columns = a->kv.Dk,
+                       .depth = visible(w, l->row) - w->own,
+                       .most = visible(w, line_row(l, l->count - 1)) - w->own};
+    c.start_row = c.out_row;
+    if (w->first + w->own > 0) c.start = c.out;
+    ISA(causal_product)(&c);
+}
+
+/* Continues the chains of the block's keys from..to-1, or begins them: to key j's row of `gradient` goes the
+ * sum over pairs of their weight of j times their q or dout. Rows before a key's own are left out, ROWS_MAX
+ * keys at a time; those that are not precede all that see the key and have weight +0: their steps leave the
+ * chain at the +0 it starts with. */
+static void key_range(const struct piece *w, const struct tile *t, struct key_sums s, int from,
+                      int to, bool add) {
+    const float *weight = s.weight, *x = s.x;
+    float *out = s.out;
+    s.add = add;
+    for (int j = from; j < to; j += s.keys) {
+        int before = w->first + j > t->row ? w->first + j - t->row : 0;
+        s.keys = least(to - j, ROWS_MAX);
+        s.rows = t->rows - before;
+        s.weight = weight + (ptrdiff_t)before * KV_BLOCK + j;
+        s.x = x + before * s.x_row;
+        s.out = out + (j - w->own) * s.out_row;
+        ISA(key_sums)(&s);
+    }
+}
+
+/* The tile's part of dk and dv, where keys before `begun` have had some. */
+static void tile_keys(const struct piece *w, const struct tile *t, int begun) {
+    const struct attention_backward *call = w->call;
+    const struct kv_view *kv = &call->fwd.kv;
+    int64_t key = (w->start + w->first + w->own) * kv->G + w->g;
+    struct key_sums dk = {.out = host_f32(call->dk) + key * kv->Dk,
+                          .weight = t->ds,
+                          .x = host_f32(call->fwd.q) + q_at(w, t->row, t->head),
+                          .out_row = (ptrdiff_t)kv->G * kv->Dk,
+                          .weight_head = (ptrdiff_t)t->rows * KV_BLOCK,
+                          .x_row = call->fwd.ldq,
+                          .x_head = kv->Dk,
+                          .columns = kv->Dk,
+                          .heads = t->heads};
+    struct key_sums dv = dk;
+    dv.out = host_f32(call->dv) + key * kv->Dv;
+    dv.weight = t->p;
+    dv.x = host_f32(call->dout) + out_at(w, t->row, t->head);
+    dv.out_row = (ptrdiff_t)kv->G * kv->Dv;
+    dv.x_row = call->fwd.ldo;
+    dv.x_head = dv.columns = kv->Dv;
+    key_range(w, t, dk, w->own, begun, true);
+    key_range(w, t, dk, begun, t->keys, false);
+    key_range(w, t, dv, w->own, begun, true);
+    key_range(w, t, dv, begun, t->keys, false);
+}
+
+static void backward_tile(const struct piece *w, struct tile *t, int begun) {
+    struct line l;
+    int pairs = t->rows * t->heads;
+    for (int i = 0; i < pairs; i += l.count) {
+        l = line_at(t, i);
+        line_scores(w, t, &l);
+        line_gradients(w, t, &l);
+        line_dq(w, t, &l);
+    }
+    tile_keys(w, t, begun);
+}
+
+/* Rows of a tile. */
+static int tile_rows(int heads) {
+    int most = heads * ROWS < FEW_PAIRS ? FEW_PAIRS / heads : TILE_PAIRS / heads;
+    if (most >= ROWS) return heads * ROWS < FEW_PAIRS ? most / ROWS * ROWS : ROWS;
+    return most < LEAST_TILE ? 1 : most;
 }
 
 /* A block of keys of `sequence` against all rows before `to` that see some of them. */
 static void backward_block(struct piece *w, int sequence, int to) {
-    const struct attention_backward *call = w->call;
-    const struct kv_view *kv = &call->fwd.kv;
-    int64_t block = block_at(kv, sequence, w->first, w->g);
-    w->count = w->end - w->first < KV_BLOCK ? w->end - w->first : KV_BLOCK;
+    const struct kv_view *kv = &w->call->fwd.kv;
+    w->count = least(w->end - w->first, KV_BLOCK);
     w->own = w->shared > w->first ? w->shared - w->first : 0;
-    w->k = host_f32(kv->k) + block * kv->Dk;
-    w->v = host_f32(kv->v) + block * kv->Dv;
+    w->k = keys_at(kv, sequence, w->first, w->g);
+    w->v = values_at(kv, sequence, w->first, w->g);
     transpose_block(w);
-    float *dk = keys_begin(w, call->dk, kv->Dk), *dv = keys_begin(w, call->dv, kv->Dv);
-    int heads = w->heads < TILE_ROWS ? w->heads : TILE_ROWS; /* of a tile */
-    int rows = TILE_ROWS / heads;
+    int rows = tile_rows(w->heads), heads = least(w->heads, TILE_PAIRS), begun = w->own;
     for (int row = w->first + w->own; row < to; row += rows)
         for (int head = 0; head < w->heads; head += heads) {
             struct tile t;
             t.row = row;
-            t.rows = to - row < rows ? to - row : rows;
+            t.rows = least(to - row, rows);
             t.head = head;
-            t.heads = w->heads - head < heads ? w->heads - head : heads;
+            t.heads = least(w->heads - head, heads);
             t.keys = visible(w, row + t.rows - 1);
-            tile_scores(w, &t);
-            tile_gradients(w, &t);
-            tile_dq(w, &t);
-            tile_keys(w, &t, dk, kv->G * kv->Dk, kv->Dk, t.ds, true);
-            tile_keys(w, &t, dv, kv->G * kv->Dv, kv->Dv, t.p, false);
+            backward_tile(w, &t, begun);
+            begun = t.keys;
         }
 }
 

@@ -73,19 +73,14 @@ INLINE void multiply(const struct tile *t, const int rows, const bool part) {
     }
 }
 
-#ifdef __AVX512F__
-#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
-#else
-#define ROWS(X) X(1) X(2) X(3) X(4) X(5) X(6)
-#endif
 #define DEFINE(rows)                                                                               \
     static void whole_##rows(const struct tile *t) { multiply(t, rows, false); }                   \
     static void part_##rows(const struct tile *t) { multiply(t, rows, true); }
-ROWS(DEFINE)
+HEIGHTS(DEFINE)
 #define WHOLE(rows) [rows - 1] = whole_##rows,
 #define PART(rows) [rows - 1] = part_##rows,
 typedef void kernel(const struct tile *t);
-static kernel *const whole[ROWS_MAX] = {ROWS(WHOLE)}, *const part[ROWS_MAX] = {ROWS(PART)};
+static kernel *const whole[ROWS_MAX] = {HEIGHTS(WHOLE)}, *const part[ROWS_MAX] = {HEIGHTS(PART)};
 
 /* All columns of at most ROWS_MAX rows. */
 static void row_tile(const struct causal *c) {

@@ -20,12 +20,17 @@ INLINE vf vf_keep_n(int64_t n, vf a, vf otherwise) {
     return n >= LANES ? a : vf_select(vmask_first((int)n), a, otherwise);
 }
 
-/* The lane tree of a*b over n elements. */
-INLINE float lane_dot(const float *a, const float *b, int64_t n) {
+/* The lanes that the lane tree of a*b over n elements is made of. */
+INLINE vf lane_sums(const float *a, const float *b, int64_t n) {
     vf sum = vf_zero();
     for (int64_t i = 0; i < n; i += LANES) {
         vf next = vf_fma(vf_load_n(a + i, n - i), vf_load_n(b + i, n - i), sum);
         sum = vf_keep_n(n - i, next, sum);
     }
-    return vf_fold_add(sum);
+    return sum;
+}
+
+/* That lane tree. */
+INLINE float lane_dot(const float *a, const float *b, int64_t n) {
+    return vf_fold_add(lane_sums(a, b, n));
 }
