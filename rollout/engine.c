@@ -416,26 +416,25 @@ static void draw_inputs(struct rollout *r, int T) {
     op_write(s, e->keys, e->host_keys, (size_t)T * sizeof *e->host_keys);
 }
 
-/* Draws T tokens, each from what follows a row of x [.., D]. */
-static void draw(struct engine *e, buf x, buf row, int T) {
-    struct policy *p = e->policy;
-    head_gather(p, &e->head, x, row, T);
-    for (int first = 0; first < T; first += e->head.chunk) {
-        int n = T - first < e->head.chunk ? T - first : e->head.chunk;
-        head_logits(p, &e->head, first, n);
-        op_sample(p->stream,
-                  &(struct sample){.logits = e->head.logits,
-                                   .inv_temp = buf_f32(e->inv_temp, first),
-                                   .keys = {e->keys.addr + first * sizeof(struct rng_key)},
-                                   .position = buf_i32(e->position, first),
-                                   .top_k = buf_i32(e->top_k, first),
-                                   .top_p = buf_f32(e->top_p, first),
-                                   .id = buf_i32(e->drawn, first),
-                                   .logp = buf_f32(e->logp, first),
-                                   .T = n,
-                                   .V = p->config.vocab,
-                                   .valid = p->valid_vocab});
-    }
+/* Draws tokens first..first+n-1 of a pass, each from its row of logits. */
+static void draw(struct engine *e, int first, int n) {
+    const struct policy *p = e->policy;
+    op_sample(p->stream, &(struct sample){.logits = e->head.logits,
+                                          .inv_temp = buf_f32(e->inv_temp, first),
+                                          .keys = {e->keys.addr + first * sizeof(struct rng_key)},
+                                          .position = buf_i32(e->position, first),
+                                          .top_k = buf_i32(e->top_k, first),
+                                          .top_p = buf_f32(e->top_p, first),
+                                          .id = buf_i32(e->drawn, first),
+                                          .logp = buf_f32(e->logp, first),
+                                          .T = n,
+                                          .V = p->config.vocab,
+                                          .valid = p->valid_vocab});
+}
+
+/* How many of T tokens are drawn together, from the first-th on: there are logits for no more. */
+static int draw_chunk(const struct engine *e, int first, int T) {
+    return T - first < e->head.chunk ? T - first : e->head.chunk;
 }
 
 static bool is_stop(const struct policy_config *c, int32_t id) {
@@ -473,13 +472,37 @@ static status draw_take(struct rollout *r, int T) {
     return NULL;
 }
 
-/* The first tokens of T samples that were admitted: no pass, for the prompt's last row is there. */
+/* Copies logits in place: row i becomes what was row[i] - row[0]. From one i to the next row[i] grows by at
+ * most 1. */
+static void logits_spread(struct engine *e, const int32_t *row, int n) {
+    int64_t V = e->policy->config.vocab;
+    for (int i = n - 1; i > 0; i--)
+        if (row[i] - row[0] != i)
+            op_copy(e->policy->stream, buf_f32(e->head.logits, i * V),
+                    buf_f32(e->head.logits, (row[i] - row[0]) * V), (size_t)V * 4);
+}
+
+/* The first tokens of T samples that were admitted: no pass, for their prompts' last rows are there. Samples
+ * of a prompt follow one another and need its logits once. */
 static status draw_first(struct rollout *r, int T) {
     struct engine *e = r->e;
-    for (int i = 0; i < T; i++) e->host_id[i] = e->slots[e->active[i]].prefix;
-    op_write(e->policy->stream, e->id, e->host_id, (size_t)T * 4);
+    struct policy *p = e->policy;
+    int32_t *row = e->host_seq; /* of each sample's prompt among R */
+    int R = 0;
+    for (int i = 0; i < T; i++) {
+        int prefix = e->slots[e->active[i]].prefix;
+        if (!R || prefix != e->host_id[R - 1]) e->host_id[R++] = prefix;
+        row[i] = R - 1;
+    }
+    op_write(p->stream, e->id, e->host_id, (size_t)R * 4);
     draw_inputs(r, T);
-    draw(e, e->last, e->id, T);
+    head_gather(p, &e->head, e->last, e->id, R);
+    for (int first = 0, n; first < T; first += n) {
+        n = draw_chunk(e, first, T);
+        head_logits(p, &e->head, row[first], row[first + n - 1] - row[first] + 1);
+        logits_spread(e, row + first, n);
+        draw(e, first, n);
+    }
     return draw_take(r, T);
 }
 
@@ -510,8 +533,14 @@ struct decode {
 
 static void decode_compute(void *context) {
     const struct decode *d = context;
-    pass_forward(d->e, d->T);
-    draw(d->e, d->e->tape.x_out, d->e->row, d->T);
+    struct engine *e = d->e;
+    pass_forward(e, d->T);
+    head_gather(e->policy, &e->head, e->tape.x_out, e->row, d->T);
+    for (int first = 0, n; first < d->T; first += n) {
+        n = draw_chunk(e, first, d->T);
+        head_logits(e->policy, &e->head, first, n);
+        draw(e, first, n);
+    }
 }
 
 static void decode_routes(struct rollout *r, int T) {

@@ -48,13 +48,18 @@ static struct request request_of(int samples, struct sampling sampling) {
                             .key = {.seed = 17, .stage = RNG_SAMPLE}};
 }
 
-static struct completion *run(struct setting *s, const struct request *q, int n,
-                              struct arena *arena) {
+static struct completion *run_on(struct engine *e, const struct request *q, int n,
+                                 struct arena *arena) {
     int total = 0;
     for (int i = 0; i < n; i++) total += q[i].n_samples;
     struct completion *c = ARENA_ARRAY(arena, total, struct completion);
-    fixture_ok(engine_run(s->e, q, n, arena, c, NULL, NULL, NULL));
+    fixture_ok(engine_run(e, q, n, arena, c, NULL, NULL, NULL));
     return c;
+}
+
+static struct completion *run(struct setting *s, const struct request *q, int n,
+                              struct arena *arena) {
+    return run_on(s->e, q, n, arena);
 }
 
 /* First tokens of many samples against the probabilities the policy states: Pearson's chi-square. Its mean is
@@ -170,7 +175,8 @@ static void test_stop_and_cap(void **state) {
     arena_free(&arena);
 }
 
-/* Many prompts, few places, groups larger than the batch: twice on one engine, and in reverse order. */
+/* Many prompts, few places, groups larger than the batch: twice on one engine, in reverse order, and with a
+ * place for every sample, which are more than have logits at a time. */
 static void test_order_does_not_matter(void **state) {
     struct setting *s = *state;
     struct arena arena = {0};
@@ -192,18 +198,28 @@ static void test_order_does_not_matter(void **state) {
     }
     struct completion *a = run(s, q, PROMPTS, &arena), *b = run(s, q, PROMPTS, &arena);
     struct completion *c = run(s, reversed, PROMPTS, &arena);
+    struct engine *wide;
+    fixture_ok(engine_open(
+        &wide, s->p,
+        &(struct engine_config){.max_batch = 250, .max_positions = 90, .share_prefix = true}));
+    assert_in_range(total, 200, 250);
+    struct completion *d = run_on(wide, q, PROMPTS, &arena);
     for (int i = 0, at = total; i < PROMPTS; i++) {
         at -= q[i].n_samples; /* where request i stands in the reversed run */
         for (int k = 0; k < q[i].n_samples; k++) {
             const struct completion *x = &a[offset[i] + k], *y = &b[offset[i] + k], *z = &c[at + k];
+            const struct completion *w = &d[offset[i] + k];
             assert_int_equal(x->request, i);
             assert_int_equal(x->sample, k);
-            assert_true(x->n == y->n && x->n == z->n);
+            assert_true(x->n == y->n && x->n == z->n && x->n == w->n);
             assert_memory_equal(x->ids, y->ids, (size_t)x->n * 4);
             assert_memory_equal(x->ids, z->ids, (size_t)x->n * 4);
             assert_memory_equal(x->logp, z->logp, (size_t)x->n * 4);
+            assert_memory_equal(x->ids, w->ids, (size_t)x->n * 4);
+            assert_memory_equal(x->logp, w->logp, (size_t)x->n * 4);
         }
     }
+    engine_close(wide);
     arena_free(&arena);
 }
 
