@@ -19,11 +19,13 @@ const struct config_key general_keys[] = {
     CONFIG_ENUM(struct general_config, isa, "isa", "auto", "auto|avx2|avx512|avx512_bf16|amx",
                 EXECUTION,
                 "the cpu kernels' instruction set; auto takes the best this processor has"),
-    CONFIG_INT(struct general_config, threads, "threads", "0", 0, THREADS_MAX, EXECUTION,
-               "threads to compute with; 0: one for each processor, which the ranks of a host share"),
+    CONFIG_INT(
+        struct general_config, threads, "threads", "0", 0, THREADS_MAX, EXECUTION,
+        "threads to compute with; 0: one for each processor, which the ranks of a host share"),
     CONFIG_ENUM(
         struct general_config, dtype, "policy.dtype", "fp32", "fp32|bf16", SEMANTIC,
-        "how linear layers multiply: in fp32, or rounded to bf16 and summed in fp32; the embedding is "
+        "how linear layers multiply: in fp32, or rounded to bf16 and summed in fp32; the embedding "
+        "is "
         "rounded with them (the router, norms, attention and the weights that train stay fp32)"),
     CONFIG_ENUM(
         struct general_config, cuda_gemm, "cuda.gemm", "own", "own|cublas", SEMANTIC,

@@ -105,10 +105,10 @@ struct policy {
     struct policy_layer *layers; /* [config.layers] */
     int moe_layers;
     int64_t embed, final_norm;
-    struct weight head;   /* [V, D]; the embedding when tied */
-    bool embed_packed;    /* the embedding is read as it is packed; for inference it is kept only so */
+    struct weight head; /* [V, D]; the embedding when tied */
+    bool embed_packed; /* the embedding is read as it is packed; for inference it is kept only so */
     struct weight lookup; /* that packed embedding: the head when tied */
-    int valid_vocab;    /* ids below this may be sampled; the rest are padding rows */
+    int valid_vocab;      /* ids below this may be sampled; the rest are padding rows */
 
     int64_t n_kept; /* floats in `params`: n_params, or fewer when for inference */
     buf params;     /* [n_kept] fp32 */

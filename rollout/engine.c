@@ -8,8 +8,8 @@ enum { PREFILL_ROWS = 256, HEAD_CHUNK = 128 };
 /* A prompt whose keys and values are in the cache, while samples of it are waiting or decoding. */
 struct prefix {
     int request;
-    int blocks;               /* in the prefix's table row; the last one may be part of a block only */
-    int users;                /* samples decoding from it */
+    int blocks; /* in the prefix's table row; the last one may be part of a block only */
+    int users;  /* samples decoding from it */
     struct completion *first; /* the completions made from it, */
     int count;                /* one after another */
     bool live;
@@ -36,7 +36,7 @@ struct engine {
     int blocks_per_seq;                               /* also the table's stride */
     int prefixes;                                     /* capacity */
     buf base, id, row_seq, row_pos, table, fork, row; /* batch inputs; row: 0, 1, 2, ... */
-    buf last;                                         /* [prefixes, D]: x_out of prompts' last rows */
+    buf last; /* [prefixes, D]: x_out of prompts' last rows */
     buf inv_temp, top_k, top_p, keys, position, drawn, logp;
 
     /* Host side. */
