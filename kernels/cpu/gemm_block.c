@@ -20,9 +20,11 @@ enum {
     STAY_TILES = 18,
     STAY_DEPTH = 576,
 
-    COPY_A_COLUMNS = 384, /* fewer do not pay for a copy of an a whose steps are neighbours */
-    FAR_A =
-        192, /* floats between the steps of an a whose rows are neighbours (gemm_tn): these are copied */
+    /* An a whose steps are neighbours is copied where so many columns use it and its rows, multiples of so
+     * many floats apart, fall on few sets of L1; */
+    COPY_A_COLUMNS = 384,
+    COPY_A_ROW = 2048,
+    FAR_A = 192, /* one whose rows are neighbours (gemm_tn), where its steps are so many floats apart */
     NEIGHBOUR_TILES = 8, /* at once, for each step may lie in a page of its own */
 
     LEAST_ROWS = 2 * ROWS_MAX + 1,
@@ -42,27 +44,63 @@ struct block_tile {
 
 enum { FETCH = 4 };
 
+/* How a's elements lie: the rows of a step side by side, or the steps of a row. */
+enum form { ROWS_BESIDE, STEPS_BESIDE };
+
+/* Bases of addresses: those of every third row, to which an instruction adds no stride, one or two. */
+enum { BASES = (ROWS_MAX + 2) / 3 };
+
+/* Element k of row i, and its products with column[]. Compilers would keep an address for every row and k and
+ * run out of registers, which costs a tenth of the time: here they are told what is added to a base. */
+#ifdef __AVX512F__
+#define ROW_AT(i, k, address)                                                                      \
+    __asm__("vbroadcastss " address ", %[x]\n\t"                                                   \
+            "vfmadd231ps %[b0], %[x], %[s0]\n\t"                                                   \
+            "vfmadd231ps %[b1], %[x], %[s1]"                                                       \
+            : [x] "=&v"(x), [s0] "+v"(sum[i][0]), [s1] "+v"(sum[i][1])                             \
+            : [a] "r"(a[(i) / 3]), [row] "r"(a_row), [at] "i"(4 * (k)), [b0] "v"(column[0]),       \
+              [b1] "v"(column[1]), "m"(*(const float(*)[1 << 20]) a[(i) / 3]))
+
+INLINE void far_row(vf sum[][BLOCK_VECTORS], const float *const a[BASES], ptrdiff_t a_row,
+                    const vf column[BLOCK_VECTORS], const int i, const int k) {
+    vf x;
+    if (i % 3 == 0) ROW_AT(i, k, "%c[at](%[a])");
+    else if (i % 3 == 1) ROW_AT(i, k, "%c[at](%[a],%[row],4)");
+    else ROW_AT(i, k, "%c[at](%[a],%[row],8)");
+}
+#else
+INLINE void far_row(vf sum[][BLOCK_VECTORS], const float *const a[BASES], ptrdiff_t a_row,
+                    const vf column[BLOCK_VECTORS], const int i, const int k) {
+    vf x = vf_set1(a[i / 3][i % 3 * a_row + k]);
+    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { sum[i][v] = vf_fma(x, column[v], sum[i][v]); }
+}
+#endif
+
 /* So many steps of k, one after the other: short loops in their place cost a tenth of the time. */
-INLINE void steps(vf sum[][BLOCK_VECTORS], const float **a, const float **b,
-                  const struct block_tile *t, const int n, const int rows, const bool copied) {
-    const ptrdiff_t a_row = copied ? 1 : t->a_row, a_k = copied ? A_STEP : t->a_k;
-    const ptrdiff_t b_panel = t->b_panel, b_k = t->b_k;
+INLINE void steps(vf sum[][BLOCK_VECTORS], const float *a[BASES], const float **b,
+                  const struct block_tile *t, const int n, const int rows, const enum form form) {
+    const ptrdiff_t a_row = t->a_row, a_k = t->a_k, b_panel = t->b_panel, b_k = t->b_k;
     UNROLL for (int k = 0; k < n; k++) {
         vf column[BLOCK_VECTORS];
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = vf_load(*b + v * b_panel); }
         UNROLL for (int i = 0; i < rows; i++) {
-            vf x = vf_set1((*a)[i * a_row]);
+            if (form == STEPS_BESIDE) {
+                far_row(sum, a, a_row, column, i, k);
+                continue;
+            }
+            vf x = vf_set1(a[0][i]);
             UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
                 sum[i][v] = vf_fma(x, column[v], sum[i][v]);
             }
         }
-        *a += a_k;
+        if (form == ROWS_BESIDE) a[0] += a_k;
         *b += b_k;
     }
+    UNROLL for (int i = 0; i < BASES && form == STEPS_BESIDE; i++) { a[i] += n; }
 }
 
-/* The constants are known where it is inlined; `copied` says that a's strides are. */
-INLINE void multiply(const struct block_tile *t, const int rows, const bool copied) {
+/* The constants are known where it is inlined. */
+INLINE void multiply(const struct block_tile *t, const int rows, const enum form form) {
     const ptrdiff_t c_row = t->c_row;
     vf sum[ROWS_MAX][BLOCK_VECTORS];
     float *c = t->c;
@@ -72,14 +110,15 @@ INLINE void multiply(const struct block_tile *t, const int rows, const bool copi
         }
         c += c_row;
     }
-    const float *a = t->a, *b = t->b, *fetch = t->next;
+    const float *a[BASES], *b = t->b, *fetch = t->next;
+    UNROLL for (int i = 0; i < BASES; i++) { a[i] = t->a + 3 * i * t->a_row; }
     int k = t->depth;
     for (int i = 0; i < rows && k >= FETCH; i++, k -= FETCH) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
             _mm_prefetch((const char *)(fetch + LANES * v), _MM_HINT_T0);
         }
         fetch += c_row;
-        steps(sum, &a, &b, t, FETCH, rows, copied);
+        steps(sum, a, &b, t, FETCH, rows, form);
     }
     fetch = t->later;
     for (; k >= FETCH; k -= FETCH) {
@@ -87,9 +126,9 @@ INLINE void multiply(const struct block_tile *t, const int rows, const bool copi
             _mm_prefetch((const char *)(fetch + v * t->beside), _MM_HINT_T1);
         }
         fetch += t->later_step;
-        steps(sum, &a, &b, t, FETCH, rows, copied);
+        steps(sum, a, &b, t, FETCH, rows, form);
     }
-    for (; k > 0; k--) steps(sum, &a, &b, t, 1, rows, copied);
+    for (; k > 0; k--) steps(sum, a, &b, t, 1, rows, form);
     c = t->c;
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { vf_store(c + LANES * v, sum[i][v]); }
@@ -98,14 +137,14 @@ INLINE void multiply(const struct block_tile *t, const int rows, const bool copi
 }
 
 #define DEFINE(rows)                                                                               \
-    static void copied_##rows(const struct block_tile *t) { multiply(t, rows, true); }             \
-    static void placed_##rows(const struct block_tile *t) { multiply(t, rows, false); }
-#define COPIED(rows) [rows - 1] = copied_##rows,
-#define PLACED(rows) [rows - 1] = placed_##rows,
+    static void beside_##rows(const struct block_tile *t) { multiply(t, rows, ROWS_BESIDE); }      \
+    static void far_##rows(const struct block_tile *t) { multiply(t, rows, STEPS_BESIDE); }
+#define BESIDE(rows) [rows - 1] = beside_##rows,
+#define FAR(rows) [rows - 1] = far_##rows,
 BLOCK_SHAPES(DEFINE)
 typedef void kernel(const struct block_tile *t);
-static kernel *const copied[ROWS_MAX] = {BLOCK_SHAPES(COPIED)}, *const placed[ROWS_MAX] = {
-                                                                    BLOCK_SHAPES(PLACED)};
+static kernel *const beside[ROWS_MAX] = {BLOCK_SHAPES(BESIDE)}, *const far[ROWS_MAX] = {
+                                                                    BLOCK_SHAPES(FAR)};
 
 /* Tiles of a that are used together, by all columns. */
 struct group {
@@ -166,8 +205,8 @@ static void multiply_group(const struct product *p, const struct group *g, const
     struct block_tile t = {.b_panel = p->b_panel,
                            .b_k = p->b_k,
                            .c_row = p->c_row,
-                           .a_row = p->a_row,
-                           .a_k = p->a_k,
+                           .a_row = g->copy ? 1 : p->a_row,
+                           .a_k = g->copy ? A_STEP : p->a_k,
                            .depth = p->depth,
                            .add = p->add};
     for (int j = 0; j < p->columns; j += WIDTH) {
@@ -188,14 +227,15 @@ static void multiply_group(const struct product *p, const struct group *g, const
             t.later = t.b;
             t.later_step = t.beside = 0;
             if (fetches > 0) fetch_later(&t, later[0].left > 0 ? &later[0] : &later[1], fetches);
-            if (g->copy) copied[rows - 1](&t);
-            else placed[rows - 1](&t);
+            if (t.a_row == 1) beside[rows - 1](&t);
+            else far[rows - 1](&t);
         }
     }
 }
 
 static bool copies_a(const struct product *p) {
-    return p->a_k == 1 ? p->columns >= COPY_A_COLUMNS : p->a_k >= FAR_A;
+    if (p->a_k == 1) return p->columns >= COPY_A_COLUMNS && p->a_row % COPY_A_ROW == 0;
+    return p->a_k >= FAR_A;
 }
 
 /* The rows of a after those of a group. */
