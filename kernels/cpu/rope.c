@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum {
+    AHEAD = 4,       /* rows between fetching and using them */
     ROTATE_COST = 2, /* a rotation is worth moving this many floats more, */
     STORE_COST = 8,  /* storing keys, each a line of its own, that many */
 };
@@ -21,18 +22,30 @@ struct rope {
     float sign; /* of the angle */
 };
 
-/* Pairs (j, j + d/2). */
+/* Rows lie apart, where the processor does not fetch ahead of itself. */
+static void fetch_next(const struct rope *r, const float *y, const float *x) {
+    _mm_prefetch((const char *)(x + AHEAD * r->ldx), _MM_HINT_T0);
+    _mm_prefetch((const char *)(y + AHEAD * r->ldy), _MM_HINT_T0);
+}
+
+/* Pairs (j, j + d/2), of all heads of a row. */
 static void rotate_halves(const struct rope *r, float *y, const float *x, const float *cos,
                           const float *sin) {
     int half = r->d / 2;
     for (int j = 0; j < half; j += LANES) {
         vmask m = vmask_first(half - j);
-        vf a = vf_load_mask(x + j, m), b = vf_load_mask(x + half + j, m);
         vf c = vf_load_mask(cos + j, m);
         vf n = vf_mul(vf_load_mask(sin + j, m), vf_set1(r->sign));
-        vf minus = vf_mul(vf_mul(b, n), vf_set1(-1.0f));
-        vf_store_mask(y + j, m, vf_fma(a, c, minus));
-        vf_store_mask(y + half + j, m, vf_fma(b, c, vf_mul(a, n)));
+        for (int h = 0; h < r->H; h++) {
+            const float *from = x + h * r->hx + j;
+            float *to = y + h * r->hy + j;
+            vf a = vf_load_mask(from, m), b = vf_load_mask(from + half, m);
+            fetch_next(r, to, from);
+            fetch_next(r, to + half, from + half);
+            vf minus = vf_mul(vf_mul(b, n), vf_set1(-1.0f));
+            vf_store_mask(to, m, vf_fma(a, c, minus));
+            vf_store_mask(to + half, m, vf_fma(b, c, vf_mul(a, n)));
+        }
     }
 }
 
@@ -44,10 +57,15 @@ static void rotate_pairs(const struct rope *r, float *y, const float *x, const f
     for (int j = 0; j < r->d; j += LANES) {
         int pairs = (r->d - j) / 2 < LANES / 2 ? (r->d - j) / 2 : LANES / 2;
         vmask m = vmask_first(2 * pairs);
-        vf a = vf_load_mask(x + j, m);
         vf c = vf_load_twice(cos + j / 2, pairs);
         vf n = vf_mul(vf_load_twice(sin + j / 2, pairs), vf_load(signs));
-        vf_store_mask(y + j, m, vf_fma(a, c, vf_mul(vf_swap_pairs(a), n)));
+        for (int h = 0; h < r->H; h++) {
+            const float *from = x + h * r->hx + j;
+            float *to = y + h * r->hy + j;
+            vf a = vf_load_mask(from, m);
+            fetch_next(r, to, from);
+            vf_store_mask(to, m, vf_fma(a, c, vf_mul(vf_swap_pairs(a), n)));
+        }
     }
 }
 
@@ -55,12 +73,8 @@ static void rope_rows(const void *task, int64_t from, int64_t to) {
     const struct rope *r = task;
     for (int64_t t = from; t < to; t++) {
         int64_t angle = (int64_t)r->row_pos[t] * (r->d / 2);
-        for (int h = 0; h < r->H; h++) {
-            const float *x = r->x + t * r->ldx + h * r->hx;
-            float *y = r->y + t * r->ldy + h * r->hy;
-            (r->interleaved ? rotate_pairs : rotate_halves)(r, y, x, r->cos + angle,
-                                                            r->sin + angle);
-        }
+        (r->interleaved ? rotate_pairs : rotate_halves)(r, r->y + t * r->ldy, r->x + t * r->ldx,
+                                                        r->cos + angle, r->sin + angle);
     }
 }
 
