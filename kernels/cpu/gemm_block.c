@@ -19,12 +19,17 @@ enum {
     /* Otherwise the rows stay in L2, so many and so deep, and the panels of b pass. */
     STAY_TILES = 18,
     STAY_DEPTH = 576,
+    /* But packed panels of so many floats stay, and more rows pass, so many tiles at once. */
+    STAY_B = COPY_DEPTH * COPY_COLUMNS,
+    PASS_TILES = 2,
+    DEEP_TILES = 4, /* deeper than COPY_DEPTH */
 
     /* An a whose steps are neighbours is copied where so many columns use it and its rows, multiples of so
      * many floats apart, fall on few sets of L1; */
     COPY_A_COLUMNS = 384,
     COPY_A_ROW = 2048,
-    FAR_A = 192, /* one whose rows are neighbours (gemm_tn), where its steps are so many floats apart */
+    FAR_A =
+        192, /* one whose rows are neighbours (gemm_tn), where its steps are so many floats apart */
     NEIGHBOUR_TILES = 8, /* at once, for each step may lie in a page of its own */
 
     LEAST_ROWS = 2 * ROWS_MAX + 1,
@@ -220,9 +225,10 @@ static void multiply_group(const struct product *p, const struct group *g, const
         for (int i = 0; i < g->tiles; i++) {
             int rows = g->first[i + 1] - g->first[i];
             int fetches = p->depth / FETCH - rows; /* what is left of them by the next outputs */
-            bool last = i + 1 == g->tiles;
+            bool last = i + 1 == g->tiles, same_rows = last && !last_panel;
             t.c = p->c + g->first[i] * p->c_row + j;
-            t.next = p->c + g->first[last ? 0 : i + 1] * p->c_row + j + (last ? WIDTH : 0);
+            t.next = p->c + g->first[same_rows ? 0 : i + 1] * p->c_row;
+            if (!last || same_rows) t.next += last ? j + WIDTH : j;
             t.a = g->a[i];
             t.later = t.b;
             t.later_step = t.beside = 0;
@@ -238,12 +244,12 @@ static bool copies_a(const struct product *p) {
     return p->a_k >= FAR_A;
 }
 
-/* The rows of a after those of a group. */
+/* The rows of a after those of a group of so many tiles. */
 static struct later later_rows(const struct product *p, int row, int tiles) {
     const float *at = p->a + row * p->a_row;
-    if (row == p->rows) return (struct later){.left = 0};
-    if (p->a_k == 1)
-        return (struct later){at, p->a_row, LANES, ROWS_MAX, ROWS_MAX, p->depth / WIDTH - 1};
+    int rows = least(p->rows - row, tiles * ROWS_MAX);
+    if (rows == 0) return (struct later){.left = 0};
+    if (p->a_k == 1) return (struct later){at, p->a_row, LANES, rows, rows, p->depth / WIDTH - 1};
     return (struct later){at, p->a_k, LANES, p->depth, p->depth, tiles * ROWS_MAX / WIDTH};
 }
 
@@ -267,6 +273,12 @@ static void all_groups(const struct product *p, float *copy, int most, const flo
     }
 }
 
+/* Whether all panels of a packed b stay in L2 and the rows pass: those of a small policy, of many rows. */
+static bool b_stays(const struct product *p) {
+    return p->b_k == LANES && p->depth * (int64_t)p->columns <= STAY_B &&
+           p->rows > STAY_TILES * ROWS_MAX;
+}
+
 /* Panels of b as they lie; each group of rows reads all of them once. Behind those of a packed matrix lies
  * the one that is used next (policy_layout.c). */
 static __attribute__((noinline)) void few_groups(const struct product *p) {
@@ -277,7 +289,9 @@ static __attribute__((noinline)) void few_groups(const struct product *p) {
         left -= t.depth;
         const float *behind = t.b + t.depth * p->b_k;
         if (!left && p->b_k == LANES) behind = p->b + ceil_div(p->columns, LANES) * p->b_panel;
-        all_groups(&t, copy, STAY_TILES, behind, (struct later){.left = 0});
+        int most = !b_stays(&t) ? STAY_TILES : t.depth <= COPY_DEPTH ? PASS_TILES : DEEP_TILES;
+        if (b_stays(&t)) behind = NULL;
+        all_groups(&t, copy, most, behind, (struct later){.left = 0});
         t.a += t.depth * p->a_k;
         t.b += t.depth * p->b_k;
         t.add = true;
