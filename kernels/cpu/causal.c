@@ -87,7 +87,7 @@ static void row_tile(const struct causal *c) {
     struct tile t = {.c = *c};
     for (int left = c->columns; left > 0; left -= WIDTH) {
         for (int v = 0; v < BLOCK_VECTORS; v++) t.mask[v] = vmask_first(left - LANES * v);
-        (left < WIDTH ? part : whole)[c->rows - 1](&t);
+        (left < WIDTH ? part[c->rows - 1] : whole[c->rows - 1])(&t);
         t.c.out += WIDTH;
         t.c.b += WIDTH;
         if (c->start) t.c.start += WIDTH;

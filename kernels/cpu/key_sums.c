@@ -64,7 +64,7 @@ void ISA(key_sums)(const struct key_sums *s) {
         t.s.weight = s->weight;
         for (int keys = s->keys; keys > 0; keys -= t.s.keys) {
             t.s.keys = least(keys, ROWS_MAX);
-            (left < WIDTH ? part : whole)[t.s.keys - 1](&t);
+            (left < WIDTH ? part[t.s.keys - 1] : whole[t.s.keys - 1])(&t);
             t.s.out += t.s.keys * s->out_row;
             t.s.weight += t.s.keys;
         }
