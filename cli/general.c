@@ -25,8 +25,7 @@ const struct config_key general_keys[] = {
     CONFIG_ENUM(
         struct general_config, dtype, "policy.dtype", "fp32", "fp32|bf16", SEMANTIC,
         "how linear layers multiply: in fp32, or rounded to bf16 and summed in fp32; the embedding "
-        "is "
-        "rounded with them (the router, norms, attention and the weights that train stay fp32)"),
+        "is rounded with them (the router, norms, attention and the weights that train stay fp32)"),
     CONFIG_ENUM(
         struct general_config, cuda_gemm, "cuda.gemm", "own", "own|cublas", SEMANTIC,
         "device=cuda: who multiplies dense matrices; with NVIDIA's cuBLAS rows no longer stand "

@@ -21,8 +21,8 @@ struct engine_config {
 
 struct engine_stats {
     int64_t prefill_rows, sampled_tokens;
-    int64_t passes, decode_rows,
-        idle_rows; /* of decoding: idle are batch places that stood empty */
+    int64_t passes, decode_rows; /* of decoding */
+    int64_t idle_rows;           /* batch places that stood empty in it */
 };
 
 /* Called between passes with the share of samples finished; false abandons the rollout. It may read what was
