@@ -46,21 +46,29 @@ static struct run run_at(const struct kv_view *kv, int from, int end) {
 
 struct task {
     const struct attention *attention;
-    int piece_rows;
+    int piece_rows, stretches;
+    bool last_first;
 };
 
-/* Piece i: a stretch of rows for one key/value head. The last rows come first: in training they see the
- * most keys. */
+/* Piece i: a stretch of rows for one key/value head. */
 static void attend_piece(const void *task, int piece) {
     const struct task *w = task;
     const struct attention *a = w->attention;
-    int end = a->T - piece / a->kv.G * w->piece_rows;
-    int from = end > w->piece_rows ? end - w->piece_rows : 0;
+    int stretch = piece / a->kv.G;
+    if (w->last_first) stretch = w->stretches - 1 - stretch;
+    int from = stretch * w->piece_rows, end = least(from + w->piece_rows, a->T);
     while (from < end) {
         struct run r = run_at(&a->kv, from, end);
         (r.neighbours ? ISA(attend_rows) : ISA(attend_samples))(a, from, r.rows, piece % a->kv.G);
         from += r.rows;
     }
+}
+
+/* The last rows of a long sequence see the most keys: they come first, so that threads finish together.
+ * Samples that are decoded see about as many each, and stay with the thread that stored their keys. */
+static bool sees_most_at_end(const struct kv_view *kv, int T) {
+    const int32_t *sequence = host_i32(kv->row_seq);
+    return T > 1 && sequence[T - 1] == sequence[T - 2];
 }
 
 static void attention(struct stream *s, const struct attention *a) {
@@ -70,10 +78,11 @@ static void attention(struct stream *s, const struct attention *a) {
     work *= (int64_t)a->H * (a->kv.Dk + a->kv.Dv);
     int threads = work < 2 * PIECE_WORK ? 1 : stream_threads(s);
     int rows = a->T / (8 * threads) + 1; /* several pieces a thread even in decoding */
-    struct task task = {a, rows < PIECE_ROWS ? rows : PIECE_ROWS};
-    if (threads == 1) task.piece_rows = PIECE_ROWS;
-    int pieces = (a->T + task.piece_rows - 1) / task.piece_rows;
-    parallel_pieces(s, threads, pieces * a->kv.G, attend_piece, &task);
+    struct task task = {.attention = a,
+                        .piece_rows = threads == 1 ? PIECE_ROWS : least(rows, PIECE_ROWS)};
+    task.stretches = ceil_div(a->T, task.piece_rows);
+    task.last_first = sees_most_at_end(&a->kv, a->T);
+    parallel_pieces(s, threads, task.stretches * a->kv.G, attend_piece, &task);
 }
 
 void ISA(cpu_attention)(struct ops *table) { table->attention = attention; }
