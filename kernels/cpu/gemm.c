@@ -17,6 +17,7 @@ enum {
     PIECES_A_THREAD = 8,  /* of one product at most, so that threads finish together, */
     FEW_A_THREAD = 2,     /* and where more would be small */
     WIDE = 768,           /* columns that are not few */
+    OWN_ROWS = 64,        /* a thread has no other rows where there are so many for each */
     COLUMN_UNIT = 2 * LANES,
     THIN_ROWS = 12, /* so many more take the time of fetching b */
     LEASTS = 4,
@@ -115,7 +116,8 @@ static int parts(int elements, int least_part, int most) {
 }
 
 /* No piece if it changes nothing. Many rows are cut first, and then maybe columns; few rows the other way
- * round. */
+ * round. Packed weights are read fast enough that rows alone are cut early: then no thread copies rows of a
+ * that another computed. */
 static struct grid grid_of(const struct cut *cut, const struct product *p) {
     if (p->rows == 0 || (p->depth == 0 && p->add)) return (struct grid){0, 0};
     int64_t worth = work_of(p) / cut->work;
@@ -123,6 +125,10 @@ static struct grid grid_of(const struct cut *cut, const struct product *p) {
     int pieces = worth < 1 ? 1 : worth < most ? (int)worth : most;
     int few = least(FEW_A_THREAD * threads, pieces), needed = least(threads, pieces);
     struct grid g = {1, 1};
+    if (cut->gemm->packed && needed == threads && p->rows >= OWN_ROWS * threads) {
+        g.down = parts(p->rows, least_pieces->rows, pieces);
+        if (g.down < threads) g.down = threads;
+    }
     for (int i = 0; i < LEASTS && g.down * g.across < needed; i++) {
         const struct least *l = &least_pieces[i];
         bool high = p->rows >= 2 * least_pieces->rows;
