@@ -12,6 +12,7 @@
 #include "kernels/cpu/groups.h"
 #include "kernels/cpu/key_sums.h"
 #include "kernels/cpu/lanes.h"
+#include "kernels/cpu/panels.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd_math.h"
 #include "kernels/cpu/transpose.h"
@@ -99,26 +100,24 @@ static struct line line_at(const struct tile *t, int pair) {
 static void line_scores(const struct piece *w, struct tile *t, const struct line *l) {
     const struct attention *a = &w->call->fwd;
     int last = line_row(l, l->count - 1);
-    struct product p = {.c = t->p + (ptrdiff_t)l->pair * KV_BLOCK,
-                        .a = host_f32(a->q) + q_at(w, l->row, l->head),
-                        .b = w->k,
-                        .c_row = KV_BLOCK,
-                        .a_row = l->along_rows ? a->ldq : a->kv.Dk,
-                        .a_k = 1,
-                        .b_panel = (ptrdiff_t)LANES * a->kv.Dk,
-                        .b_k = LANES,
-                        .rows = l->count,
-                        .columns = ceil_div(visible(w, last), LANES) * LANES,
-                        .depth = a->kv.Dk};
-    ISA(product_tile)(&p);
-    p.c = t->ds + (ptrdiff_t)l->pair * KV_BLOCK;
+    struct panels p = {.out = t->p + (ptrdiff_t)l->pair * KV_BLOCK,
+                       .a = host_f32(a->q) + q_at(w, l->row, l->head),
+                       .b = w->k,
+                       .a_row = l->along_rows ? a->ldq : a->kv.Dk,
+                       .b_panel = (ptrdiff_t)LANES * a->kv.Dk,
+                       .b_k = LANES,
+                       .rows = l->count,
+                       .panels = ceil_div(visible(w, last), LANES),
+                       .depth = a->kv.Dk};
+    ISA(panels_product)(&p);
+    p.out = t->ds + (ptrdiff_t)l->pair * KV_BLOCK;
     p.a = host_f32(w->call->dout) + out_at(w, l->row, l->head);
     p.a_row = l->along_rows ? a->ldo : a->kv.Dv;
     p.b = w->values;
     p.b_panel = LANES;
     p.b_k = KV_BLOCK;
     p.depth = a->kv.Dv;
-    ISA(product_tile)(&p);
+    ISA(panels_product)(&p);
 }
 
 /* A pair's scores become P and its dP becomes dS, both +0 where a key is not seen. */

@@ -8,6 +8,7 @@
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/gemm_shapes.h"
 #include "kernels/cpu/lanes.h"
+#include "kernels/cpu/panels.h"
 #include "kernels/cpu/simd_math.h"
 
 enum {
@@ -50,27 +51,35 @@ static struct view view_of(const struct tile *t, int first) {
  * at a whole panel, whose first lanes the common scores then overwrite. */
 static void score(const struct tile *t, const struct view *w, float *scores) {
     const struct attention *a = t->call;
-    int Dk = a->kv.Dk, own = w->common / LANES * LANES;
-    struct product p = {.c = scores + w->from * KV_BLOCK + own,
+    int Dk = a->kv.Dk, own = w->common / LANES;
+    const float *q = host_f32(a->q) + (t->row + w->from) * a->ldq + (int64_t)t->head * Dk;
+    float *out = scores + w->from * KV_BLOCK;
+    if (w->common < KV_BLOCK) {
+        const float *keys = keys_at(&a->kv, t->sequence, w->first, t->g);
+        struct panels p = {.out = out + own * LANES,
+                           .a = q,
+                           .b = keys + key_in_block(own * LANES, Dk),
+                           .a_row = a->ldq,
+                           .b_panel = (ptrdiff_t)LANES * Dk,
+                           .b_k = LANES,
+                           .rows = t->rows - w->from,
+                           .panels = ceil_div(w->most, LANES) - own,
+                           .depth = Dk};
+        ISA(panels_product)(&p);
+    }
+    if (w->common == 0) return;
+    struct product p = {.c = out,
+                        .a = q,
+                        .b = keys_at(&a->kv, t->fork.parent, w->first, t->g),
                         .c_row = KV_BLOCK,
-                        .a = host_f32(a->q) + (t->row + w->from) * a->ldq + (int64_t)t->head * Dk,
                         .a_row = a->ldq,
                         .a_k = 1,
                         .b_panel = (ptrdiff_t)LANES * Dk,
                         .b_k = LANES,
                         .rows = t->rows - w->from,
-                        .columns = ceil_div(w->most, LANES) * LANES - own,
+                        .columns = w->common,
                         .depth = Dk};
-    if (w->common < KV_BLOCK) {
-        p.b = keys_at(&a->kv, t->sequence, w->first, t->g) + key_in_block(own, Dk);
-        ISA(product_tile)(&p);
-    }
-    if (w->common > 0) {
-        p.c -= own;
-        p.b = keys_at(&a->kv, t->fork.parent, w->first, t->g);
-        p.columns = w->common;
-        ISA(product_tile)(&p);
-    }
+    ISA(product)(&p);
 }
 
 /* Scores of all rows become p = exp(scale * score - max), +0 for keys of the first `vectors` panels that a

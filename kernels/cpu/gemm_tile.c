@@ -129,11 +129,6 @@ static void row_tiles(const struct product *p, struct later *later) {
     }
 }
 
-void ISA(product_tile)(const struct product *p) {
-    struct later none = {.next = p->b};
-    row_tiles(p, &none);
-}
-
 /* Packed panels after the block `now` of column block p: further down, or the top of the next columns, or of
  * the matrix behind this one, which is the next in use (policy_layout.c); past the end of all matrices
  * nothing is read. Other layouts are left to the processor. */

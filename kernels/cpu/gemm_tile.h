@@ -20,6 +20,3 @@ struct product {
 /* Computes it on this thread, the depth cut into stretches that fit the caches (each continues the
  * stored values). */
 void ISA(product)(const struct product *p);
-
-/* The same where all operands are in L1 or L2: nothing is cut but rows. */
-void ISA(product_tile)(const struct product *p);

@@ -6,30 +6,33 @@
 
 enum { WIDTH = BLOCK_VECTORS * LANES }; /* columns of a tile */
 
-struct tile {
-    struct key_sums s;
-    vmask mask[BLOCK_VECTORS]; /* columns that exist */
+/* The columns of a tile that exist. */
+struct mask {
+    vmask of[BLOCK_VECTORS];
 };
 
-INLINE vf load(const float *at, const struct tile *t, int v, const bool part) {
-    return part ? vf_load_mask(at + LANES * v, t->mask[v]) : vf_load(at + LANES * v);
+INLINE vf load(const float *at, const struct mask *m, int v, const bool part) {
+    return part ? vf_load_mask(at + LANES * v, m->of[v]) : vf_load(at + LANES * v);
 }
 
-/* The constants are known where it is inlined. */
-INLINE void multiply(const struct tile *t, const int keys, const bool part) {
-    const struct key_sums *s = &t->s;
+/* Columns from c on of keys from `key` on. */
+INLINE void tile(const struct key_sums *s, int key, int c, const struct mask *m, const int keys,
+                 const bool part) {
+    const ptrdiff_t x_head = s->x_head, weight_head = s->weight_head;
     vf sum[ROWS_MAX][BLOCK_VECTORS];
+    float *out = s->out + key * s->out_row + c;
     UNROLL for (int j = 0; j < keys; j++) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
-            sum[j][v] = s->add ? load(s->out + j * s->out_row, t, v, part) : vf_zero();
+            sum[j][v] = s->add ? load(out, m, v, part) : vf_zero();
         }
+        out += s->out_row;
     }
-    const float *row_weight = s->weight, *row_x = s->x;
+    const float *row_weight = s->weight + key, *row_x = s->x + c;
     for (int i = s->rows; i > 0; i--, row_weight += KV_BLOCK, row_x += s->x_row) {
         const float *weight = row_weight, *x = row_x;
-        for (int h = s->heads; h > 0; h--, weight += s->weight_head, x += s->x_head) {
+        for (int h = s->heads; h > 0; h--, weight += weight_head, x += x_head) {
             vf column[BLOCK_VECTORS];
-            UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = load(x, t, v, part); }
+            UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = load(x, m, v, part); }
             UNROLL for (int j = 0; j < keys; j++) {
                 vf w = vf_set1(weight[j]);
                 UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
@@ -38,36 +41,33 @@ INLINE void multiply(const struct tile *t, const int keys, const bool part) {
             }
         }
     }
+    out = s->out + key * s->out_row + c;
     UNROLL for (int j = 0; j < keys; j++) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
-            float *out = s->out + j * s->out_row + LANES * v;
-            if (part) vf_store_mask(out, t->mask[v], sum[j][v]);
-            else vf_store(out, sum[j][v]);
+            if (part) vf_store_mask(out + LANES * v, m->of[v], sum[j][v]);
+            else vf_store(out + LANES * v, sum[j][v]);
         }
+        out += s->out_row;
     }
 }
 
+/* All columns; keys are a constant where it is inlined. */
+INLINE void multiply(const struct key_sums *s, int key, const int keys) {
+    int c = 0;
+    for (; c <= s->columns - WIDTH; c += WIDTH) tile(s, key, c, NULL, keys, false);
+    if (c == s->columns) return;
+    struct mask m;
+    for (int v = 0; v < BLOCK_VECTORS; v++) m.of[v] = vmask_first(s->columns - c - LANES * v);
+    tile(s, key, c, &m, keys, true);
+}
+
 #define DEFINE(keys)                                                                               \
-    static void whole_##keys(const struct tile *t) { multiply(t, keys, false); }                   \
-    static void part_##keys(const struct tile *t) { multiply(t, keys, true); }
+    static void keys_##keys(const struct key_sums *s, int key) { multiply(s, key, keys); }
 HEIGHTS(DEFINE)
-#define WHOLE(keys) [keys - 1] = whole_##keys,
-#define PART(keys) [keys - 1] = part_##keys,
-typedef void kernel(const struct tile *t);
-static kernel *const whole[ROWS_MAX] = {HEIGHTS(WHOLE)}, *const part[ROWS_MAX] = {HEIGHTS(PART)};
+#define KERNEL(keys) [keys - 1] = keys_##keys,
+typedef void kernel(const struct key_sums *s, int key);
+static kernel *const kernels[ROWS_MAX] = {HEIGHTS(KERNEL)};
 
 void ISA(key_sums)(const struct key_sums *s) {
-    struct tile t = {.s = *s};
-    for (int left = s->columns; left > 0; left -= WIDTH) {
-        for (int v = 0; v < BLOCK_VECTORS; v++) t.mask[v] = vmask_first(left - LANES * v);
-        t.s.out = s->out + (s->columns - left);
-        t.s.weight = s->weight;
-        for (int keys = s->keys; keys > 0; keys -= t.s.keys) {
-            t.s.keys = least(keys, ROWS_MAX);
-            (left < WIDTH ? part[t.s.keys - 1] : whole[t.s.keys - 1])(&t);
-            t.s.out += t.s.keys * s->out_row;
-            t.s.weight += t.s.keys;
-        }
-        t.s.x += WIDTH;
-    }
+    for (int j = 0; j < s->keys; j += ROWS_MAX) kernels[least(s->keys - j, ROWS_MAX) - 1](s, j);
 }
