@@ -10,8 +10,10 @@
 #include "kernels/shape_check.h"
 
 enum {
+    TILE_ROWS = 14,       /* rows that are computed together (with AVX-512) */
     PIECE_ROWS = 112,     /* rows of a piece of work at most */
     PIECE_WORK = 1 << 18, /* multiply-adds worth another thread */
+    PIECES_A_THREAD = 8,  /* even in decoding */
 };
 
 /* Rows that see keys in the same place: neighbours in one sequence, what is before them included, or rows of
@@ -71,17 +73,24 @@ static bool sees_most_at_end(const struct kv_view *kv, int T) {
     return T > 1 && sequence[T - 1] == sequence[T - 2];
 }
 
+/* Rows of a piece: whole tiles of sequences; as many samples for each thread. */
+static int rows_of_piece(const struct attention *a, int threads, bool last_first) {
+    if (threads == 1) return PIECE_ROWS;
+    int pieces = PIECES_A_THREAD * threads;
+    int rows = ceil_div(ceil_div(a->T, pieces), TILE_ROWS) * TILE_ROWS;
+    if (!last_first) rows = ceil_div(a->T, ceil_div(pieces, threads * a->kv.G) * threads);
+    return least(rows, PIECE_ROWS);
+}
+
 static void attention(struct stream *s, const struct attention *a) {
     check_attention(a);
     int64_t work = 0;
     for (int t = 0; t < a->T; t++) work += host_i32(a->kv.row_pos)[t] + 1;
     work *= (int64_t)a->H * (a->kv.Dk + a->kv.Dv);
     int threads = work < 2 * PIECE_WORK ? 1 : stream_threads(s);
-    int rows = a->T / (8 * threads) + 1; /* several pieces a thread even in decoding */
-    struct task task = {.attention = a,
-                        .piece_rows = threads == 1 ? PIECE_ROWS : least(rows, PIECE_ROWS)};
+    struct task task = {.attention = a, .last_first = sees_most_at_end(&a->kv, a->T)};
+    task.piece_rows = rows_of_piece(a, threads, task.last_first);
     task.stretches = ceil_div(a->T, task.piece_rows);
-    task.last_first = sees_most_at_end(&a->kv, a->T);
     parallel_pieces(s, threads, task.stretches * a->kv.G, attend_piece, &task);
 }
 
