@@ -287,35 +287,40 @@ void adapter_forward(struct policy *p, const struct weight *w, buf y, buf x, buf
     }
 }
 
-void adapter_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x, buf low,
-                      buf dlow, int T, bool pass, buf grads) {
-    struct stream *s = p->stream;
-    const struct weight *a = &w->adapter->a;
-    buf params = p->adapters.params;
+/* dlow = scale dy B */
+static void low_backward(struct policy *p, const struct weight *w, buf dlow, buf dy, int T) {
+    for (int i = 0; i < w->adapter->n; i++) {
+        struct gemm g = part_product(p, w, i, dy, dlow, T);
+        g.w = buf_f32(p->adapters.params, w->adapter->part[i].b.offset);
+        op_gemm_nn(p->stream, &g);
+    }
+    op_scale(p->stream, dlow, p->adapters.scale, (int64_t)T * w->adapter->a.N);
+}
+
+static struct gemm low_product(const struct weight *a, buf low, buf x, int T) {
+    return (struct gemm){
+        .y = low, .x = x, .T = T, .N = a->N, .K = a->K, .ldy = a->N, .ldx = a->K, .M = 1};
+}
+
+void adapter_input_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf dlow,
+                            int T) {
+    struct gemm g = low_product(&w->adapter->a, dlow, dx, T);
+    low_backward(p, w, dlow, dy, T);
+    g.w = buf_f32(p->adapters.params, w->adapter->a.offset);
+    g.add = true;
+    op_gemm_nn(p->stream, &g);
+}
+
+void adapter_weight_backward(struct policy *p, const struct weight *w, buf dy, buf x, buf low,
+                             buf dlow, int T, buf grads) {
     low_forward(p, w->adapter, low, x, T); /* once more: cheaper than keeping it */
     for (int i = 0; i < w->adapter->n; i++) {
-        const struct weight *b = &w->adapter->part[i].b;
         struct gemm g = part_product(p, w, i, dy, low, T);
-        g.w = buf_f32(grads, b->offset);
-        op_gemm_tn(s, &g);
-        g = part_product(p, w, i, dy, dlow, T);
-        g.w = buf_f32(params, b->offset);
-        op_gemm_nn(s, &g);
+        g.w = buf_f32(grads, w->adapter->part[i].b.offset);
+        op_gemm_tn(p->stream, &g);
     }
-    op_scale(s, dlow, p->adapters.scale, (int64_t)T * a->N);
-    struct gemm g = {.y = dlow,
-                     .x = x,
-                     .w = buf_f32(grads, a->offset),
-                     .T = T,
-                     .N = a->N,
-                     .K = a->K,
-                     .ldy = a->N,
-                     .ldx = a->K,
-                     .M = 1};
-    op_gemm_tn(s, &g);
-    if (!pass) return;
-    g.x = dx;
-    g.w = buf_f32(params, a->offset);
-    g.add = true;
-    op_gemm_nn(s, &g);
+    struct gemm g = low_product(&w->adapter->a, dlow, x, T);
+    low_backward(p, w, dlow, dy, T);
+    g.w = buf_f32(grads, w->adapter->a.offset);
+    op_gemm_tn(p->stream, &g);
 }

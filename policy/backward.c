@@ -67,25 +67,43 @@ static struct gemm back_through(const struct policy *p, const struct weight *w, 
     };
 }
 
-/* y = x W^T, with its adapter:  dx (+)= dy W,  dW += dy^T x. */
-static void linear_backward(struct policy *p, struct tape *tape, const struct weight *w, buf dx,
-                            buf dy, buf x, int T, bool add, buf grads) {
+/* y = x W^T, with its adapter:  dx (+)= dy W, where that is needed. */
+static void input_backward(struct policy *p, struct tape *tape, const struct weight *w, buf dx,
+                           buf dy, int T, bool add) {
     struct gemm g = back_through(p, w, dx, dy, T, tape->segment);
+    if (!needed_before(p, w->offset)) return;
     g.add = add;
-    bool pass = needed_before(p, w->offset);
-    if (pass) op_gemm_nn(p->stream, &g);
-    g.x = x;
-    weight_gradient(p, w, &g, grads);
-    if (p->adapters.rank && w->adapter)
-        adapter_backward(p, w, dx, dy, x, tape->low, tape->dlow, T, pass, grads);
+    op_gemm_nn(p->stream, &g);
+    if (p->adapters.rank && w->adapter) adapter_input_backward(p, w, dx, dy, tape->dlow, T);
 }
 
-static void linear_grouped_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf x,
-                                    buf offsets, int rows, buf segment, buf grads) {
+/* And dW += dy^T x. */
+static void weight_backward(struct policy *p, struct tape *tape, const struct weight *w, buf dy,
+                            buf x, int T, buf grads) {
+    struct gemm g = back_through(p, w, x, dy, T, tape->segment);
+    weight_gradient(p, w, &g, grads);
+    if (p->adapters.rank && w->adapter)
+        adapter_weight_backward(p, w, dy, x, tape->low, tape->dlow, T, grads);
+}
+
+static void linear_backward(struct policy *p, struct tape *tape, const struct weight *w, buf dx,
+                            buf dy, buf x, int T, bool add, buf grads) {
+    input_backward(p, tape, w, dx, dy, T, add);
+    weight_backward(p, tape, w, dy, x, T, grads);
+}
+
+/* The same for the rows of each expert. */
+static void grouped_input_backward(struct policy *p, const struct weight *w, buf dx, buf dy,
+                                   buf offsets, int rows, buf segment) {
     struct gemm g = back_through(p, w, dx, dy, rows, segment);
     g.offsets = offsets;
     if (needed_before(p, w->offset)) op_gemm_nn(p->stream, &g);
-    g.x = x;
+}
+
+static void grouped_weight_backward(struct policy *p, const struct weight *w, buf dy, buf x,
+                                    buf offsets, int rows, buf segment, buf grads) {
+    struct gemm g = back_through(p, w, x, dy, rows, segment);
+    g.offsets = offsets;
     weight_gradient(p, w, &g, grads);
 }
 
@@ -248,9 +266,15 @@ static void attention_mla_backward(struct policy *p, int index, struct tape *tap
 /* out = down(swiglu(gate_up h2)): dh2 (+)=. */
 static void mlp_backward(struct policy *p, const struct policy_layer *layer, struct tape *tape,
                          struct tape_layer *t, buf dout, int T, bool add, buf grads) {
-    linear_backward(p, tape, &layer->down, tape->dact, dout, t->act, T, false, grads);
-    if (!needed_before(p, layer->down.offset)) return;
-    op_swiglu_backward(p->stream, tape->dgu, tape->dact, t->gu, T, layer->down.K, NO_BUF);
+    struct stream *s = p->stream;
+    int I = layer->down.K;
+    bool pass = needed_before(p, layer->down.offset);
+    buf act = tape->dact; /* where its derivative was; it has not been kept */
+    input_backward(p, tape, &layer->down, tape->dact, dout, T, false);
+    if (pass) op_swiglu_backward(s, tape->dgu, act, tape->dact, t->gu, T, I, NO_BUF);
+    else op_swiglu(s, act, t->gu, T, I, NO_BUF);
+    weight_backward(p, tape, &layer->down, dout, act, T, grads);
+    if (!pass) return;
     linear_backward(p, tape, &layer->gate_up, tape->dh, tape->dgu, t->h2, T, add, grads);
 }
 
@@ -261,16 +285,22 @@ static void experts_backward(struct policy *p, int index, struct tape *tape, buf
     const struct policy_layer *layer = &p->layers[index];
     struct tape_layer *t = &tape->layer[index];
     struct stream *s = p->stream;
-    int A = c->top_k, D = c->hidden;
-    op_moe_gather(s, tape->expert_segment, tape->segment, t->order, T, A, 1);
+    int A = c->top_k, D = c->hidden, rows = T * A;
+    buf segment = tape->expert_segment, act = tape->dexpert_act; /* as in mlp_backward */
+    op_moe_gather(s, segment, tape->segment, t->order, T, A, 1);
     op_moe_combine_backward(s, tape->dexpert_out, tape->dgate, dout, t->expert_out, t->gate,
                             t->place, T, A, D);
-    linear_grouped_backward(p, &layer->expert_down, tape->dexpert_act, tape->dexpert_out,
-                            t->expert_act, t->offsets, T * A, tape->expert_segment, grads);
-    op_swiglu_backward(s, tape->dexpert_gu, tape->dexpert_act, t->expert_gu, T * A, c->expert_ffn,
-                       NO_BUF);
-    linear_grouped_backward(p, &layer->expert_gate_up, tape->dexpert_in, tape->dexpert_gu,
-                            t->expert_in, t->offsets, T * A, tape->expert_segment, grads);
+    grouped_input_backward(p, &layer->expert_down, tape->dexpert_act, tape->dexpert_out, t->offsets,
+                           rows, segment);
+    op_swiglu_backward(s, tape->dexpert_gu, act, tape->dexpert_act, t->expert_gu, rows,
+                       c->expert_ffn, NO_BUF);
+    grouped_weight_backward(p, &layer->expert_down, tape->dexpert_out, act, t->offsets, rows,
+                            segment, grads);
+    op_moe_gather(s, t->expert_in, t->h2, t->order, T, A, D); /* where its derivative will be */
+    grouped_weight_backward(p, &layer->expert_gate_up, tape->dexpert_gu, t->expert_in, t->offsets,
+                            rows, segment, grads);
+    grouped_input_backward(p, &layer->expert_gate_up, tape->dexpert_in, tape->dexpert_gu,
+                           t->offsets, rows, segment);
     struct router r = tape_router(p, index, t, T, true);
     op_router_backward(s, &r, tape->drouter, tape->dgate);
     linear_backward(p, tape, &layer->router, tape->dh, tape->drouter, t->h2, T, false, grads);
@@ -287,6 +317,12 @@ static void moe_backward(struct policy *p, int index, struct tape *tape, buf dou
         mlp_backward(p, layer, tape, &tape->layer[index], dout, T, true, grads);
 }
 
+/* h = norm(x) as the forward had it. */
+static void norm_again(struct policy *p, buf h, buf x, int64_t norm, int T) {
+    int D = p->config.hidden;
+    op_rmsnorm(p->stream, h, D, x, D, policy_param(p, norm), NO_BUF, T, D, p->config.rms_eps);
+}
+
 /* One layer, from and to the derivative by the residual stream, in tape->dx. It ends where no parameter
  * further back trains. */
 static void layer_backward(struct policy *p, int index, struct tape *tape, const struct batch *b,
@@ -296,6 +332,7 @@ static void layer_backward(struct policy *p, int index, struct tape *tape, const
     struct stream *s = p->stream;
     int T = b->T, D = p->config.hidden;
     /* x_out = x_mid + mlp(h2), h2 = norm2(x_mid) */
+    norm_again(p, t->h2, t->x_mid, layer->norm2, T);
     if (layer->moe) moe_backward(p, index, tape, tape->dx, T, grads);
     else mlp_backward(p, layer, tape, t, tape->dx, T, false, grads);
     if (!needed_before(p, layer->norm2 + D)) return;
@@ -304,6 +341,7 @@ static void layer_backward(struct policy *p, int index, struct tape *tape, const
     /* x_mid = x_in + o(attention(h1)), h1 = norm1(x_in) */
     linear_backward(p, tape, &layer->o, tape->d1, tape->dx, t->attention, T, false, grads);
     if (!needed_before(p, layer->o.offset)) return;
+    norm_again(p, t->h1, t->x_in, layer->norm1, T);
     if (p->config.kv_lora) attention_mla_backward(p, index, tape, b, kv, grads);
     else attention_gqa_backward(p, index, tape, b, kv, grads);
     if (!needed_before(p, layer->norm1 + D)) return;

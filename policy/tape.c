@@ -16,6 +16,12 @@ static int mlp_width(const struct policy_config *c, bool moe) {
     return moe ? c->shared_experts * c->expert_ffn : c->dense_ffn;
 }
 
+/* The wider of the two, where there are both. */
+static size_t mlp_width_max(const struct policy_config *c) {
+    int shared = c->experts ? mlp_width(c, true) : 0;
+    return (size_t)(shared > c->dense_ffn ? shared : c->dense_ffn);
+}
+
 void kv_cache_place(struct kv_cache *kv, struct layout *l, const struct policy_config *c,
                     int blocks) {
     struct policy_kv_shape shape = policy_kv_shape(c);
@@ -42,12 +48,16 @@ struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_conf
                             .Dv = shape.Dv};
 }
 
+/* Whether the backward reads what the projections of attention gave: a latent's, or what norms read. */
+static bool qkv_kept(const struct policy_config *c) {
+    return c->kv_lora || policy_traits(c)->qk_norm != POLICY_QK_PLAIN;
+}
+
 static void attention_place(struct tape_layer *t, struct layout *l, const struct policy_config *c,
                             size_t T) {
     struct policy_kv_shape kv = policy_kv_shape(c);
     t->rstd1 = layout_f32(l, T);
-    t->h1 = layout_f32(l, T * c->hidden);
-    t->qkv = layout_f32(l, T * tape_qkv_width(c));
+    if (qkv_kept(c)) t->qkv = layout_f32(l, T * tape_qkv_width(c));
     if (c->kv_lora) {
         t->qa = layout_f32(l, T * c->q_lora);
         t->qa_rstd = layout_f32(l, T);
@@ -60,7 +70,6 @@ static void attention_place(struct tape_layer *t, struct layout *l, const struct
         t->k_rstd = layout_f32(l, T * kv.G);
     }
     t->q = layout_f32(l, T * c->heads * kv.Dk);
-    t->k = layout_f32(l, T * kv.G * kv.Dk);
     t->attention = layout_f32(l, T * tape_heads_width(c));
     t->lse = layout_f32(l, T * c->heads);
 }
@@ -72,9 +81,7 @@ static void mlp_place(struct tape_layer *t, struct layout *l, const struct polic
     if (dense) width = c->dense_ffn;
     if (moe && (size_t)mlp_width(c, true) > width) width = mlp_width(c, true);
     t->rstd2 = layout_f32(l, T);
-    t->h2 = layout_f32(l, T * c->hidden);
     t->gu = layout_f32(l, T * 2 * width);
-    t->act = layout_f32(l, T * width);
     if (!moe) return;
     t->router = layout_f32(l, T * c->experts);
     t->expert = layout_i32(l, T * A);
@@ -82,9 +89,7 @@ static void mlp_place(struct tape_layer *t, struct layout *l, const struct polic
     t->order = layout_i32(l, T * A);
     t->place = layout_i32(l, T * A);
     t->offsets = layout_i32(l, c->experts + 1);
-    t->expert_in = layout_f32(l, T * A * c->hidden);
     t->expert_gu = layout_f32(l, T * A * 2 * I);
-    t->expert_act = layout_f32(l, T * A * I);
     t->expert_out = layout_f32(l, T * A * c->hidden);
 }
 
@@ -92,8 +97,7 @@ static void mlp_place(struct tape_layer *t, struct layout *l, const struct polic
 static void gradients_place(struct tape *t, struct layout *l, const struct policy_config *c,
                             size_t T) {
     struct policy_kv_shape kv = policy_kv_shape(c);
-    size_t A = c->top_k, I = c->expert_ffn, width = c->dense_ffn;
-    if (c->experts && (size_t)mlp_width(c, true) > width) width = mlp_width(c, true);
+    size_t A = c->top_k, I = c->expert_ffn, width = mlp_width_max(c);
     t->dx = layout_f32(l, T * c->hidden);
     t->dh = layout_f32(l, T * c->hidden);
     t->d1 = layout_f32(
@@ -118,10 +122,27 @@ static void gradients_place(struct tape *t, struct layout *l, const struct polic
     t->expert_segment = layout_i32(l, T * A);
 }
 
+/* What the backward does without, or computes again at the price of an elementwise pass: one layer's space
+ * for all, which stays near; in training the derivative's, whose turn is later. */
+static void passing_place(struct tape_layer *l, struct layout *y, const struct tape *t,
+                          const struct policy_config *c, size_t T) {
+    struct policy_kv_shape kv = policy_kv_shape(c);
+    size_t A = c->top_k;
+    bool own = !t->training;
+    l->h1 = l->h2 = layout_f32(y, T * c->hidden);
+    l->k = own ? layout_f32(y, T * kv.G * kv.Dk) : t->d3;
+    l->act = own ? layout_f32(y, T * mlp_width_max(c)) : t->dact;
+    if (!qkv_kept(c)) l->qkv = own ? layout_f32(y, T * tape_qkv_width(c)) : t->d1;
+    if (!c->experts) return;
+    l->expert_in = own ? layout_f32(y, T * A * c->hidden) : t->dexpert_in;
+    l->expert_act = own ? layout_f32(y, T * A * c->expert_ffn) : t->dexpert_act;
+}
+
 /* One layer's space for all of them. */
 static void shared_place(struct tape *t, struct layout *l, const struct policy *p, size_t T) {
     const struct policy_config *c = &p->config;
     struct tape_layer one = {.low = t->low, .x_in = t->x_out};
+    passing_place(&one, l, t, c, T);
     attention_place(&one, l, c, T);
     one.x_mid = layout_f32(l, T * c->hidden);
     mlp_place(&one, l, c, T, true, c->experts > 0);
@@ -151,9 +172,11 @@ void tape_place(struct tape *t, struct layout *l, const struct policy *p, int ro
         shared_place(t, l, p, T);
         return;
     }
+    struct tape_layer passing = {.low = t->low};
+    passing_place(&passing, l, t, c, T);
     for (int i = 0; i < c->layers; i++) {
         struct tape_layer *layer = &t->layer[i];
-        layer->low = t->low;
+        *layer = passing;
         layer->x_in = layout_f32(l, T * c->hidden);
         attention_place(layer, l, c, T);
         layer->x_mid = layout_f32(l, T * c->hidden);

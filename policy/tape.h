@@ -1,9 +1,11 @@
 /* Where a pass keeps its rows, keys, values and activations.
  *
- * A training tape keeps every layer's activations for the backward; an inference tape reuses one
- * layer's space for all. A training tape that recomputes (Chen et al., arXiv 1604.06174) does so too, keeps
- * the layers' inputs, and computes a layer but the last again when its backward comes. The arithmetic is the
- * same, so a row's values are the same bits either way. */
+ * A training tape keeps every layer's activations for the backward, but for those that it does without or
+ * that follow from others element by element (h1, h2, act, expert_in, expert_act, k and, without a norm of
+ * queries and keys, qkv): they have one layer's space, and the backward computes what it needs of them
+ * again. An inference tape reuses one layer's space for all. A training tape that recomputes (Chen et al.,
+ * arXiv 1604.06174) does so too, keeps the layers' inputs, and computes a layer but the last again when its
+ * backward comes. The arithmetic is the same, so a row's values are the same bits either way. */
 #pragma once
 
 #include "policy/policy.h"

@@ -146,7 +146,7 @@ static void run_swiglu(const void *context) {
 }
 static void run_swiglu_backward(const void *context) {
     const struct stream_bench *s = context;
-    op_swiglu_backward(s->stream, s->c, s->b, s->a, s->rows, s->cols, NO_BUF);
+    op_swiglu_backward(s->stream, s->c, NO_BUF, s->b, s->a, s->rows, s->cols, NO_BUF);
 }
 static void run_rmsnorm(const void *context) {
     const struct stream_bench *s = context;

@@ -145,7 +145,7 @@ static void expect_headnorm_backward(const struct world *w, int N) {
     expect_norm_backward(w, N, HEADS, false, true);
 }
 
-/* ---- swiglu: tensors gu 0, h 1; backward: gu 0, dh 1, dgu 2 ---- */
+/* ---- swiglu: tensors gu 0, h 1; backward: gu 0, dh and then h 1, dgu 2 ---- */
 
 static void run_swiglu(struct world *w, int N) {
     buf gu = row_in(w, 2 * N, 2 * N, -8, 8), h = row_out(w, N, N);
@@ -155,7 +155,14 @@ static void run_swiglu(struct world *w, int N) {
 static void run_swiglu_backward(struct world *w, int N) {
     buf gu = row_in(w, 2 * N, 2 * N, -8, 8), dh = row_in(w, N, N, -1, 1),
         dgu = row_out(w, 2 * N, 2 * N);
-    op_swiglu_backward(w->s, dgu, dh, gu, w->rows, N, NO_BUF);
+    op_swiglu_backward(w->s, dgu, NO_BUF, dh, gu, w->rows, N, NO_BUF);
+}
+
+/* The same, with h where dh was. */
+static void run_swiglu_backward_again(struct world *w, int N) {
+    buf gu = row_in(w, 2 * N, 2 * N, -8, 8), dh = row_inout(w, N, N, -1, 1),
+        dgu = row_out(w, 2 * N, 2 * N);
+    op_swiglu_backward(w->s, dgu, dh, dh, gu, w->rows, N, NO_BUF);
 }
 
 /* Extreme gates: the logistic function saturates without a NaN. */
@@ -196,6 +203,11 @@ static void expect_swiglu_backward(const struct world *w, int N) {
             near(w, 2, t, i, slope(&x[0], gate_loss, x), fabs(x[2] * x[1]) * (1 + fabs(x[0])), 12);
             near(w, 2, t, N + i, slope(&x[1], gate_loss, x), fabs(x[2] * x[0]), 12);
         }
+}
+
+static void expect_swiglu_backward_again(const struct world *w, int N) {
+    expect_swiglu_backward(w, N);
+    expect_gated(w, N, 0, w->T);
 }
 
 /* ---- movement of rows ---- */
@@ -377,6 +389,7 @@ static const struct op_case cases[] = {
     {"swiglu, saturated", run_swiglu_extreme, expect_swiglu, {33}, {100}, 0},
     {"swiglu, first rows", run_swiglu_rows, expect_swiglu_rows, {7, 100}, {33, 1000}, WHOLE},
     {"swiglu_backward", run_swiglu_backward, expect_swiglu_backward, ODD_SIZES, 0},
+    {"swiglu_backward, h too", run_swiglu_backward_again, expect_swiglu_backward_again, ODD_SIZES, 0},
     {"embed", run_embed, expect_gather, ODD_SIZES, 0},
     {"embed_backward", run_embed_backward, expect_scatter, ODD_SIZES, 0},
     {"rows_gather", run_rows_gather, expect_gather, ODD_SIZES, 0},

@@ -37,12 +37,13 @@ static void swiglu_rows_backward(const void *task, int64_t from, int64_t to) {
         float *dgate = s->dgu + t * 2 * s->I, *dup = dgate + s->I;
         for (int i = 0; i < s->I; i += LANES) {
             int left = s->I - i;
-            vf g = vf_load_n(gate + i, left), dh = vf_load_n(s->dh + t * s->I + i, left);
-            vf sg = vf_div(one, one_plus_exp(g));
+            vf g = vf_load_n(gate + i, left), u = vf_load_n(up + i, left);
+            vf dh = vf_load_n(s->dh + t * s->I + i, left);
+            vf e = one_plus_exp(g), sg = vf_div(one, e);
             vf slope = vf_mul(sg, vf_add(one, vf_mul(g, vf_sub(one, sg))));
-            vf dg = vf_mul(vf_mul(dh, vf_load_n(up + i, left)), slope);
-            vf_store_n(dgate + i, left, dg);
+            vf_store_n(dgate + i, left, vf_mul(vf_mul(dh, u), slope));
             vf_store_n(dup + i, left, vf_mul(dh, vf_mul(g, sg)));
+            if (s->h) vf_store_n(s->h + t * s->I + i, left, vf_mul(vf_div(g, e), u));
         }
     }
 }
@@ -53,9 +54,11 @@ static void swiglu(struct stream *s, buf h, buf gu, int T, int I, buf rows) {
     spread(s, host_rows(rows, T), EXP_COST * I, swiglu_rows, &task);
 }
 
-static void swiglu_backward(struct stream *s, buf dgu, buf dh, buf gu, int T, int I, buf rows) {
+static void swiglu_backward(struct stream *s, buf dgu, buf h, buf dh, buf gu, int T, int I,
+                            buf rows) {
     REQUIRE(T >= 0 && I >= 1);
-    struct swiglu task = {.dgu = host_f32(dgu), .gu = host_f32(gu), .dh = host_f32(dh), .I = I};
+    struct swiglu task = {
+        .h = host_f32(h), .dgu = host_f32(dgu), .gu = host_f32(gu), .dh = host_f32(dh), .I = I};
     spread(s, host_rows(rows, T), EXP_COST * I, swiglu_rows_backward, &task);
 }
 

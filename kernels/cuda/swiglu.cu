@@ -20,22 +20,25 @@ static void swiglu_forward(struct stream *s, buf h, buf gu, int T, int I, buf ro
            (const float *)gu.addr, I, (const int32_t *)rows.addr);
 }
 
-static __global__ void gate_row_backward(float *dgu, const float *dh, const float *gu, int I,
-                                         const int32_t *rows) {
+static __global__ void gate_row_backward(float *dgu, float *h, const float *dh, const float *gu,
+                                         int I, const int32_t *rows) {
     int64_t t = blockIdx.x;
     if (rows && t >= rows[0]) return;
     for (int i = threadIdx.x; i < I; i += blockDim.x) {
         float g = gu[t * 2 * I + i], u = gu[t * 2 * I + I + i], d = dh[t * I + i];
-        float sg = 1.0f / (1.0f + fmath_exp(-g));
+        float e = 1.0f + fmath_exp(-g), sg = 1.0f / e;
         dgu[t * 2 * I + i] = (d * u) * (sg * (1.0f + g * (1.0f - sg)));
         dgu[t * 2 * I + I + i] = d * (g * sg);
+        if (h) h[t * I + i] = (g / e) * u;
     }
 }
 
-static void swiglu_reverse(struct stream *s, buf dgu, buf dh, buf gu, int T, int I, buf rows) {
+static void swiglu_reverse(struct stream *s, buf dgu, buf h, buf dh, buf gu, int T, int I,
+                           buf rows) {
     REQUIRE(T >= 0 && I >= 1);
     launch(s, "swiglu_backward", dim3(T), threads_for(I), 0, gate_row_backward, (float *)dgu.addr,
-           (const float *)dh.addr, (const float *)gu.addr, I, (const int32_t *)rows.addr);
+           (float *)h.addr, (const float *)dh.addr, (const float *)gu.addr, I,
+           (const int32_t *)rows.addr);
 }
 
 void cuda_swiglu(struct ops *table) {
