@@ -40,14 +40,17 @@ enum {
 struct block_tile {
     float *c, *next; /* this tile's outputs, and those of the next */
     const float *a, *b;
-    const float
-        *later; /* fetched into L2 meanwhile, in FETCH steps of k two lines `beside` apart */
+    float *a_copy, *b_copy; /* what is read is stored there, for the tiles that follow; or NULL */
+    const float *later;     /* fetched into L2 meanwhile, in FETCH steps two lines `beside` apart */
     ptrdiff_t c_row, a_row, a_k, b_panel, b_k, later_step, beside;
     int depth;
     bool add;
 };
 
-enum { FETCH = 4 };
+enum {
+    FETCH = 4,
+    AHEAD = 16, /* steps of k between fetching what is to be copied and reading it */
+};
 
 /* How a's elements lie: the rows of a step side by side, or the steps of a row. */
 enum form { ROWS_BESIDE, STEPS_BESIDE };
@@ -81,31 +84,58 @@ INLINE void far_row(vf sum[][BLOCK_VECTORS], const float *const a[BASES], ptrdif
 }
 #endif
 
+/* Where a kernel is in its operands and their copies. */
+struct place {
+    const float *a[BASES], *b;
+    float *a_copy, *b_copy;
+};
+
+/* Stores a step's elements. It costs little: the multiply-adds of a step take longer than issuing it. */
+INLINE void copy_step(struct place *at, const struct block_tile *t, const vf column[BLOCK_VECTORS],
+                      const int rows) {
+    if (at->b_copy) {
+        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
+            vf_store(at->b_copy + LANES * v, column[v]);
+            _mm_prefetch((const char *)(at->b + v * t->b_panel + AHEAD * t->b_k), _MM_HINT_T0);
+        }
+        at->b_copy += WIDTH;
+    }
+    if (at->a_copy) {
+        const vmask some = vmask_first(rows);
+        vf_store_mask(at->a_copy, some, vf_load_mask(at->a[0], some));
+        _mm_prefetch((const char *)(at->a[0] + AHEAD * t->a_k), _MM_HINT_T0);
+        _mm_prefetch((const char *)(at->a[0] + AHEAD * t->a_k + rows - 1), _MM_HINT_T0);
+        at->a_copy += A_STEP;
+    }
+}
+
 /* So many steps of k, one after the other: short loops in their place cost a tenth of the time. */
-INLINE void steps(vf sum[][BLOCK_VECTORS], const float *a[BASES], const float **b,
-                  const struct block_tile *t, const int n, const int rows, const enum form form) {
+INLINE void steps(vf sum[][BLOCK_VECTORS], struct place *at, const struct block_tile *t,
+                  const int n, const int rows, const enum form form, const bool copies) {
     const ptrdiff_t a_row = t->a_row, a_k = t->a_k, b_panel = t->b_panel, b_k = t->b_k;
     UNROLL for (int k = 0; k < n; k++) {
         vf column[BLOCK_VECTORS];
-        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = vf_load(*b + v * b_panel); }
+        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = vf_load(at->b + v * b_panel); }
+        if (copies) copy_step(at, t, column, rows);
         UNROLL for (int i = 0; i < rows; i++) {
             if (form == STEPS_BESIDE) {
-                far_row(sum, a, a_row, column, i, k);
+                far_row(sum, at->a, a_row, column, i, k);
                 continue;
             }
-            vf x = vf_set1(a[0][i]);
+            vf x = vf_set1(at->a[0][i]);
             UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
                 sum[i][v] = vf_fma(x, column[v], sum[i][v]);
             }
         }
-        if (form == ROWS_BESIDE) a[0] += a_k;
-        *b += b_k;
+        if (form == ROWS_BESIDE) at->a[0] += a_k;
+        at->b += b_k;
     }
-    UNROLL for (int i = 0; i < BASES && form == STEPS_BESIDE; i++) { a[i] += n; }
+    UNROLL for (int i = 0; i < BASES && form == STEPS_BESIDE; i++) { at->a[i] += n; }
 }
 
 /* The constants are known where it is inlined. */
-INLINE void multiply(const struct block_tile *t, const int rows, const enum form form) {
+INLINE void multiply(const struct block_tile *t, const int rows, const enum form form,
+                     const bool copies) {
     const ptrdiff_t c_row = t->c_row;
     vf sum[ROWS_MAX][BLOCK_VECTORS];
     float *c = t->c;
@@ -115,15 +145,16 @@ INLINE void multiply(const struct block_tile *t, const int rows, const enum form
         }
         c += c_row;
     }
-    const float *a[BASES], *b = t->b, *fetch = t->next;
-    UNROLL for (int i = 0; i < BASES; i++) { a[i] = t->a + 3 * i * t->a_row; }
+    struct place at = {.b = t->b, .a_copy = t->a_copy, .b_copy = t->b_copy};
+    UNROLL for (int i = 0; i < BASES; i++) { at.a[i] = t->a + 3 * i * t->a_row; }
+    const float *fetch = t->next;
     int k = t->depth;
     for (int i = 0; i < rows && k >= FETCH; i++, k -= FETCH) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
             _mm_prefetch((const char *)(fetch + LANES * v), _MM_HINT_T0);
         }
         fetch += c_row;
-        steps(sum, a, &b, t, FETCH, rows, form);
+        steps(sum, &at, t, FETCH, rows, form, copies);
     }
     fetch = t->later;
     for (; k >= FETCH; k -= FETCH) {
@@ -131,9 +162,9 @@ INLINE void multiply(const struct block_tile *t, const int rows, const enum form
             _mm_prefetch((const char *)(fetch + v * t->beside), _MM_HINT_T1);
         }
         fetch += t->later_step;
-        steps(sum, a, &b, t, FETCH, rows, form);
+        steps(sum, &at, t, FETCH, rows, form, copies);
     }
-    for (; k > 0; k--) steps(sum, a, &b, t, 1, rows, form);
+    for (; k > 0; k--) steps(sum, &at, t, 1, rows, form, copies);
     c = t->c;
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { vf_store(c + LANES * v, sum[i][v]); }
@@ -141,15 +172,24 @@ INLINE void multiply(const struct block_tile *t, const int rows, const enum form
     }
 }
 
-#define DEFINE(rows)                                                                               \
-    static void beside_##rows(const struct block_tile *t) { multiply(t, rows, ROWS_BESIDE); }      \
-    static void far_##rows(const struct block_tile *t) { multiply(t, rows, STEPS_BESIDE); }
-#define BESIDE(rows) [rows - 1] = beside_##rows,
-#define FAR(rows) [rows - 1] = far_##rows,
-BLOCK_SHAPES(DEFINE)
+/* A kernel for each form, of tiles that copy nothing and of those that do. */
 typedef void kernel(const struct block_tile *t);
-static kernel *const beside[ROWS_MAX] = {BLOCK_SHAPES(BESIDE)}, *const far[ROWS_MAX] = {
-                                                                    BLOCK_SHAPES(FAR)};
+#define DEFINE(rows)                                                                               \
+    static void beside_##rows(const struct block_tile *t) {                                        \
+        multiply(t, rows, ROWS_BESIDE, false);                                                     \
+    }                                                                                              \
+    static void far_##rows(const struct block_tile *t) { multiply(t, rows, STEPS_BESIDE, false); } \
+    static void beside_copied_##rows(const struct block_tile *t) {                                 \
+        multiply(t, rows, ROWS_BESIDE, true);                                                      \
+    }                                                                                              \
+    static void far_copied_##rows(const struct block_tile *t) {                                    \
+        multiply(t, rows, STEPS_BESIDE, true);                                                     \
+    }
+BLOCK_SHAPES(DEFINE)
+
+#define KERNELS(rows)                                                                              \
+    [rows - 1] = {{beside_##rows, beside_copied_##rows}, {far_##rows, far_copied_##rows}},
+static kernel *const kernels[ROWS_MAX][2][2] = {BLOCK_SHAPES(KERNELS)};
 
 /* Tiles of a that are used together, by all columns. */
 struct group {
@@ -158,26 +198,49 @@ struct group {
     const float *a[STAY_TILES];
 };
 
-/* A_STEP rows are copied for each tile: its own, and others behind them or, at the end, before them. */
-static void copy_group(struct group *g, const struct product *p) {
-    int begin[STAY_TILES];
-    size_t size = (size_t)p->depth * A_STEP;
+/* Copies rows whose steps are neighbours, A_STEP for each tile: its own, and others behind them or, at the
+ * end, before them. */
+static void transpose_group(struct group *g, const struct product *p) {
     for (int i = 0; i < g->tiles; i++) {
-        begin[i] = g->first[i] + A_STEP <= p->rows ? g->first[i] : p->rows - A_STEP;
-        g->a[i] = g->copy + (size_t)i * size + (g->first[i] - begin[i]);
+        int begin = least(g->first[i], p->rows - A_STEP);
+        float *to = g->copy + (size_t)i * A_STEP * p->depth;
+        transpose(to, A_STEP, p->a + begin * p->a_row, p->a_row, A_STEP, p->depth);
+        g->a[i] = to + (g->first[i] - begin);
     }
-    if (p->a_k == 1) {
-        for (int i = 0; i < g->tiles; i++)
-            transpose(g->copy + (size_t)i * size, A_STEP, p->a + begin[i] * p->a_row, p->a_row,
-                      A_STEP, p->depth);
-        return;
-    }
-    for (int k = 0; k < p->depth; k++)
-        for (int i = 0; i < g->tiles; i++) {
-            const float *from = p->a + k * p->a_k + begin[i];
-            float *to = g->copy + (size_t)i * size + (size_t)k * A_STEP;
-            for (int j = 0; j < A_STEP; j += 8) _mm256_storeu_ps(to + j, _mm256_loadu_ps(from + j));
-        }
+}
+
+/* Where the tiles of a group are read; rows that are neighbours are copied by the first columns. */
+static void place_group(struct group *g, const struct product *p) {
+    for (int i = 0; i < g->tiles; i++)
+        g->a[i] = g->copy ? g->copy + (size_t)i * A_STEP * p->depth : p->a + g->first[i] * p->a_row;
+    if (g->copy && p->a_k == 1) transpose_group(g, p);
+}
+
+/* Where tile i of a group reads a; with the first columns it may copy what it reads. */
+static void place_a(struct block_tile *t, const struct product *p, const struct group *g, int i,
+                    bool first_columns) {
+    bool takes = g->copy && p->a_k > 1 && first_columns;
+    t->a = takes ? p->a + g->first[i] : g->a[i];
+    t->a_row = g->copy ? 1 : p->a_row;
+    t->a_k = g->copy && !takes ? A_STEP : p->a_k;
+    t->a_copy = takes ? g->copy + (size_t)i * A_STEP * p->depth : NULL;
+}
+
+/* A stretch of b. */
+struct stretch {
+    float *copy; /* NULL: it is used as it lies */
+    bool full;   /* or the first tile of each column copies it */
+};
+
+/* Where a tile of column j reads b. */
+static void place_b(struct block_tile *t, const struct product *p, const struct stretch *b, int j,
+                    bool first_tile) {
+    float *copy = b->copy ? b->copy + (size_t)j * p->depth : NULL;
+    bool takes = first_tile && !b->full, copied = copy && !takes;
+    t->b = copied ? copy : p->b + j / LANES * p->b_panel;
+    t->b_panel = copied ? LANES : p->b_panel;
+    t->b_k = copied ? WIDTH : p->b_k;
+    t->b_copy = takes ? copy : NULL;
 }
 
 /* What tiles fetch beside the next outputs: columns of WIDTH floats, one after the other. */
@@ -205,23 +268,17 @@ static void fetch_later(struct block_tile *t, struct later *later, int most) {
 /* All columns of a group of tiles. Panels of b that stream from memory are fetched while those before them
  * are used; `behind` the last of them is what is used after this call. Where b is in L2 (`behind` is NULL),
  * the first of `later` is fetched and then the second. */
-static void multiply_group(const struct product *p, const struct group *g, const float *behind,
-                           struct later later[2]) {
-    struct block_tile t = {.b_panel = p->b_panel,
-                           .b_k = p->b_k,
-                           .c_row = p->c_row,
-                           .a_row = g->copy ? 1 : p->a_row,
-                           .a_k = g->copy ? A_STEP : p->a_k,
-                           .depth = p->depth,
-                           .add = p->add};
+static void multiply_group(const struct product *p, const struct group *g, const struct stretch *b,
+                           const float *behind, struct later later[2]) {
+    struct block_tile t = {.c_row = p->c_row, .depth = p->depth, .add = p->add};
     for (int j = 0; j < p->columns; j += WIDTH) {
-        t.b = p->b + j / LANES * p->b_panel;
         bool last_panel = j + WIDTH >= p->columns;
         if (behind)
-            later[0] = (struct later){.at = last_panel ? behind : t.b + BLOCK_VECTORS * p->b_panel,
-                                      .step = p->b_k,
-                                      .beside = p->b_panel,
-                                      .left = p->depth};
+            later[0] =
+                (struct later){.at = last_panel ? behind : p->b + (j + WIDTH) / LANES * p->b_panel,
+                               .step = p->b_k,
+                               .beside = p->b_panel,
+                               .left = p->depth};
         for (int i = 0; i < g->tiles; i++) {
             int rows = g->first[i + 1] - g->first[i];
             int fetches = p->depth / FETCH - rows; /* what is left of them by the next outputs */
@@ -229,12 +286,13 @@ static void multiply_group(const struct product *p, const struct group *g, const
             t.c = p->c + g->first[i] * p->c_row + j;
             t.next = p->c + g->first[same_rows ? 0 : i + 1] * p->c_row;
             if (!last || same_rows) t.next += last ? j + WIDTH : j;
-            t.a = g->a[i];
+            place_a(&t, p, g, i, j == 0);
+            place_b(&t, p, b, j, i == 0);
             t.later = t.b;
             t.later_step = t.beside = 0;
             if (fetches > 0) fetch_later(&t, later[0].left > 0 ? &later[0] : &later[1], fetches);
-            if (t.a_row == 1) beside[rows - 1](&t);
-            else far[rows - 1](&t);
+            enum form form = t.a_row == 1 ? ROWS_BESIDE : STEPS_BESIDE;
+            kernels[rows - 1][form][t.a_copy || t.b_copy](&t);
         }
     }
 }
@@ -254,8 +312,9 @@ static struct later later_rows(const struct product *p, int row, int tiles) {
 }
 
 /* One stretch of the depth and block of columns, in groups of at most so many tiles. */
-static void all_groups(const struct product *p, float *copy, int most, const float *behind,
-                       struct later next_b) {
+static void all_groups(const struct product *p, float *copy, float *copy_b, int most,
+                       const float *behind, struct later next_b) {
+    struct stretch b = {.copy = copy_b};
     struct later later[2] = {{.left = 0}, next_b};
     int tiles = ceil_div(p->rows, ROWS_MAX), groups = ceil_div(tiles, most), row = 0;
     for (; groups > 0; groups--) {
@@ -265,11 +324,10 @@ static void all_groups(const struct product *p, float *copy, int most, const flo
             row += ceil_div(p->rows - row, tiles--);
         }
         g.first[g.tiles] = row;
-        if (g.copy) copy_group(&g, p);
-        else
-            for (int i = 0; i < g.tiles; i++) g.a[i] = p->a + g.first[i] * p->a_row;
+        place_group(&g, p);
         later[0] = later_rows(p, row, g.tiles);
-        multiply_group(p, &g, behind && groups > 1 ? p->b : behind, later);
+        multiply_group(p, &g, &b, behind && groups > 1 ? p->b : behind, later);
+        b.full = true;
     }
 }
 
@@ -291,23 +349,14 @@ static __attribute__((noinline)) void few_groups(const struct product *p) {
         if (!left && p->b_k == LANES) behind = p->b + ceil_div(p->columns, LANES) * p->b_panel;
         int most = !b_stays(&t) ? STAY_TILES : t.depth <= COPY_DEPTH ? PASS_TILES : DEEP_TILES;
         if (b_stays(&t)) behind = NULL;
-        all_groups(&t, copy, most, behind, (struct later){.left = 0});
+        all_groups(&t, copy, NULL, most, behind, (struct later){.left = 0});
         t.a += t.depth * p->a_k;
         t.b += t.depth * p->b_k;
         t.add = true;
     }
 }
 
-static void copy_b(float *to, const struct product *p) {
-    for (int k = 0; k < p->depth; k++) {
-        const float *from = p->b + k * p->b_k;
-        for (int v = 0; v < p->columns / LANES; v++)
-            vf_store(to + v * (ptrdiff_t)LANES * p->depth + k * LANES,
-                     vf_load(from + v * p->b_panel));
-    }
-}
-
-/* A block of columns, with a copy of a stretch of b at a time; tiles of a are copied as they are used. */
+/* A block of columns, with a copy of a stretch of b at a time. */
 static __attribute__((noinline)) void many_groups(const struct product *p) {
     _Alignas(64) float b[COPY_DEPTH * COPY_COLUMNS], a[NEIGHBOUR_TILES * COPY_DEPTH * A_STEP];
     struct product t = *p;
@@ -316,16 +365,10 @@ static __attribute__((noinline)) void many_groups(const struct product *p) {
         t.depth = ceil_div(p->depth - from, blocks);
         t.a = p->a + from * p->a_k;
         t.b = p->b + from * p->b_k;
-        t.b_k = p->b_k;
-        t.b_panel = p->b_panel;
-        copy_b(b, &t);
         from += t.depth;
         struct later next = {p->b + from * p->b_k,  p->b_k, LANES, t.depth, t.depth,
                              p->columns / WIDTH - 1};
-        t.b = b;
-        t.b_k = LANES;
-        t.b_panel = (ptrdiff_t)LANES * t.depth;
-        all_groups(&t, a, most, NULL, blocks > 1 ? next : (struct later){.left = 0});
+        all_groups(&t, a, b, most, NULL, blocks > 1 ? next : (struct later){.left = 0});
         t.add = true;
     }
 }
