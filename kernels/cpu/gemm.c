@@ -17,7 +17,10 @@ enum {
     PIECES_A_THREAD = 8,  /* of one product at most, so that threads finish together, */
     FEW_A_THREAD = 2,     /* and where more would be small */
     WIDE = 768,           /* columns that are not few */
-    OWN_ROWS = 64,        /* a thread has no other rows where there are so many for each */
+    OWN_ROWS = 64,        /* a thread is given rows alone where it gets so many of them */
+    PIECE_ROWS = 256,     /* of a piece, then; */
+    COPY_OWN_ROWS = 128,  /* the same where each piece copies b */
+    COPY_PIECE_ROWS = 768,
     COLUMN_UNIT = 2 * LANES,
     THIN_ROWS = 12, /* so many more take the time of fetching b */
     LEASTS = 4,
@@ -115,9 +118,10 @@ static int parts(int elements, int least_part, int most) {
     return n < 1 ? 1 : least(n, most);
 }
 
-/* No piece if it changes nothing. Many rows are cut first, and then maybe columns; few rows the other way
- * round. Packed weights are read fast enough that rows alone are cut early: then no thread copies rows of a
- * that another computed. */
+/* No piece if it changes nothing. Where there are enough rows for each thread they alone are cut: then no
+ * thread copies rows of a that another computed, and packed weights are read fast enough for few of them.
+ * Other large products copy b for each piece (gemm_block.c), which takes more rows to pay, and larger pieces.
+ * Otherwise, many rows are cut first, and then maybe columns; few rows the other way round. */
 static struct grid grid_of(const struct cut *cut, const struct product *p) {
     if (p->rows == 0 || (p->depth == 0 && p->add)) return (struct grid){0, 0};
     int64_t worth = work_of(p) / cut->work;
@@ -125,8 +129,9 @@ static struct grid grid_of(const struct cut *cut, const struct product *p) {
     int pieces = worth < 1 ? 1 : worth < most ? (int)worth : most;
     int few = least(FEW_A_THREAD * threads, pieces), needed = least(threads, pieces);
     struct grid g = {1, 1};
-    if (cut->gemm->packed && needed == threads && p->rows >= OWN_ROWS * threads) {
-        g.down = parts(p->rows, least_pieces->rows, pieces);
+    bool packed = cut->gemm->packed;
+    if (needed == threads && p->rows >= (packed ? OWN_ROWS : COPY_OWN_ROWS) * threads) {
+        g.down = parts(p->rows, packed ? PIECE_ROWS : COPY_PIECE_ROWS, pieces);
         if (g.down < threads) g.down = threads;
     }
     for (int i = 0; i < LEASTS && g.down * g.across < needed; i++) {
