@@ -12,7 +12,7 @@
 enum {
     TILE_ROWS = 14,       /* rows that are computed together (with AVX-512) */
     PIECE_ROWS = 112,     /* rows of a piece of work at most */
-    PIECE_WORK = 1 << 18, /* multiply-adds worth another thread */
+    PIECE_WORK = 1 << 16, /* multiply-adds worth another thread: of few rows, some microseconds */
     PIECES_A_THREAD = 8,  /* even in decoding */
 };
 
