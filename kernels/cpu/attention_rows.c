@@ -7,6 +7,7 @@
 #include "kernels/cpu/causal.h"
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/gemm_shapes.h"
+#include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/panels.h"
 #include "kernels/cpu/simd_math.h"

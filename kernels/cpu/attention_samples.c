@@ -3,11 +3,13 @@
 #include "kernels/cpu/attention_samples.h"
 
 #include "kernels/cpu/attention_block.h"
+#include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/simd_math.h"
 
 #include <string.h>
 
 enum {
+    FEW_ROWS = 4,        /* of a product without the loops that larger ones need */
     LINE = 14,           /* rows of a product: its outputs fill the registers */
     TILE_PAIRS = 56,     /* of rows and query heads of a tile: scores stay in L1 */
     VALUE_FLOATS = 3584, /* of outputs of a block at a time: they stay in L1 */
@@ -107,6 +109,108 @@ static float *out_at(const struct attention *a, const struct tile *t, int row) {
 }
 static const float *q_at(const struct attention *a, const struct tile *t, int row) {
     return host_f32(a->q) + (t->row + row) * a->ldq + (int64_t)t->head * a->kv.Dk;
+}
+
+/* Rows and vectors are constants where it is inlined. What lies at `next` is fetched into L2, a line for
+ * each line of b. */
+INLINE void multiply_few(const struct product *p, const float *next, const int rows,
+                         const int vectors, vmask last) {
+    vf sum[FEW_ROWS][4];
+    const int end = vectors - 1;
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            const float *c = p->c + i * p->c_row + LANES * v;
+            sum[i][v] = !p->add ? vf_zero() : v < end ? vf_load(c) : vf_load_mask(c, last);
+        }
+    }
+    const float *a = p->a, *b = p->b;
+    for (int k = p->depth; k > 0; k--, a += p->a_k, b += p->b_k) {
+        vf column[4];
+        UNROLL for (int v = 0; v < vectors; v++) {
+            const float *at = b + v * p->b_panel;
+            column[v] = v < end ? vf_load(at) : vf_load_mask(at, last);
+            _mm_prefetch((const char *)(next + v * p->b_panel), _MM_HINT_T1);
+        }
+        next += p->b_k;
+        UNROLL for (int i = 0; i < rows; i++) {
+            vf x = vf_set1(a[i * p->a_row]);
+            UNROLL for (int v = 0; v < vectors; v++) {
+                sum[i][v] = vf_fma(x, column[v], sum[i][v]);
+            }
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        float *c = p->c + i * p->c_row;
+        UNROLL for (int v = 0; v < end; v++) { vf_store(c + LANES * v, sum[i][v]); }
+        vf_store_mask(c + LANES * end, last, sum[i][end]);
+    }
+}
+
+INLINE void multiply_few_rows(const struct product *p, const float *next, const int vectors,
+                              vmask last) {
+    switch (p->rows) {
+    case 1:
+        multiply_few(p, next, 1, vectors, last);
+        break;
+    case 2:
+        multiply_few(p, next, 2, vectors, last);
+        break;
+    case 3:
+        multiply_few(p, next, 3, vectors, last);
+        break;
+    default:
+        multiply_few(p, next, FEW_ROWS, vectors, last);
+    }
+}
+
+/* A product of 1 to FEW_ROWS rows, without the loops that larger ones need. A product that follows has its b
+ * at `next`. */
+static void product_few(const struct product *p, const float *next) {
+    struct product t = *p;
+    for (int left = p->columns; left > 0; left -= 4 * LANES) {
+        int vectors = left > 3 * LANES ? 4 : (left + LANES - 1) / LANES;
+        vmask last = vmask_first(left - LANES * (vectors - 1));
+        switch (vectors) {
+        case 1:
+            multiply_few_rows(&t, next, 1, last);
+            break;
+        case 2:
+            multiply_few_rows(&t, next, 2, last);
+            break;
+        case 3:
+            multiply_few_rows(&t, next, 3, last);
+            break;
+        default:
+            multiply_few_rows(&t, next, 4, last);
+        }
+        t.c += 4 * LANES;
+        t.b += 4 * p->b_panel;
+        next += 4 * p->b_panel;
+    }
+}
+
+/* Steps from..to-1 of one row of a product, after those before them. */
+static void product_row(const struct product *p, int row, int from, int to) {
+    struct product one = *p;
+    one.c += row * p->c_row;
+    one.a += row * p->a_row + from * p->a_k;
+    one.b += from * p->b_k;
+    one.rows = 1;
+    one.depth = to - from;
+    one.add = true;
+    product_few(&one, one.b);
+}
+
+/* A product whose row i has depth[i] >= 0 steps: the steps all rows have, then the others'. What a row
+ * does not see may be anything, not-a-numbers included, so it is not multiplied by zero but left out. */
+static void product_ragged(const struct product *p, const int *depth) {
+    struct product common = *p;
+    common.depth = depth[0];
+    for (int i = 1; i < p->rows; i++)
+        if (depth[i] < common.depth) common.depth = depth[i];
+    ISA(product)(&common);
+    for (int i = 0; i < p->rows; i++)
+        if (depth[i] > common.depth) product_row(p, i, common.depth, depth[i]);
 }
 
 /* Multiplies all pairs by the same b, along the rows of each head or the heads of each row, whichever are
