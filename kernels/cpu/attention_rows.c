@@ -183,7 +183,7 @@ static void add_values(const struct tile *t, const struct view *w, const struct 
         common.b = values_at(&a->kv, t->fork.parent, w->first, t->g) + d;
         common.p = s->scores + w->from * KV_BLOCK;
         common.depth = common.most = w->common;
-        common.keep = common.take = NULL;
+        common.start = common.keep = common.take = NULL;
         if (fold) common.out = sums, common.out_row = MIXED_COLUMNS;
         ISA(causal_product)(&common);
         own.start = common.out;
