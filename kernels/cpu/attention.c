@@ -10,8 +10,7 @@
 #include "kernels/shape_check.h"
 
 enum {
-    TILE_ROWS = 14,       /* rows that are computed together (with AVX-512) */
-    PIECE_ROWS = 112,     /* rows of a piece of work at most */
+    PIECE_ROWS = 8 * TILE_ROWS, /* of a piece of work at most */
     PIECE_WORK = 1 << 16, /* multiply-adds worth another thread: of few rows, some microseconds */
     PIECES_A_THREAD = 8,  /* even in decoding */
 };

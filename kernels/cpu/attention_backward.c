@@ -176,7 +176,7 @@ static void line_dq(const struct piece *w, const struct tile *t, const struct li
 /* Continues the chains of the block's keys from..to-1, or begins them: to key j's row of `gradient` goes the
  * sum over pairs of their weight of j times their q or dout. Rows before a key's own are left out, ROWS_MAX
  * keys at a time; those that are not precede all that see the key and have weight +0: their steps leave the
- * chain at the +0 it starts with. */
+ * chain at the +0 it starts with, for keys that not all rows see are begun by their own tile. */
 static void key_range(const struct piece *w, const struct tile *t, struct key_sums s, int from,
                       int to, bool add) {
     const float *weight = s.weight, *x = s.x;

@@ -6,14 +6,12 @@
 #include "kernels/cpu/attention_block.h"
 #include "kernels/cpu/causal.h"
 #include "kernels/cpu/cut.h"
-#include "kernels/cpu/gemm_shapes.h"
 #include "kernels/cpu/gemm_tile.h"
 #include "kernels/cpu/lanes.h"
 #include "kernels/cpu/panels.h"
 #include "kernels/cpu/simd_math.h"
 
 enum {
-    TILE_ROWS = LANES / ROWS_MAX * ROWS_MAX, /* a number of each fits a vector */
     MIXED_COLUMNS = 128, /* of values at a time, where a block is begun by the parent */
 };
 

@@ -3,7 +3,7 @@
 #include "kernels/cpu/causal.h"
 
 #include "kernels/cpu/cut.h"
-#include "kernels/cpu/gemm_shapes.h"
+#include "kernels/cpu/tile_mask.h"
 
 enum {
     WIDTH = BLOCK_VECTORS * LANES, /* columns of a tile */
@@ -12,24 +12,11 @@ enum {
 
 typedef vf sums[ROWS_MAX][BLOCK_VECTORS];
 
-/* The columns of a tile that exist. */
-struct mask {
-    vmask of[BLOCK_VECTORS];
-};
-
-INLINE vf load(const float *at, const struct mask *m, int v, const bool part) {
-    return part ? vf_load_mask(at + LANES * v, m->of[v]) : vf_load(at + LANES * v);
-}
-INLINE void store(float *at, vf x, const struct mask *m, int v, const bool part) {
-    if (part) vf_store_mask(at + LANES * v, m->of[v], x);
-    else vf_store(at + LANES * v, x);
-}
-
 /* One step of k of the rows from `first` on. */
-INLINE void step(sums sum, const float *p, const float *b, const struct mask *m, const int first,
-                 const int rows, const bool part) {
+INLINE void step(sums sum, const float *p, const float *b, const struct tile_mask *m,
+                 const int first, const int rows, const bool part) {
     vf column[BLOCK_VECTORS];
-    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = load(b, m, v, part); }
+    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = tile_load(b, m, v, part); }
     UNROLL for (int i = 0; i < rows; i++) {
         if (i < first) continue;
         vf x = vf_set1(p[i * KV_BLOCK]);
@@ -41,25 +28,27 @@ INLINE void step(sums sum, const float *p, const float *b, const struct mask *m,
 
 /* out = out * keep + sums * take */
 INLINE void fold(float *out, ptrdiff_t out_row, const float *keep, const float *take, sums sum,
-                 const struct mask *m, const int rows, const bool part) {
+                 const struct tile_mask *m, const int rows, const bool part) {
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
             vf x = vf_mul(sum[i][v], vf_set1(take[i]));
-            store(out, vf_fma(load(out, m, v, part), vf_set1(keep[i]), x), m, v, part);
+            tile_store(out, vf_fma(tile_load(out, m, v, part), vf_set1(keep[i]), x), m, v, part);
         }
         out += out_row;
     }
 }
 
 /* Columns from j on of rows from `row` on. */
-INLINE void tile(const struct causal *c, int row, int j, const struct mask *m, const int rows,
+INLINE void tile(const struct causal *c, int row, int j, const struct tile_mask *m, const int rows,
                  const bool part) {
     const ptrdiff_t b_row = c->b_row;
     sums sum;
     if (c->start) {
         const float *start = c->start + row * c->start_row + j;
         UNROLL for (int i = 0; i < rows; i++) {
-            UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { sum[i][v] = load(start, m, v, part); }
+            UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
+                sum[i][v] = tile_load(start, m, v, part);
+            }
             start += c->start_row;
         }
     } else {
@@ -85,7 +74,7 @@ INLINE void tile(const struct causal *c, int row, int j, const struct mask *m, c
         return;
     }
     UNROLL for (int i = 0; i < rows; i++) {
-        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { store(out, sum[i][v], m, v, part); }
+        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { tile_store(out, sum[i][v], m, v, part); }
         out += c->out_row;
     }
 }
@@ -95,8 +84,7 @@ INLINE void multiply(const struct causal *c, int row, const int rows) {
     int j = 0;
     for (; j <= c->columns - WIDTH; j += WIDTH) tile(c, row, j, NULL, rows, false);
     if (j == c->columns) return;
-    struct mask m;
-    for (int v = 0; v < BLOCK_VECTORS; v++) m.of[v] = vmask_first(c->columns - j - LANES * v);
+    struct tile_mask m = tile_mask(c->columns - j);
     tile(c, row, j, &m, rows, true);
 }
 

@@ -3,8 +3,8 @@
 
 /* A kernel computes rows x vectors accumulators, all in registers: a step of k loads the vectors of
  * b once and broadcasts each row's a. Fewer rows take more vectors, so that enough chains are in
- * flight to hide the latency of an FMA. The list names the shapes as (rows, log2 vectors). */
-/* Those of large products have one width, and no fewer rows than a large product is cut into; those of
+ * flight to hide the latency of an FMA. The list names the shapes as (rows, log2 vectors).
+ * Those of large products have one width, and no fewer rows than a large product is cut into; those of
  * attention the same width, and every height. */
 /* clang-format off */
 #ifdef __AVX512F__

@@ -2,28 +2,19 @@
 #include "kernels/cpu/key_sums.h"
 
 #include "kernels/cpu/cut.h"
-#include "kernels/cpu/gemm_shapes.h"
+#include "kernels/cpu/tile_mask.h"
 
 enum { WIDTH = BLOCK_VECTORS * LANES }; /* columns of a tile */
 
-/* The columns of a tile that exist. */
-struct mask {
-    vmask of[BLOCK_VECTORS];
-};
-
-INLINE vf load(const float *at, const struct mask *m, int v, const bool part) {
-    return part ? vf_load_mask(at + LANES * v, m->of[v]) : vf_load(at + LANES * v);
-}
-
 /* Columns from c on of keys from `key` on. */
-INLINE void tile(const struct key_sums *s, int key, int c, const struct mask *m, const int keys,
-                 const bool part) {
+INLINE void tile(const struct key_sums *s, int key, int c, const struct tile_mask *m,
+                 const int keys, const bool part) {
     const ptrdiff_t x_head = s->x_head, weight_head = s->weight_head;
     vf sum[ROWS_MAX][BLOCK_VECTORS];
     float *out = s->out + key * s->out_row + c;
     UNROLL for (int j = 0; j < keys; j++) {
         UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
-            sum[j][v] = s->add ? load(out, m, v, part) : vf_zero();
+            sum[j][v] = s->add ? tile_load(out, m, v, part) : vf_zero();
         }
         out += s->out_row;
     }
@@ -32,7 +23,7 @@ INLINE void tile(const struct key_sums *s, int key, int c, const struct mask *m,
         const float *weight = row_weight, *x = row_x;
         for (int h = s->heads; h > 0; h--, weight += weight_head, x += x_head) {
             vf column[BLOCK_VECTORS];
-            UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = load(x, m, v, part); }
+            UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { column[v] = tile_load(x, m, v, part); }
             UNROLL for (int j = 0; j < keys; j++) {
                 vf w = vf_set1(weight[j]);
                 UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
@@ -43,10 +34,7 @@ INLINE void tile(const struct key_sums *s, int key, int c, const struct mask *m,
     }
     out = s->out + key * s->out_row + c;
     UNROLL for (int j = 0; j < keys; j++) {
-        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
-            if (part) vf_store_mask(out + LANES * v, m->of[v], sum[j][v]);
-            else vf_store(out + LANES * v, sum[j][v]);
-        }
+        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { tile_store(out, sum[j][v], m, v, part); }
         out += s->out_row;
     }
 }
@@ -56,8 +44,7 @@ INLINE void multiply(const struct key_sums *s, int key, const int keys) {
     int c = 0;
     for (; c <= s->columns - WIDTH; c += WIDTH) tile(s, key, c, NULL, keys, false);
     if (c == s->columns) return;
-    struct mask m;
-    for (int v = 0; v < BLOCK_VECTORS; v++) m.of[v] = vmask_first(s->columns - c - LANES * v);
+    struct tile_mask m = tile_mask(s->columns - c);
     tile(s, key, c, &m, keys, true);
 }
 
