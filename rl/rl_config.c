@@ -40,10 +40,11 @@ const struct config_key rl_keys[] = {
     CONFIG_INT(RL, tree_tokens, "rl.tree_tokens", "2048", 0, 1 << 24, SEMANTIC,
                "completions of a prompt that are learnt from together compute it once, as long as "
                "prompt and completions have at most so many tokens; 0: each computes its own"),
-    CONFIG_INT(RL, micro_tokens, "rl.micro_tokens", "0", 0, 1 << 24, EXECUTION,
-               "rows computed at once in training; 0: what suits the device, on a CPU 256 a thread, on a GPU "
-               "4096, at most; a longer sequence, or answers that share their prompt "
-               "(rl.tree_tokens), are computed at once all the same"),
+    CONFIG_INT(
+        RL, micro_tokens, "rl.micro_tokens", "0", 0, 1 << 24, EXECUTION,
+        "rows computed at once in training; 0: 256 a thread on a CPU, at most 4096, and 4096 on a "
+        "GPU; a longer sequence, or answers that share their prompt "
+        "(rl.tree_tokens), are computed at once all the same"),
     CONFIG_ENUM(RL, routing_replay, "policy.routing_replay", "rollout", "rollout|none", SEMANTIC,
                 "whether training uses the experts chosen during rollout"),
     CONFIG_FLOAT(RL, balance_speed, "rl.balance_speed", "0", 0, 1, SEMANTIC,
