@@ -25,7 +25,7 @@ AVX512 := $(AVX2) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-wid
 # Asked for once, and only when something is compiled: a fresh machine has no pkg-config yet.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(LIBS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(LIBS)))$(PKG_LIBS)
-FLAGS = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(SAN)
+FLAGS = $(CC) $(STD) $(WARN) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(SAN) $(if $(SAN),-DSANITIZED)
 COMPILE = $(Q)mkdir -p $(@D) && $(FLAGS) $(HIDDEN) -MMD -MP -c -o $@ $<
 PLUGIN = $(Q)mkdir -p $(@D) && $(FLAGS) -Ireward/include -shared -fPIC -o $@ $<
 LINK = $(Q)$(CC) $(STD) $(CFLAGS) $(SAN) -o $@ $(filter %.o %.a,$^) $(LDFLAGS)

@@ -59,8 +59,9 @@ enum form { ROWS_BESIDE, STEPS_BESIDE };
 enum { BASES = (ROWS_MAX + 2) / 3 };
 
 /* Element k of row i, and its products with column[]. Compilers would keep an address for every row and k and
- * run out of registers, which costs a tenth of the time: here they are told what is added to a base. */
-#ifdef __AVX512F__
+ * run out of registers, which costs a tenth of the time: here they are told what is added to a base. Not where
+ * every read is to be checked, nor where loops stay loops, whose k is no constant. */
+#if defined __AVX512F__ && defined __OPTIMIZE__ && !defined SANITIZED
 #define ROW_AT(i, k, address)                                                                      \
     __asm__("vbroadcastss " address ", %[x]\n\t"                                                   \
             "vfmadd231ps %[b0], %[x], %[s0]\n\t"                                                   \
@@ -130,7 +131,8 @@ INLINE void steps(vf sum[][BLOCK_VECTORS], struct place *at, const struct block_
         if (form == ROWS_BESIDE) at->a[0] += a_k;
         at->b += b_k;
     }
-    UNROLL for (int i = 0; i < BASES && form == STEPS_BESIDE; i++) { at->a[i] += n; }
+    if (form == ROWS_BESIDE) return;
+    UNROLL for (int i = 0; i < BASES; i++) { at->a[i] += n; }
 }
 
 /* The constants are known where it is inlined. */
