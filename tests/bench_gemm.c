@@ -166,7 +166,7 @@ struct total {
     double theirs; /* seconds of the peer; 0: it is not there */
 };
 
-/* Of the single products in the bench's rows; of one row of x only those whose w is in no cache. */
+/* Of the single products in the bench's rows; of one row of x only those whose w does not fit L2. */
 static struct total total_of(const struct bench *b, const char *kind, bool bf16,
                              const struct rows_class *class, const char *peer_key) {
     enum { CACHED = 8 << 20 };
