@@ -58,9 +58,9 @@ enum form { ROWS_BESIDE, STEPS_BESIDE };
 /* Bases of addresses: those of every third row, to which an instruction adds no stride, one or two. */
 enum { BASES = (ROWS_MAX + 2) / 3 };
 
-/* Element k of row i, and its products with column[]. Compilers would keep an address for every row and k and
- * run out of registers, which costs a tenth of the time: here they are told what is added to a base. Not where
- * every read is to be checked, nor where loops stay loops, whose k is no constant. */
+/* Element k of row i, and its products with column[]. Compilers would keep an address for every row and k
+ * and run out of registers, which costs a tenth of the time: here they are told what is added to a base. Not
+ * where every read is to be checked, nor where loops stay loops, whose k is no constant. */
 #if defined __AVX512F__ && defined __OPTIMIZE__ && !defined SANITIZED
 #define ROW_AT(i, k, address)                                                                      \
     __asm__("vbroadcastss " address ", %[x]\n\t"                                                   \
