@@ -253,17 +253,19 @@ static void routes_copy(uint16_t *to, const int32_t *from, int A) {
     for (int a = 0; a < A; a++) to[a] = (uint16_t)from[a];
 }
 
-/* The routes of T prefilled rows go to every completion of their prefix. */
-static void prefill_routes(struct engine *e, int T) {
-    int A = e->policy->config.top_k;
+/* The routes of the T rows of the pass go to their completions: a prompt's to all that are made from it. */
+static void routes_keep(struct engine *e, int T) {
+    int A = e->policy->config.top_k, batch = e->config.max_batch;
     for (int layer = 0; layer < e->policy->config.layers; layer++) {
         int moe_index = e->policy->layers[layer].moe_index;
         if (moe_index < 0) continue;
         routes_read(e, layer, T);
         for (int i = 0; i < T; i++) {
-            const struct prefix *x = &e->prefix[e->host_seq[i] - e->config.max_batch];
-            for (int c = 0; c < x->count; c++)
-                routes_copy(route_at(e, &x->first[c], e->host_pos[i], moe_index),
+            int row = e->host_seq[i]; /* of the table: places come first, then prefixes */
+            const struct prefix *x = row < batch ? NULL : &e->prefix[row - batch];
+            struct completion *first = x ? x->first : e->slots[row].out;
+            for (int c = 0, n = x ? x->count : 1; c < n; c++)
+                routes_copy(route_at(e, &first[c], e->host_pos[i], moe_index),
                             e->host_expert + i * A, A);
         }
     }
@@ -298,7 +300,7 @@ static void prefill(struct rollout *r, int n) {
         pass_inputs(e, T);
         pass_forward(e, T);
         prefill_last(r, T);
-        if (e->config.keep_routes) prefill_routes(e, T);
+        if (e->config.keep_routes) routes_keep(e, T);
         r->stats.prefill_rows += T;
         T = 0;
     }
@@ -543,21 +545,6 @@ static void decode_compute(void *context) {
     }
 }
 
-static void decode_routes(struct rollout *r, int T) {
-    struct engine *e = r->e;
-    int A = e->policy->config.top_k;
-    for (int layer = 0; layer < e->policy->config.layers; layer++) {
-        int moe_index = e->policy->layers[layer].moe_index;
-        if (moe_index < 0) continue;
-        routes_read(e, layer, T);
-        for (int i = 0; i < T; i++) {
-            struct slot *slot = &e->slots[e->active[i]];
-            int row = r->requests[slot->request].n_prompt - 1 + slot->out->n;
-            routes_copy(route_at(e, slot->out, row, moe_index), e->host_expert + i * A, A);
-        }
-    }
-}
-
 static status decode_pass(struct rollout *r) {
     struct engine *e = r->e;
     int T = 0;
@@ -567,7 +554,7 @@ static status decode_pass(struct rollout *r) {
     draw_inputs(r, T);
     pass_inputs(e, T);
     op_repeat(e->policy->stream, e, T, decode_compute, &(struct decode){e, T});
-    if (e->config.keep_routes) decode_routes(r, T);
+    if (e->config.keep_routes) routes_keep(e, T);
     r->stats.passes++;
     r->stats.decode_rows += T;
     r->stats.idle_rows += e->config.max_batch - T;
