@@ -95,6 +95,14 @@ static status ask(struct trainer *t, struct asked *a, int64_t *cursor) {
     return NULL;
 }
 
+static void stats_add(struct engine_stats *sum, const struct engine_stats *one) {
+    sum->sampled_tokens += one->sampled_tokens;
+    sum->prefill_rows += one->prefill_rows;
+    sum->passes += one->passes;
+    sum->decode_rows += one->decode_rows;
+    sum->idle_rows += one->idle_rows;
+}
+
 /* Samples and judges groups [begin, end), those of this rank. */
 static status answer(struct trainer *t, const struct asked *a, int64_t begin, int64_t end,
                      struct gather_stats *stats) {
@@ -111,11 +119,7 @@ static status answer(struct trainer *t, const struct asked *a, int64_t begin, in
     judge_all(t, mine, n * G);
     stats->rollout_s += sampled - start;
     stats->reward_s += clock_seconds() - sampled;
-    stats->engine.sampled_tokens += engine.sampled_tokens;
-    stats->engine.prefill_rows += engine.prefill_rows;
-    stats->engine.passes += engine.passes;
-    stats->engine.decode_rows += engine.decode_rows;
-    stats->engine.idle_rows += engine.idle_rows;
+    stats_add(&stats->engine, &engine);
     return NULL;
 }
 
@@ -140,11 +144,7 @@ static status stats_sum(struct comm *c, struct engine_stats *stats, struct arena
     TRY(comm_share_texts(c, (struct span){(const char *)stats, sizeof *stats}, arena, all));
     for (int r = 0; r < comm_size(c); r++) {
         memcpy(&one, all[r].p, sizeof one);
-        sum.sampled_tokens += one.sampled_tokens;
-        sum.prefill_rows += one.prefill_rows;
-        sum.passes += one.passes;
-        sum.decode_rows += one.decode_rows;
-        sum.idle_rows += one.idle_rows;
+        stats_add(&sum, &one);
     }
     *stats = sum;
     return NULL;
