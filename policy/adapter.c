@@ -287,8 +287,7 @@ void adapter_forward(struct policy *p, const struct weight *w, buf y, buf x, buf
     }
 }
 
-/* dlow = scale dy B */
-static void low_backward(struct policy *p, const struct weight *w, buf dlow, buf dy, int T) {
+void adapter_low_backward(struct policy *p, const struct weight *w, buf dlow, buf dy, int T) {
     for (int i = 0; i < w->adapter->n; i++) {
         struct gemm g = part_product(p, w, i, dy, dlow, T);
         g.w = buf_f32(p->adapters.params, w->adapter->part[i].b.offset);
@@ -302,10 +301,8 @@ static struct gemm low_product(const struct weight *a, buf low, buf x, int T) {
         .y = low, .x = x, .T = T, .N = a->N, .K = a->K, .ldy = a->N, .ldx = a->K, .M = 1};
 }
 
-void adapter_input_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf dlow,
-                            int T) {
+void adapter_input_backward(struct policy *p, const struct weight *w, buf dx, buf dlow, int T) {
     struct gemm g = low_product(&w->adapter->a, dlow, dx, T);
-    low_backward(p, w, dlow, dy, T);
     g.w = buf_f32(p->adapters.params, w->adapter->a.offset);
     g.add = true;
     op_gemm_nn(p->stream, &g);
@@ -320,7 +317,6 @@ void adapter_weight_backward(struct policy *p, const struct weight *w, buf dy, b
         op_gemm_tn(p->stream, &g);
     }
     struct gemm g = low_product(&w->adapter->a, dlow, x, T);
-    low_backward(p, w, dlow, dy, T);
     g.w = buf_f32(grads, w->adapter->a.offset);
     op_gemm_tn(p->stream, &g);
 }

@@ -46,11 +46,11 @@ void adapter_merge(const struct policy *p, const struct parameter *t, int64_t fi
                    float *w);
 
 /* What linear maps of forward.c and backward.c do for a weight w with an adapter. low, dlow: scratch [T,
- * adapter's rows]. Forward: y [T, N] += scale (x A^T) B^T. Backward, from dy: dx [T, K] +=; dA and dB += into
- * grads. Internal to policy/. */
+ * adapter's rows]. Forward: y [T, N] += scale (x A^T) B^T. Backward, from dy: dlow = scale dy B, and from it
+ * dx [T, K] +=, and dA and dB += into grads. Internal to policy/. */
 void adapter_forward(struct policy *p, const struct weight *w, buf y, buf x, buf low, int T);
-void adapter_input_backward(struct policy *p, const struct weight *w, buf dx, buf dy, buf dlow,
-                            int T);
+void adapter_low_backward(struct policy *p, const struct weight *w, buf dlow, buf dy, int T);
+void adapter_input_backward(struct policy *p, const struct weight *w, buf dx, buf dlow, int T);
 void adapter_weight_backward(struct policy *p, const struct weight *w, buf dy, buf x, buf low,
                              buf dlow, int T, buf grads);
 int adapter_rows_max(const struct policy *p); /* columns of `low` */

@@ -67,14 +67,16 @@ static struct gemm back_through(const struct policy *p, const struct weight *w, 
     };
 }
 
-/* y = x W^T, with its adapter:  dx (+)= dy W, where that is needed. */
+/* y = x W^T, with its adapter:  dx (+)= dy W, where that is needed. First of the two: it leaves dlow. */
 static void input_backward(struct policy *p, struct tape *tape, const struct weight *w, buf dx,
                            buf dy, int T, bool add) {
     struct gemm g = back_through(p, w, dx, dy, T, tape->segment);
+    bool adapted = p->adapters.rank && w->adapter;
+    if (adapted) adapter_low_backward(p, w, tape->dlow, dy, T);
     if (!needed_before(p, w->offset)) return;
     g.add = add;
     op_gemm_nn(p->stream, &g);
-    if (p->adapters.rank && w->adapter) adapter_input_backward(p, w, dx, dy, tape->dlow, T);
+    if (adapted) adapter_input_backward(p, w, dx, tape->dlow, T);
 }
 
 /* And dW += dy^T x. */
