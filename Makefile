@@ -168,7 +168,8 @@ fuzz: ## search for crashes with libFuzzer, FUZZ_SECONDS=60 a target
 	@$(MAKE) --no-print-directory $(FUZZ_FLAGS) $(FUZZ_SOURCES:%.c=build/fuzz/%)
 	@tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SOURCES:tests/fuzz_%.c=%)
 
-lint: $(BUILD)/grpo ## keep the rules of HACKING.md
+lint: ## keep the rules of HACKING.md
+	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc)) $(BUILD)/grpo
 	@tools/lint.sh
 
 fmt: ## format every .c and .h file
