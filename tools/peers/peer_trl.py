@@ -1,6 +1,8 @@
 """TRL's GRPOTrainer doing the GRPO steps of tests/bench_model.c: as peer_torch.py, a round a step.
 
-Prompts and answers have the row's lengths: no token ends an answer, and the reward is made up.
+Prompts and answers have the row's lengths: no token ends an answer, and the reward is made up. With "bf16" the
+model is in bf16 and bf16=True, as TRL does with a checkpoint in bf16 unless told otherwise: parameters, gradients and
+moments are in bf16 as well.
 """
 import peer
 
@@ -27,6 +29,8 @@ model = transformers.LlamaForCausalLM(
         eos_token_id=None, bos_token_id=None,
     )
 )  # with a pad_token_id here a row of the embedding would be zero, and its gradient not finite in deep models
+if job["bf16"]:
+    model.to(torch.bfloat16)
 model.generation_config = transformers.GenerationConfig(pad_token_id=0, eos_token_id=None)
 words = {f"w{i}": i for i in range(m["vocab"])}
 backend = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w1"))
@@ -69,7 +73,7 @@ trainer = trl.GRPOTrainer(
     processing_class=tokenizer,
     callbacks=[Clock()],
     args=trl.GRPOConfig(
-        output_dir=directory.name, use_cpu=True, bf16=False, max_steps=1000, learning_rate=1e-6,
+        output_dir=directory.name, use_cpu=True, bf16=job["bf16"], max_steps=1000, learning_rate=1e-6,
         per_device_train_batch_size=total, num_generations=w["samples"], max_completion_length=w["new"],
         temperature=1.0, generation_kwargs={"min_new_tokens": w["new"]}, beta=0.0, report_to=[],
         save_strategy="no", logging_strategy="no",
