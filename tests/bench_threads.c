@@ -1,33 +1,42 @@
-/* What a second thread is worth: rollouts of the 135M shape by one thread, by two, and, as the limit, by two
- * processes of one thread each at once, which share the machine but no work. Time elapsed counts, so other
- * programs have to be quiet.
+/* What a second thread is worth: rollouts, updates and GRPO steps by one thread, by two, and, as the limit,
+ * by two processes of one thread each at once, which share the machine but no work. Time elapsed counts, so
+ * other programs have to be quiet.
  *
- *   bench_threads [FILE.json [ISA [ROW]]]
+ *   bench_threads [FILE.json [ISA [ROW]]]   ROW: only those that have it in "ROW MODEL WORK"
  *
  * Workers are processes of their own, which run a pass whenever they are told to; the first one does not
  * count. */
 #include "base/clock.h"
-#include "rl/workload.h"
-#include "tests/measure.h"
+#include "tests/ceiling.h"
 #include "tests/model_shapes.h"
 
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROUNDS = 3, POSITIONS = 512, WORKERS = 3 };
+enum { ROUNDS = 15, ROUNDS_LEAST = 2, POSITIONS = 512, WORKERS = 3, TREE = 2048 };
+
+static const double ROW_SECONDS = 10; /* of all rounds of a row */
 
 struct row {
-    const char *name;
+    const char *name, *model;
+    enum work_kind kind;
     struct workload work;
 };
 
 static const struct row rows[] = {
-    {"decoding 64", {1, 64, 16, 8}},
-    {"decoding 8", {1, 8, 16, 16}},
-    {"prefill", {1, 1, 256, 1}},
+    {"decoding 64", "135M", WORK_ROLLOUT, {1, 64, 16, 8}},
+    {"decoding 8", "135M", WORK_ROLLOUT, {1, 8, 16, 16}},
+    {"prefill", "135M", WORK_ROLLOUT, {1, 1, 256, 1}},
+    {"rollout", "45M", WORK_ROLLOUT, {1, 64, 128, 128}},
+    {"update", "45M", WORK_UPDATE, {1, 8, 0, 256}},
+    {"GRPO step", "45M", WORK_STEP, {2, 8, 32, 32}},
+    {"rollout", "1M", WORK_ROLLOUT, {1, 64, 32, 128}},
+    {"update", "1M", WORK_UPDATE, {1, 64, 0, 128}},
+    {"GRPO step", "1M", WORK_STEP, {8, 8, 32, 128}},
 };
 
 static void check(status s) {
@@ -42,11 +51,39 @@ static void expect(bool worked, const char *what) {
     exit(EXIT_TRY_AGAIN);
 }
 
-static double pass_seconds(struct engine *e, const struct policy *p, const struct workload *w) {
+struct subject {
+    const struct row *row;
+    struct policy *policy;
+    struct engine *engine;   /* NULL: nothing is sampled */
+    struct learner *learner; /* NULL: nothing is learnt */
+};
+
+static struct subject subject_open(const struct row *row, struct policy *p) {
+    const struct workload *w = &row->work;
+    struct subject x = {.row = row, .policy = p};
+    int positions = w->n_prompt + w->n_new + 1;
+    bool step = row->kind == WORK_STEP;
+    if (row->kind != WORK_UPDATE)
+        check(engine_open(&x.engine, p,
+                          &(struct engine_config){w->prompts * w->samples, positions, step, true}));
+    if (row->kind != WORK_ROLLOUT)
+        check(learner_open(&x.learner, p,
+                           &(struct learner_config){.tree_tokens = step ? TREE : 0,
+                                                    .max_positions = positions,
+                                                    .grad_shards = 1,
+                                                    .moments = true}));
+    return x;
+}
+
+static double pass_seconds(const struct subject *x) {
+    const struct workload *w = &x->row->work;
     struct arena arena = {0};
     struct completion *out = ARENA_ARRAY(&arena, w->prompts * w->samples, struct completion);
     double begin = clock_seconds();
-    check(workload_rollout(e, p, w, &arena, out));
+    if (x->engine) check(workload_rollout(x->engine, x->policy, w, &arena, out));
+    if (x->row->kind == WORK_UPDATE)
+        check(workload_update(x->learner, x->policy, w->samples, w->n_new));
+    if (x->row->kind == WORK_STEP) check(workload_learn(x->learner, x->policy, w, out, &arena));
     double seconds = clock_seconds() - begin;
     arena_free(&arena);
     return seconds;
@@ -56,17 +93,12 @@ static double pass_seconds(struct engine *e, const struct policy *p, const struc
  * of a pass, until `in` ends. */
 static void work(const struct row *row, struct policy *p, const char *isa, int threads, int in,
                  int out) {
-    const struct workload *w = &row->work;
-    struct engine *e;
     char byte;
     check(stream_open(&p->stream,
                       &(struct stream_config){.device = "cpu", .isa = isa, .threads = threads}));
-    check(engine_open(&e, p,
-                      &(struct engine_config){.max_batch = w->prompts * w->samples,
-                                              .max_positions = w->n_prompt + w->n_new + 1,
-                                              .share_prefix = true}));
+    struct subject x = subject_open(row, p);
     while (read(in, &byte, 1) == 1) {
-        double seconds = pass_seconds(e, p, w);
+        double seconds = pass_seconds(&x);
         expect(write(out, &seconds, sizeof seconds) == sizeof seconds, "write");
     }
 }
@@ -116,39 +148,58 @@ static void least(double *best, double seconds) {
     if (*best == 0 || seconds < *best) *best = seconds;
 }
 
-static void bench(struct bench *b, const struct row *row, struct policy *p, const char *isa,
-                  const cpu_set_t *processors) {
+/* The row's work as text, and whether the row is wanted. */
+static bool is_wanted(const struct row *row, const char *only, char work[32]) {
+    const struct workload *w = &row->work;
+    char name[64];
+    if (row->kind == WORK_UPDATE) snprintf(work, 32, "%d x %d", w->samples, w->n_new);
+    else if (w->prompts > 1)
+        snprintf(work, 32, "%d x %d x (%d + %d)", w->prompts, w->samples, w->n_prompt, w->n_new);
+    else snprintf(work, 32, "%d x (%d + %d)", w->samples, w->n_prompt, w->n_new);
+    snprintf(name, sizeof name, "%s %s %s", row->name, row->model, work);
+    return strstr(name, only) != NULL;
+}
+
+static void bench(struct bench *b, const struct row *row, const char *text, struct policy *p,
+                  const char *isa, const cpu_set_t *processors) {
     struct worker workers[WORKERS];
-    double one = 0, both = 0, two = 0;
-    for (int i = 0; i < WORKERS; i++) {
+    double one = 0, both = 0, two = 0, begin;
+    for (int i = 0; i < WORKERS; i++)
         workers[i] = worker_open(row, p, isa, i < 2 ? 1 : 2, processors);
-        together(&workers[i], 1); /* faults its pages in */
-    }
+    together(workers, WORKERS); /* faults their pages in */
+    begin = clock_seconds();
     for (int round = 0; round < ROUNDS; round++) {
+        if (round >= ROUNDS_LEAST && clock_seconds() - begin > ROW_SECONDS) break;
         least(&one, together(workers, 1));
         least(&two, together(workers + 2, 1));
         least(&both, together(workers, 2));
     }
     for (int i = WORKERS - 1; i >= 0; i--) worker_close(&workers[i]); /* they hold those before */
-    printf("%-12s %8.2f %8.2f %8.2f %12.2f\n", row->name, one, two, one / two, 2 * one / both);
+    printf("%-12s %-5s %-20s %8.2f %8.2f %8.2f %12.2f\n", row->name, row->model, text, one, two,
+           one / two, 2 * one / both);
     fflush(stdout);
-    bench_row(b, json_pack("{ss ss sf sf sf sf}", "row", row->name, "model", "135M", "seconds_one",
-                           one, "seconds_two", two, "two_threads_over_one", one / two,
-                           "two_processes_over_one", 2 * one / both));
+    bench_row(b, json_pack("{ss ss ss sf sf sf sf}", "row", row->name, "model", row->model, "work",
+                           text, "seconds_one", one, "seconds_two", two, "two_threads_over_one",
+                           one / two, "two_processes_over_one", 2 * one / both));
 }
 
 int main(int argc, char **argv) {
     cpu_set_t processors;
     expect(sched_getaffinity(0, sizeof processors, &processors) == 0, "sched_getaffinity");
     struct bench b = bench_begin("threads", argc, argv);
-    struct policy *p;
-    check(model_shape_init(&p, b.stream, "135M", POSITIONS));
-    printf("135M, the quickest of %d passes: seconds of one thread and of two; their ratio; that "
-           "of two processes\n",
-           ROUNDS);
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        if (argc <= 3 || strcmp(argv[3], rows[i].name) == 0)
-            bench(&b, &rows[i], p, argc > 2 ? argv[2] : "auto", &processors);
-    policy_close(p);
+    const char *isa = argc > 2 ? argv[2] : "auto", *only = argc > 3 ? argv[3] : "", *model;
+    char text[32];
+    printf("the quickest of %d to %d passes: seconds of one thread and of two; their ratio; two "
+           "processes'\n",
+           ROUNDS_LEAST, ROUNDS);
+    for (int m = 0; (model = model_shape_name(m)); m++) {
+        struct policy *p = NULL;
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            if (strcmp(rows[i].model, model) != 0 || !is_wanted(&rows[i], only, text)) continue;
+            if (!p) check(model_shape_init(&p, b.stream, model, POSITIONS));
+            bench(&b, &rows[i], text, p, isa, &processors);
+        }
+        policy_close(p);
+    }
     return bench_end(&b);
 }
