@@ -355,7 +355,7 @@ struct ops {
     /* h = silu(g) * u with gate g and up u side by side, gu [T, 2*I] (gate columns first), h [T, I]:
      * silu(g) = g / (1 + exp(-g)). backward writes dgu [T, 2*I]:
      * sg = 1/(1+exp(-g)); du = dh*(g*sg); dg = (dh*u)*(sg*(1 + g*(1-sg))).
-     * It leaves h once more, unless h is NO_BUF; h may be dh.
+     * It leaves h once more, unless h is NO_BUF; h may be dh, and dgu may be gu.
      * rows: NO_BUF, or device int32 [1]: only the first rows[0] <= T rows count. */
     void (*swiglu)(struct stream *s, buf h, buf gu, int T, int I, buf rows);
     void (*swiglu_backward)(struct stream *s, buf dgu, buf h, buf dh, buf gu, int T, int I, buf rows);

@@ -272,12 +272,13 @@ static void mlp_backward(struct policy *p, const struct policy_layer *layer, str
     int I = layer->down.K;
     bool pass = needed_before(p, layer->down.offset);
     buf act = tape->dact; /* where its derivative was; it has not been kept */
+    buf dgu = t->gu;      /* nothing reads it again */
     input_backward(p, tape, &layer->down, tape->dact, dout, T, false);
-    if (pass) op_swiglu_backward(s, tape->dgu, act, tape->dact, t->gu, T, I, NO_BUF);
+    if (pass) op_swiglu_backward(s, dgu, act, tape->dact, t->gu, T, I, NO_BUF);
     else op_swiglu(s, act, t->gu, T, I, NO_BUF);
     weight_backward(p, tape, &layer->down, dout, act, T, grads);
     if (!pass) return;
-    linear_backward(p, tape, &layer->gate_up, tape->dh, tape->dgu, t->h2, T, add, grads);
+    linear_backward(p, tape, &layer->gate_up, tape->dh, dgu, t->h2, T, add, grads);
 }
 
 /* The routed experts and the router: to the derivative by h2, in t->dh. */
@@ -288,21 +289,20 @@ static void experts_backward(struct policy *p, int index, struct tape *tape, buf
     struct tape_layer *t = &tape->layer[index];
     struct stream *s = p->stream;
     int A = c->top_k, D = c->hidden, rows = T * A;
-    buf segment = tape->expert_segment, act = tape->dexpert_act; /* as in mlp_backward */
+    buf segment = tape->expert_segment, act = tape->dexpert_act, dgu = t->expert_gu; /* likewise */
     op_moe_gather(s, segment, tape->segment, t->order, T, A, 1);
     op_moe_combine_backward(s, tape->dexpert_out, tape->dgate, dout, t->expert_out, t->gate,
                             t->place, T, A, D);
     grouped_input_backward(p, &layer->expert_down, tape->dexpert_act, tape->dexpert_out, t->offsets,
                            rows, segment);
-    op_swiglu_backward(s, tape->dexpert_gu, act, tape->dexpert_act, t->expert_gu, rows,
-                       c->expert_ffn, NO_BUF);
+    op_swiglu_backward(s, dgu, act, tape->dexpert_act, t->expert_gu, rows, c->expert_ffn, NO_BUF);
     grouped_weight_backward(p, &layer->expert_down, tape->dexpert_out, act, t->offsets, rows,
                             segment, grads);
     op_moe_gather(s, t->expert_in, t->h2, t->order, T, A, D); /* where its derivative will be */
-    grouped_weight_backward(p, &layer->expert_gate_up, tape->dexpert_gu, t->expert_in, t->offsets,
-                            rows, segment, grads);
-    grouped_input_backward(p, &layer->expert_gate_up, tape->dexpert_in, tape->dexpert_gu,
-                           t->offsets, rows, segment);
+    grouped_weight_backward(p, &layer->expert_gate_up, dgu, t->expert_in, t->offsets, rows, segment,
+                            grads);
+    grouped_input_backward(p, &layer->expert_gate_up, tape->dexpert_in, dgu, t->offsets, rows,
+                           segment);
     struct router r = tape_router(p, index, t, T, true);
     op_router_backward(s, &r, tape->drouter, tape->dgate);
     linear_backward(p, tape, &layer->router, tape->dh, tape->drouter, t->h2, T, false, grads);

@@ -110,13 +110,11 @@ static void gradients_place(struct tape *t, struct layout *l, const struct polic
         t->dkva = layout_f32(l, T * kv.Dk);
         t->dqa = layout_f32(l, T * c->q_lora);
     }
-    t->dgu = layout_f32(l, T * 2 * width);
     t->dact = layout_f32(l, T * width);
     if (!c->experts) return;
     t->drouter = layout_f32(l, T * c->experts);
     t->dgate = layout_f32(l, T * A);
     t->dexpert_out = layout_f32(l, T * A * c->hidden);
-    t->dexpert_gu = layout_f32(l, T * A * 2 * I);
     t->dexpert_act = layout_f32(l, T * A * I);
     t->dexpert_in = layout_f32(l, T * A * c->hidden);
     t->expert_segment = layout_i32(l, T * A);

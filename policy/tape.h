@@ -79,9 +79,8 @@ struct tape {
     buf d3;            /* [T, G*Dk]: of k */
     buf d4;            /* GQA: [T, G*Dv], of v. MLA: [T, H*kv_lora], of `latent` */
     buf dv, dkva, dqa; /* MLA: [T, kv_lora], [T, kv_lora+rope], [T, q_lora] */
-    buf dgu, dact;     /* [T, 2I], [T, I] */
-    buf drouter, dgate, dexpert_out, dexpert_gu, dexpert_act,
-        dexpert_in;     /* as their forward twins */
+    buf dact;          /* [T, I]; the gradient of `gu` takes its place */
+    buf drouter, dgate, dexpert_out, dexpert_act, dexpert_in; /* as their forward twins */
     buf expert_segment; /* int32 [T*A]: `segment` of the rows of expert_in */
 };
 

@@ -145,7 +145,7 @@ static void expect_headnorm_backward(const struct world *w, int N) {
     expect_norm_backward(w, N, HEADS, false, true);
 }
 
-/* ---- swiglu: tensors gu 0, h 1; backward: gu 0, dh and then h 1, dgu 2 ---- */
+/* ---- swiglu: tensors gu 0, h 1; backward: gu 0, dh and then h 1, dgu 2, or gu 0 again ---- */
 
 static void run_swiglu(struct world *w, int N) {
     buf gu = row_in(w, 2 * N, 2 * N, -8, 8), h = row_out(w, N, N);
@@ -158,17 +158,23 @@ static void run_swiglu_backward(struct world *w, int N) {
     op_swiglu_backward(w->s, dgu, NO_BUF, dh, gu, w->rows, N, NO_BUF);
 }
 
-/* The same, with h where dh was. */
+/* The same, with h where dh was, and dgu where gu was. */
 static void run_swiglu_backward_again(struct world *w, int N) {
-    buf gu = row_in(w, 2 * N, 2 * N, -8, 8), dh = row_inout(w, N, N, -1, 1),
-        dgu = row_out(w, 2 * N, 2 * N);
-    op_swiglu_backward(w->s, dgu, dh, dh, gu, w->rows, N, NO_BUF);
+    buf gu = row_inout(w, 2 * N, 2 * N, -8, 8), dh = row_inout(w, N, N, -1, 1);
+    op_swiglu_backward(w->s, gu, dh, dh, gu, w->rows, N, NO_BUF);
 }
 
 /* Extreme gates: the logistic function saturates without a NaN. */
 static void run_swiglu_extreme(struct world *w, int N) {
     buf gu = row_in(w, 2 * N, 2 * N, -200, 200), h = row_out(w, N, N);
     op_swiglu(w->s, h, gu, w->rows, N, NO_BUF);
+}
+
+/* And their derivatives. */
+static void run_swiglu_backward_extreme(struct world *w, int N) {
+    buf gu = row_in(w, 2 * N, 2 * N, -200, 200), dh = row_inout(w, N, N, -1, 1),
+        dgu = row_out(w, 2 * N, 2 * N);
+    op_swiglu_backward(w->s, dgu, dh, dh, gu, w->rows, N, NO_BUF);
 }
 
 /* Only the first rows count; there is no room for more. */
@@ -196,17 +202,22 @@ static double gate_loss(const void *context) {
     return x[2] * silu(x[0]) * x[1];
 }
 
-static void expect_swiglu_backward(const struct world *w, int N) {
+static void expect_gate_slopes(const struct world *w, int N, int dgu) {
     for (int64_t t = 0; t < w->T; t++)
         for (int i = 0; i < N; i++) {
             double x[] = {before(w, 0, t, i), before(w, 0, t, N + i), before(w, 1, t, i)};
-            near(w, 2, t, i, slope(&x[0], gate_loss, x), fabs(x[2] * x[1]) * (1 + fabs(x[0])), 12);
-            near(w, 2, t, N + i, slope(&x[1], gate_loss, x), fabs(x[2] * x[0]), 12);
+            near(w, dgu, t, i, slope(&x[0], gate_loss, x), fabs(x[2] * x[1]) * (1 + fabs(x[0])),
+                 12);
+            near(w, dgu, t, N + i, slope(&x[1], gate_loss, x), fabs(x[2] * x[0]), 12);
         }
 }
-
+static void expect_swiglu_backward(const struct world *w, int N) { expect_gate_slopes(w, N, 2); }
 static void expect_swiglu_backward_again(const struct world *w, int N) {
-    expect_swiglu_backward(w, N);
+    expect_gate_slopes(w, N, 0);
+    expect_gated(w, N, 0, w->T);
+}
+static void expect_swiglu_backward_extreme(const struct world *w, int N) {
+    expect_gate_slopes(w, N, 2);
     expect_gated(w, N, 0, w->T);
 }
 
@@ -389,7 +400,14 @@ static const struct op_case cases[] = {
     {"swiglu, saturated", run_swiglu_extreme, expect_swiglu, {33}, {100}, 0},
     {"swiglu, first rows", run_swiglu_rows, expect_swiglu_rows, {7, 100}, {33, 1000}, WHOLE},
     {"swiglu_backward", run_swiglu_backward, expect_swiglu_backward, ODD_SIZES, 0},
-    {"swiglu_backward, h too", run_swiglu_backward_again, expect_swiglu_backward_again, ODD_SIZES, 0},
+    {"swiglu_backward, in place", run_swiglu_backward_again, expect_swiglu_backward_again,
+     ODD_SIZES, 0},
+    {"swiglu_backward, saturated",
+     run_swiglu_backward_extreme,
+     expect_swiglu_backward_extreme,
+     {33},
+     {100},
+     0},
     {"embed", run_embed, expect_gather, ODD_SIZES, 0},
     {"embed_backward", run_embed_backward, expect_scatter, ODD_SIZES, 0},
     {"rows_gather", run_rows_gather, expect_gather, ODD_SIZES, 0},

@@ -29,6 +29,14 @@ static void swiglu_rows(const void *task, int64_t from, int64_t to) {
     }
 }
 
+/* g / e, where e = one_plus_exp(g), sg = 1 / e and q = g * sg, all rounded: the remainder of q corrects it to
+ * the same bits as a division, as was tried for all g of this range; outside it parts under- or overflow. */
+INLINE vf corrected(vf g, vf e, vf sg, vf q) {
+    const vf least = vf_set1(-87.0f), most = vf_set1(87.0f), minus = vf_set1(-1.0f);
+    if (vmask_bits(vmask_and(vf_lt(least, g), vf_lt(g, most))) != 0xffff) return vf_div(g, e);
+    return vf_fma(vf_fma(q, e, vf_mul(g, minus)), vf_mul(sg, minus), q);
+}
+
 static void swiglu_rows_backward(const void *task, int64_t from, int64_t to) {
     const struct swiglu *s = task;
     vf one = vf_set1(1.0f);
@@ -39,11 +47,11 @@ static void swiglu_rows_backward(const void *task, int64_t from, int64_t to) {
             int left = s->I - i;
             vf g = vf_load_n(gate + i, left), u = vf_load_n(up + i, left);
             vf dh = vf_load_n(s->dh + t * s->I + i, left);
-            vf e = one_plus_exp(g), sg = vf_div(one, e);
+            vf e = one_plus_exp(g), sg = vf_div(one, e), q = vf_mul(g, sg);
             vf slope = vf_mul(sg, vf_add(one, vf_mul(g, vf_sub(one, sg))));
             vf_store_n(dgate + i, left, vf_mul(vf_mul(dh, u), slope));
-            vf_store_n(dup + i, left, vf_mul(dh, vf_mul(g, sg)));
-            if (s->h) vf_store_n(s->h + t * s->I + i, left, vf_mul(vf_div(g, e), u));
+            vf_store_n(dup + i, left, vf_mul(dh, q));
+            if (s->h) vf_store_n(s->h + t * s->I + i, left, vf_mul(corrected(g, e, sg, q), u));
         }
     }
 }
