@@ -18,8 +18,10 @@ enum {
     FEW_A_THREAD = 2,     /* and where more would be small */
     WIDE = 768,           /* columns that are not few */
     OWN_ROWS = 64,        /* a thread is given rows alone where it gets so many of them */
-    PIECE_ROWS = 256,     /* of a piece, then; */
-    COPY_OWN_ROWS = 128,  /* the same where each piece copies b */
+    NEAR_ROWS = 28,       /* of so many where all of b is at hand: */
+    NEAR_FLOATS = 1 << 18,
+    PIECE_ROWS = 256,    /* of a piece, then; */
+    COPY_OWN_ROWS = 128, /* the same where each piece copies b */
     COPY_PIECE_ROWS = 768,
     COLUMN_UNIT = 2 * LANES,
     THIN_ROWS = 12, /* so many more take the time of fetching b */
@@ -113,6 +115,10 @@ static int64_t work_of(const struct product *p) {
     return (int64_t)(p->rows + THIN_ROWS) * p->columns * p->depth;
 }
 
+static bool b_is_near(const struct product *p) {
+    return (int64_t)p->columns * p->depth <= NEAR_FLOATS;
+}
+
 static int parts(int elements, int least_part, int most) {
     int n = elements / least_part;
     return n < 1 ? 1 : least(n, most);
@@ -130,7 +136,8 @@ static struct grid grid_of(const struct cut *cut, const struct product *p) {
     int few = least(FEW_A_THREAD * threads, pieces), needed = least(threads, pieces);
     struct grid g = {1, 1};
     bool packed = cut->gemm->packed;
-    if (needed == threads && p->rows >= (packed ? OWN_ROWS : COPY_OWN_ROWS) * threads) {
+    int own = !packed ? COPY_OWN_ROWS : b_is_near(p) ? NEAR_ROWS : OWN_ROWS;
+    if (needed == threads && p->rows >= own * threads) {
         g.down = parts(p->rows, packed ? PIECE_ROWS : COPY_PIECE_ROWS, pieces);
         if (g.down < threads) g.down = threads;
     }
