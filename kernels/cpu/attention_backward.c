@@ -4,7 +4,10 @@
  * ascend inside, for those of dk and dv.
  *
  * First come the trunk's blocks, which all rows of the tree see, then each branch's own, whose first one
- * may begin with places for keys that are the trunk's. */
+ * may begin with places for keys that are the trunk's.
+ *
+ * Where there are too few such pieces for the threads, a piece is a block of keys, which leaves dS behind;
+ * then some rows, whose dq is computed from it. */
 #include "kernels/cpu/attention_block.h"
 #include "kernels/cpu/causal.h"
 #include "kernels/cpu/cut.h"
@@ -18,6 +21,8 @@
 #include "kernels/cpu/transpose.h"
 #include "kernels/shape_check.h"
 
+#include <limits.h>
+
 enum {
     ROWS = LANES / ROWS_MAX * ROWS_MAX, /* that are computed together */
     /* Pairs of rows and query heads of a tile: so many stay in L1; where a row has many heads, in L2, for
@@ -26,6 +31,8 @@ enum {
     TILE_PAIRS = 16 * ROWS,
     LEAST_TILE = 4,   /* rows that are better than the heads of one */
     WIDTH_MAX = 1024, /* of a key or value: a block's transposes lie on the stack */
+    MANY_PIECES = 4,  /* a thread: it hardly matters who has one more */
+    DQ_ROWS = 4 * ROWS,
 };
 
 /* The tree and head that a piece is about, the sequence it has come to, and its block of keys. Rows are
@@ -38,6 +45,8 @@ struct piece {
     int g, heads;
     int first, count; /* of the block's keys: positions first..first+count-1 */
     int own;          /* keys own..count-1 are the sequence's */
+    int index;        /* of the block among those that the sequence's rows see */
+    float *kept;      /* for dS: [blocks, heads, T, 64]; NULL: dq is computed at once */
     const float *k, *v;
     float keys[KV_BLOCK * WIDTH_MAX];   /* [64, key_step], k transposed back */
     float values[WIDTH_MAX * KV_BLOCK]; /* [Dv, 64], v transposed */
@@ -49,17 +58,40 @@ struct tile {
     int row, rows;
     int head, heads;
     int keys; /* of the block that some row sees; others, and those before `own`, have no p and ds */
-    _Alignas(64) float p[TILE_PAIRS * KV_BLOCK];  /* scores, then P; +0 where a key is not seen */
-    _Alignas(64) float ds[TILE_PAIRS * KV_BLOCK]; /* dP, then dS */
+    _Alignas(64) float p[TILE_PAIRS * KV_BLOCK]; /* scores, then P; +0 where a key is not seen */
+    _Alignas(64) float own_ds[TILE_PAIRS * KV_BLOCK];
+    float *ds; /* dP, then dS: [heads, rows, 64] at ds_head and 64; own_ds, or in what is kept */
+    ptrdiff_t ds_head;
 };
 
-static void transpose_block(struct piece *w) {
+/* The block of a sequence's keys that begins at w->first. */
+static void enter_block(struct piece *w, int sequence) {
+    const struct kv_view *kv = &w->call->fwd.kv;
+    w->count = least(w->end - w->first, KV_BLOCK);
+    w->own = w->shared > w->first ? w->shared - w->first : 0;
+    w->index = (w->first - w->shared / KV_BLOCK * KV_BLOCK) / KV_BLOCK +
+               ceil_div(w->shared, KV_BLOCK); /* the trunk's come before a branch's */
+    w->k = keys_at(kv, sequence, w->first, w->g);
+    w->v = values_at(kv, sequence, w->first, w->g);
+}
+
+static void transpose_keys(struct piece *w) {
     const struct kv_view *kv = &w->call->fwd.kv;
     w->key_step = (kv->Dk + LANES - 1) / LANES * LANES;
     for (int j = 0; j < w->count; j += LANES)
         transpose(w->keys + j * w->key_step, w->key_step, w->k + key_in_block(j, kv->Dk), LANES,
                   kv->Dk, w->count - j < LANES ? w->count - j : LANES);
+}
+
+static void transpose_values(struct piece *w) {
+    const struct kv_view *kv = &w->call->fwd.kv;
     transpose(w->values, KV_BLOCK, w->v, kv->Dv, w->count, kv->Dv);
+}
+
+/* Where dS of the block, a head of the group and a row is kept. */
+static float *kept_at(const struct piece *w, int row, int head) {
+    int64_t T = w->call->fwd.T;
+    return w->kept + (((int64_t)w->index * w->heads + head) * T + w->start + row) * KV_BLOCK;
 }
 
 /* How many of the block's keys a row sees. */
@@ -87,12 +119,16 @@ struct line {
 static int line_row(const struct line *l, int i) { return l->row + (l->along_rows ? i : 0); }
 static int line_head(const struct line *l, int i) { return l->head + (l->along_rows ? 0 : i); }
 
-/* The line that begins at a pair. */
-static struct line line_at(const struct tile *t, int pair) {
+/* The line that begins at a pair. Heads of a row are not together in what is kept. */
+static struct line line_at(const struct piece *w, const struct tile *t, int pair) {
     int row = pair % t->rows, head = pair / t->rows;
-    bool along_rows = t->rows > 1;
+    bool along_rows = t->rows > 1 || w->kept;
     int left = along_rows ? t->rows - row : t->heads - head;
     return (struct line){pair, least(left, ROWS), t->row + row, t->head + head, along_rows};
+}
+
+static float *ds_at(const struct tile *t, const struct line *l) {
+    return t->ds + (l->head - t->head) * t->ds_head + (ptrdiff_t)(l->row - t->row) * KV_BLOCK;
 }
 
 /* Scores and dP of a line: each pair's q against the keys and its dout against the values, in whole panels of
@@ -110,7 +146,7 @@ static void line_scores(const struct piece *w, struct tile *t, const struct line
                        .panels = ceil_div(visible(w, last), LANES),
                        .depth = a->kv.Dk};
     ISA(panels_product)(&p);
-    p.out = t->ds + (ptrdiff_t)l->pair * KV_BLOCK;
+    p.out = ds_at(t, l);
     p.a = host_f32(w->call->dout) + out_at(w, l->row, l->head);
     p.a_row = l->along_rows ? a->ldo : a->kv.Dv;
     p.b = w->values;
@@ -150,17 +186,17 @@ static void line_gradients(const struct piece *w, struct tile *t, const struct l
     vf_store(delta, vf_fold_all_add(products));
     for (int i = 0; i < l->count; i++) {
         int row = line_row(l, i);
-        ptrdiff_t at = (ptrdiff_t)(l->pair + i) * KV_BLOCK;
-        pair_gradients(t->p + at, t->ds + at, visible(w, row), t->keys, a->scale,
+        float *p = t->p + (ptrdiff_t)(l->pair + i) * KV_BLOCK, *ds = ds_at(t, l) + i * KV_BLOCK;
+        pair_gradients(p, ds, visible(w, row), t->keys, a->scale,
                        lse[(int64_t)row * a->H + line_head(l, i)], delta[i]);
     }
 }
 
 /* dq += dS k, for what each row of a line sees. */
-static void line_dq(const struct piece *w, const struct tile *t, const struct line *l) {
+static void line_dq(const struct piece *w, const float *ds, const struct line *l) {
     const struct attention *a = &w->call->fwd;
     struct causal c = {.out = host_f32(w->call->dq) + q_at(w, l->row, l->head),
-                       .p = t->ds + (ptrdiff_t)l->pair * KV_BLOCK + w->own,
+                       .p = ds + w->own,
                        .b = w->keys + (ptrdiff_t)w->own * w->key_step,
                        .out_row = l->along_rows ? a->ldq : a->kv.Dk,
                        .b_row = w->key_step,
@@ -202,7 +238,7 @@ static void tile_keys(const struct piece *w, const struct tile *t, int begun) {
                           .weight = t->ds,
                           .x = host_f32(call->fwd.q) + q_at(w, t->row, t->head),
                           .out_row = (ptrdiff_t)kv->G * kv->Dk,
-                          .weight_head = (ptrdiff_t)t->rows * KV_BLOCK,
+                          .weight_head = t->ds_head,
                           .x_row = call->fwd.ldq,
                           .x_head = kv->Dk,
                           .columns = kv->Dk,
@@ -210,6 +246,7 @@ static void tile_keys(const struct piece *w, const struct tile *t, int begun) {
     struct key_sums dv = dk;
     dv.out = host_f32(call->dv) + key * kv->Dv;
     dv.weight = t->p;
+    dv.weight_head = (ptrdiff_t)t->rows * KV_BLOCK;
     dv.x = host_f32(call->dout) + out_at(w, t->row, t->head);
     dv.out_row = (ptrdiff_t)kv->G * kv->Dv;
     dv.x_row = call->fwd.ldo;
@@ -224,10 +261,10 @@ static void backward_tile(const struct piece *w, struct tile *t, int begun) {
     struct line l;
     int pairs = t->rows * t->heads;
     for (int i = 0; i < pairs; i += l.count) {
-        l = line_at(t, i);
+        l = line_at(w, t, i);
         line_scores(w, t, &l);
         line_gradients(w, t, &l);
-        line_dq(w, t, &l);
+        if (!w->kept) line_dq(w, ds_at(t, &l), &l);
     }
     tile_keys(w, t, begun);
 }
@@ -241,12 +278,9 @@ static int tile_rows(int heads) {
 
 /* A block of keys of `sequence` against all rows before `to` that see some of them. */
 static void backward_block(struct piece *w, int sequence, int to) {
-    const struct kv_view *kv = &w->call->fwd.kv;
-    w->count = least(w->end - w->first, KV_BLOCK);
-    w->own = w->shared > w->first ? w->shared - w->first : 0;
-    w->k = keys_at(kv, sequence, w->first, w->g);
-    w->v = values_at(kv, sequence, w->first, w->g);
-    transpose_block(w);
+    enter_block(w, sequence);
+    if (!w->kept) transpose_keys(w);
+    transpose_values(w);
     int rows = tile_rows(w->heads), heads = least(w->heads, TILE_PAIRS), begun = w->own;
     for (int row = w->first + w->own; row < to; row += rows)
         for (int head = 0; head < w->heads; head += heads) {
@@ -256,6 +290,8 @@ static void backward_block(struct piece *w, int sequence, int to) {
             t.head = head;
             t.heads = least(w->heads - head, heads);
             t.keys = visible(w, row + t.rows - 1);
+            t.ds = w->kept ? kept_at(w, row, head) : t.own_ds;
+            t.ds_head = (ptrdiff_t)(w->kept ? w->call->fwd.T : t.rows) * KV_BLOCK;
             backward_tile(w, &t, begun);
             begun = t.keys;
         }
@@ -267,33 +303,164 @@ static void backward_sequence(struct piece *w, int sequence, int to) {
         backward_block(w, sequence, to);
 }
 
+/* The trunk of a tree, or a branch: rows from the tree's first one, and whose keys. */
+static void enter_sequence(struct piece *w, int trunk, int sequence) {
+    const int32_t *start = host_i32(w->call->seq_start);
+    w->shared = sequence > trunk ? start[trunk + 1] - start[trunk] : 0;
+    w->start = start[sequence] - w->shared;
+    w->end = start[sequence + 1] - start[sequence] + w->shared;
+}
+
 static void backward_piece(const void *task, int piece) {
     const struct attention_backward *call = task;
     int G = call->fwd.kv.G;
     const int32_t *start = host_i32(call->seq_start),
                   *tree = host_i32(call->tree_start) + piece / G;
-    int trunk = tree[0], shared = start[trunk + 1] - start[trunk];
     struct piece w;
     w.call = call;
+    w.kept = NULL;
     w.g = piece % G;
     w.heads = call->fwd.H / G;
-    w.start = start[trunk];
-    w.shared = 0;
-    w.end = shared;
-    backward_sequence(&w, trunk, start[tree[1]] - start[trunk]);
-    w.shared = shared;
-    for (int s = trunk + 1; s < tree[1]; s++) {
-        w.start = start[s] - shared;
-        w.end = start[s + 1] - start[s] + shared;
-        if (w.end > shared) backward_sequence(&w, s, w.end);
+    for (int s = tree[0]; s < tree[1]; s++) {
+        enter_sequence(&w, tree[0], s);
+        if (s == tree[0]) backward_sequence(&w, s, start[tree[1]] - start[s]);
+        else if (w.end > w.shared) backward_sequence(&w, s, w.end);
     }
+}
+
+/* The finer cut. Parts of a sequence are blocks of its keys in the first job and some of its rows in the
+ * second; each is a piece for each of the groups that are computed at once. */
+struct fine {
+    const struct attention_backward *call;
+    float *kept; /* [groups, blocks, heads, T, 64] */
+    int first_group, blocks, parts;
+    int (*parts_of)(const struct piece *w);
+};
+
+static int key_parts(const struct piece *w) {
+    return w->end > w->shared ? ceil_div(w->end, KV_BLOCK) - w->shared / KV_BLOCK : 0;
+}
+static int row_parts(const struct piece *w) { return ceil_div(w->end - w->shared, DQ_ROWS); }
+
+/* The sequence that a part is of. */
+struct place {
+    int trunk, sequence;
+    int part; /* of the sequence */
+};
+
+/* Where part i of all is, with w at its sequence. Past the last one `part` is how far past. */
+static struct place place_of(const struct fine *f, struct piece *w, int i) {
+    const int32_t *tree = host_i32(f->call->tree_start);
+    w->call = f->call;
+    w->heads = f->call->fwd.H / f->call->fwd.kv.G;
+    for (int t = 0; t < f->call->trees; t++)
+        for (int s = tree[t]; s < tree[t + 1]; s++) {
+            enter_sequence(w, tree[t], s);
+            int n = f->parts_of(w);
+            if (i < n) return (struct place){tree[t], s, i};
+            i -= n;
+        }
+    return (struct place){.part = i};
+}
+
+static struct place enter_part(const struct fine *f, struct piece *w, int piece) {
+    struct place at = place_of(f, w, piece % f->parts);
+    int group = piece / f->parts;
+    w->g = f->first_group + group;
+    w->kept = f->kept + (int64_t)group * f->blocks * w->heads * f->call->fwd.T * KV_BLOCK;
+    return at;
+}
+
+static void keys_piece(const void *task, int piece) {
+    const struct fine *f = task;
+    const int32_t *start = host_i32(f->call->seq_start);
+    struct piece w;
+    struct place at = enter_part(f, &w, piece);
+    int to = w.end;
+    if (at.sequence == at.trunk) { /* all of the tree sees the trunk's keys */
+        const int32_t *tree = host_i32(f->call->tree_start);
+        while (*tree <= at.trunk) tree++;
+        to = start[*tree] - start[at.trunk];
+    }
+    w.first = (w.shared / KV_BLOCK + at.part) * KV_BLOCK;
+    backward_block(&w, at.sequence, to);
+}
+
+/* dq of rows from..to-1 as far as it is the sequence's keys'. */
+static void rows_dq(struct piece *w, int sequence, int from, int to) {
+    int last = least(w->end, to);
+    for (w->first = w->shared / KV_BLOCK * KV_BLOCK; w->first < last; w->first += KV_BLOCK) {
+        enter_block(w, sequence);
+        transpose_keys(w);
+        int begin = from > w->first + w->own ? from : w->first + w->own;
+        for (int head = 0; head < w->heads; head++)
+            for (int row = begin; row < to; row += ROWS) {
+                struct line l = {
+                    .count = least(to - row, ROWS), .row = row, .head = head, .along_rows = true};
+                line_dq(w, kept_at(w, row, head), &l);
+            }
+    }
+}
+
+static void rows_piece(const void *task, int piece) {
+    const struct fine *f = task;
+    struct piece w;
+    struct place at = enter_part(f, &w, piece);
+    int from = w.shared + at.part * DQ_ROWS, to = least(w.end, from + DQ_ROWS);
+    if (at.sequence > at.trunk) {
+        int row = (int)w.start;
+        enter_sequence(&w, at.trunk, at.trunk);
+        row -= (int)w.start;
+        rows_dq(&w, at.trunk, row + from, row + to);
+        enter_sequence(&w, at.trunk, at.sequence);
+    }
+    rows_dq(&w, at.sequence, from, to);
+}
+
+static void run_parts(struct stream *s, struct fine *f, int groups,
+                      int (*parts_of)(const struct piece *w),
+                      void (*run)(const void *task, int piece)) {
+    struct piece w;
+    f->parts_of = parts_of;
+    f->parts = INT_MAX - place_of(f, &w, INT_MAX).part;
+    parallel_for(s, f->parts * groups, run, f);
+}
+
+/* Blocks that a row sees at most. */
+static int blocks_most(const struct attention_backward *call) {
+    const int32_t *tree = host_i32(call->tree_start);
+    int most = 0;
+    struct piece w;
+    w.call = call;
+    for (int t = 0; t < call->trees; t++)
+        for (int q = tree[t]; q < tree[t + 1]; q++) {
+            enter_sequence(&w, tree[t], q);
+            int blocks = ceil_div(w.shared, KV_BLOCK) + key_parts(&w);
+            if (blocks > most) most = blocks;
+        }
+    return most;
 }
 
 static void attention_backward(struct stream *s, const struct attention_backward *call) {
     const struct kv_view *kv = &call->fwd.kv;
     check_attention_backward(call);
     REQUIRE(kv->Dk <= WIDTH_MAX && kv->Dv <= WIDTH_MAX);
-    parallel_for(s, call->trees * kv->G, backward_piece, call);
+    int threads = stream_threads(s), pieces = call->trees * kv->G, heads = call->fwd.H / kv->G;
+    struct fine f = {.call = call,
+                     .kept = host_f32(((const struct cpu_stream *)s)->scratch),
+                     .blocks = blocks_most(call)};
+    int64_t group = (int64_t)f.blocks * heads * call->fwd.T * KV_BLOCK * (int)sizeof(float);
+    bool even = pieces % threads == 0 || pieces >= MANY_PIECES * threads;
+    if (even || group > SCRATCH_BYTES || tile_rows(heads) == 1) {
+        parallel_for(s, pieces, backward_piece, call);
+        return;
+    }
+    int groups = least(SCRATCH_BYTES / group, kv->G);
+    for (; f.first_group < kv->G; f.first_group += groups) {
+        groups = least(kv->G - f.first_group, groups);
+        run_parts(s, &f, groups, key_parts, keys_piece);
+        run_parts(s, &f, groups, row_parts, rows_piece);
+    }
 }
 
 void ISA(cpu_attention_backward)(struct ops *table) {
