@@ -56,9 +56,10 @@ static void rotate(struct policy *p, const struct batch *b, buf y, buf x, int wi
             T, H, d, false, false);
 }
 
-/* Grouped-query attention: fills t->attention. */
+/* Grouped-query attention: stores the keys and values of all rows, fills t->attention with what `rest`, the
+ * last of them, attend to. */
 static void attention_gqa(struct policy *p, int index, struct tape_layer *t, const struct batch *b,
-                          struct kv_cache *kv) {
+                          const struct batch *rest, struct kv_cache *kv) {
     const struct policy_config *c = &p->config;
     const struct policy_layer *layer = &p->layers[index];
     struct stream *s = p->stream;
@@ -66,7 +67,8 @@ static void attention_gqa(struct policy *p, int index, struct tape_layer *t, con
     linear(p, t->low, &layer->qkv, t->qkv, t->h1, T, false);
     if (layer->qkv_bias >= 0) op_add_bias(s, t->qkv, policy_param(p, layer->qkv_bias), T, width);
     buf k = buf_f32(t->qkv, (int64_t)H * d), v = buf_f32(t->qkv, (int64_t)(H + G) * d);
-    rotate(p, b, t->q, t->qkv, width, layer->q_norm, t->q_rstd, H);
+    buf q = buf_f32(t->qkv, (int64_t)(T - rest->T) * width);
+    rotate(p, rest, t->q, q, width, layer->q_norm, t->q_rstd, H);
     rotate(p, b, t->k, k, width, layer->k_norm, t->k_rstd, G);
     struct kv_view view = kv_cache_view(kv, c, b, index);
     op_kv_store(s, &view, t->k, G * d, v, width, T);
@@ -75,8 +77,8 @@ static void attention_gqa(struct policy *p, int index, struct tape_layer *t, con
                                         .q = t->q,
                                         .ldo = H * d,
                                         .ldq = H * d,
-                                        .kv = view,
-                                        .T = T,
+                                        .kv = kv_cache_view(kv, c, rest, index),
+                                        .T = rest->T,
                                         .H = H,
                                         .scale = policy_kv_shape(c).scale});
 }
@@ -84,22 +86,24 @@ static void attention_gqa(struct policy *p, int index, struct tape_layer *t, con
 /* Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), absorbed: queries are taken into
  * the latent space (q_nope W_UK), so that keys and values of all heads are the one cached latent. */
 static void attention_mla(struct policy *p, int index, struct tape_layer *t, const struct batch *b,
-                          struct kv_cache *kv) {
+                          const struct batch *rest, struct kv_cache *kv) {
     const struct policy_config *c = &p->config;
     const struct policy_layer *layer = &p->layers[index];
     struct stream *s = p->stream;
-    int T = b->T, H = c->heads, L = c->kv_lora, R = c->rope_dim, nope = c->nope_dim, qk = nope + R;
+    int T = rest->T, H = c->heads, L = c->kv_lora, R = c->rope_dim, nope = c->nope_dim;
+    int qk = nope + R;
+    buf h = buf_f32(t->h1, (int64_t)(b->T - T) * c->hidden);
     if (c->q_lora) {
-        linear(p, t->low, &layer->q_a, t->qa, t->h1, T, false);
+        linear(p, t->low, &layer->q_a, t->qa, h, T, false);
         op_rmsnorm(s, t->qa_norm, c->q_lora, t->qa, c->q_lora, policy_param(p, layer->q_a_norm),
                    t->qa_rstd, T, c->q_lora, 1e-6f);
     }
-    linear(p, t->low, &layer->q_b, t->qkv, c->q_lora ? t->qa_norm : t->h1, T, false);
-    linear(p, t->low, &layer->kv_a, t->kva, t->h1, T, false);
-    op_rmsnorm(s, t->k, L + R, t->kva, L + R, policy_param(p, layer->kv_a_norm), t->kva_rstd, T, L,
-               1e-6f);
+    linear(p, t->low, &layer->q_b, t->qkv, c->q_lora ? t->qa_norm : h, T, false);
+    linear(p, t->low, &layer->kv_a, t->kva, t->h1, b->T, false);
+    op_rmsnorm(s, t->k, L + R, t->kva, L + R, policy_param(p, layer->kv_a_norm), t->kva_rstd, b->T,
+               L, 1e-6f);
     op_rope(s, buf_f32(t->k, L), L + R, R, buf_f32(t->kva, L), L + R, R, p->rope_cos, p->rope_sin,
-            b->row_pos, T, 1, R, c->rope_interleaved, false);
+            b->row_pos, b->T, 1, R, c->rope_interleaved, false);
     bool bf16 = layer->k_up.bf16;
     buf turned = {p->packed.addr + layer->k_up.turned};
     op_gemm_nn(s, &(struct gemm){.y = t->qkv,
@@ -117,15 +121,15 @@ static void attention_mla(struct policy *p, int index, struct tape_layer *t, con
                                  .hx = L + R,
                                  .hw = bf16 ? layer->k_up.turned_hw : layer->k_up.hw});
     op_rope(s, buf_f32(t->q, L), H * (L + R), L + R, buf_f32(t->qkv, nope), H * qk, qk, p->rope_cos,
-            p->rope_sin, b->row_pos, T, H, R, c->rope_interleaved, false);
+            p->rope_sin, rest->row_pos, T, H, R, c->rope_interleaved, false);
     struct kv_view view = kv_cache_view(kv, c, b, index);
-    op_kv_store(s, &view, t->k, L + R, t->k, L + R, T);
+    op_kv_store(s, &view, t->k, L + R, t->k, L + R, b->T);
     op_attention(s, &(struct attention){.out = t->latent,
                                         .lse = t->lse,
                                         .q = t->q,
                                         .ldo = H * L,
                                         .ldq = H * (L + R),
-                                        .kv = view,
+                                        .kv = kv_cache_view(kv, c, rest, index),
                                         .T = T,
                                         .H = H,
                                         .scale = policy_kv_shape(c).scale});
@@ -171,21 +175,34 @@ static void moe(struct policy *p, int index, struct tape_layer *t, buf out, cons
     if (c->shared_experts) mlp(p, layer, t, out, T, true);
 }
 
+/* What is left of a batch without its first rows. */
+static struct batch batch_from(const struct batch *b, int first) {
+    struct batch rest = *b;
+    rest.T -= first;
+    rest.row_seq = buf_i32(b->row_seq, first);
+    rest.row_pos = buf_i32(b->row_pos, first);
+    return rest;
+}
+
 void policy_layer_forward(struct policy *p, struct tape *t, int index, const struct batch *b,
                           struct kv_cache *kv) {
     const struct policy_layer *layer = &p->layers[index];
     struct stream *s = p->stream;
     struct tape_layer *l = &t->layer[index];
-    int T = b->T, D = p->config.hidden;
+    bool last = index + 1 == p->config.layers;
+    struct batch rest = batch_from(b, last ? b->unread : 0); /* what its output is wanted of */
+    int T = rest.T, D = p->config.hidden;
     float eps = p->config.rms_eps;
-    buf x_out = index + 1 < p->config.layers ? t->layer[index + 1].x_in : t->x_out;
-    op_rmsnorm(s, l->h1, D, l->x_in, D, policy_param(p, layer->norm1), l->rstd1, T, D, eps);
-    if (p->config.kv_lora) attention_mla(p, index, l, b, kv);
-    else attention_gqa(p, index, l, b, kv);
+    buf x_in = buf_f32(l->x_in, (int64_t)(b->T - T) * D);
+    buf x_out = last ? t->x_out : t->layer[index + 1].x_in;
+    op_rmsnorm(s, l->h1, D, l->x_in, D, policy_param(p, layer->norm1), l->rstd1, b->T, D, eps);
+    if (p->config.kv_lora) attention_mla(p, index, l, b, &rest, kv);
+    else attention_gqa(p, index, l, b, &rest, kv);
+    if (T == 0) return;
     linear(p, l->low, &layer->o, l->x_mid, l->attention, T, false);
-    op_add(s, l->x_mid, l->x_in, (int64_t)T * D);
+    op_add(s, l->x_mid, x_in, (int64_t)T * D);
     op_rmsnorm(s, l->h2, D, l->x_mid, D, policy_param(p, layer->norm2), l->rstd2, T, D, eps);
-    if (layer->moe) moe(p, index, l, x_out, b);
+    if (layer->moe) moe(p, index, l, x_out, &rest);
     else mlp(p, layer, l, x_out, T, false);
     op_add(s, x_out, l->x_mid, (int64_t)T * D);
 }

@@ -4,8 +4,9 @@
 
 #include "policy/tape.h"
 
-/* Computes x_out for the batch and stores its keys and values in kv. With batch->replay the tape's
- * `expert` ids must have been written. */
+/* Computes x_out for the batch and stores its keys and values in kv. Of unread rows the last layer computes
+ * these and no more; what it leaves of the others, x_out and chosen experts, begins at row 0. With
+ * batch->replay the tape's `expert` ids must have been written. */
 void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv);
 
 /* One layer of it, from its x_in to the next one's. Internal to policy/. */

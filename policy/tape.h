@@ -20,6 +20,7 @@ struct batch {
     buf table;   /* int32 [S, table_stride]: key/value blocks of each sequence */
     int table_stride;
     buf fork;    /* struct kv_fork [S], or NO_BUF */
+    int unread;  /* rows at the front that are only attended to; 0 in training */
     bool replay; /* the tape's expert ids are given (routing replay), not chosen */
     /* For the backward only: */
     int trees;
@@ -69,7 +70,7 @@ struct tape {
     bool training;
     bool recompute;           /* training only; set before tape_place */
     struct tape_layer *layer; /* [layers]; see tape_place */
-    buf x_out;                /* [T, D] residual stream after the last layer */
+    buf x_out;                /* [T - unread, D] residual stream after the last layer */
     buf segment;              /* the batch's row_seq */
     buf low, dlow; /* scratch of adapters: [T, adapter_rows_max]; dlow for the backward */
     /* Backward only: gradients of one layer's activations. */

@@ -226,8 +226,9 @@ static void pass_inputs(struct engine *e, int T) {
     op_write(s, e->fork, e->host_fork, (size_t)table_rows(e) * sizeof *e->host_fork);
 }
 
-static void pass_forward(struct engine *e, int T) {
+static void pass_forward(struct engine *e, int T, int unread) {
     struct batch b = {.T = T,
+                      .unread = unread,
                       .S = table_rows(e),
                       .id = e->id,
                       .row_seq = e->row_seq,
@@ -271,37 +272,46 @@ static void routes_keep(struct engine *e, int T) {
     }
 }
 
-/* Keeps what the first tokens of those prompts are drawn from that end among T prefilled rows. */
-static void prefill_last(struct rollout *r, int T) {
+/* Row T of a pass is that of a prefix's prompt at `position`. */
+static void prefill_row(struct rollout *r, int T, int prefix, int position) {
     struct engine *e = r->e;
+    e->host_id[T] = r->requests[e->prefix[prefix].request].prompt[position];
+    e->host_seq[T] = prefix_row(e, prefix);
+    e->host_pos[T] = position;
+}
+
+/* A pass of the T rows that are there, and behind them the last rows of n prompts. First tokens are drawn
+ * from those, and nothing else is read but routes that are kept. */
+static void prefill_pass(struct rollout *r, int T, const int *prefix, int n) {
+    struct engine *e = r->e;
+    bool routes = e->config.keep_routes && e->policy->moe_layers > 0;
+    int unread = routes ? 0 : T;
     int64_t D = e->policy->config.hidden;
-    for (int i = 0; i < T; i++) {
-        int prefix = e->host_seq[i] - e->config.max_batch;
-        if (e->host_pos[i] != r->requests[e->prefix[prefix].request].n_prompt - 1) continue;
-        op_copy(e->policy->stream, buf_f32(e->last, prefix * D), buf_f32(e->tape.x_out, i * D),
-                (size_t)D * 4);
-    }
+    for (int i = 0; i < n; i++)
+        prefill_row(r, T + i, prefix[i], r->requests[e->prefix[prefix[i]].request].n_prompt - 1);
+    pass_inputs(e, T + n);
+    pass_forward(e, T + n, unread);
+    for (int i = 0; i < n; i++)
+        op_copy(e->policy->stream, buf_f32(e->last, prefix[i] * D),
+                buf_f32(e->tape.x_out, (T - unread + i) * D), (size_t)D * 4);
+    if (routes) routes_keep(e, T + n);
+    r->stats.prefill_rows += T + n;
 }
 
 /* Prefills the n prefixes in e->fresh, packed into as few passes as fit. */
 static void prefill(struct rollout *r, int n) {
     struct engine *e = r->e;
-    int index = 0, done = 0, T = 0;
+    int index = 0, ended = 0; /* prompts that end in this pass or before, that ended before */
+    int done = 0, T = 0;      /* rows of the next prompt, of this pass */
     while (index < n) {
         int prefix = e->fresh[index];
-        const struct request *q = &r->requests[e->prefix[prefix].request];
-        for (; done < q->n_prompt && T < e->rows; done++, T++) {
-            e->host_id[T] = q->prompt[done];
-            e->host_seq[T] = prefix_row(e, prefix);
-            e->host_pos[T] = done;
-        }
-        if (done == q->n_prompt) index++, done = 0;
-        if (T < e->rows && index < n) continue;
-        pass_inputs(e, T);
-        pass_forward(e, T);
-        prefill_last(r, T);
-        if (e->config.keep_routes) routes_keep(e, T);
-        r->stats.prefill_rows += T;
+        int inner = r->requests[e->prefix[prefix].request].n_prompt - 1;
+        int room = e->rows - (index - ended); /* beside last rows */
+        while (done < inner && T < room) prefill_row(r, T++, prefix, done++);
+        if (T < room) index++, done = 0; /* there is a place for its last row, too */
+        if (T + index - ended < e->rows && index < n) continue;
+        prefill_pass(r, T, e->fresh + ended, index - ended);
+        ended = index;
         T = 0;
     }
 }
@@ -536,7 +546,7 @@ struct decode {
 static void decode_compute(void *context) {
     const struct decode *d = context;
     struct engine *e = d->e;
-    pass_forward(e, d->T);
+    pass_forward(e, d->T, 0);
     head_gather(e->policy, &e->head, e->tape.x_out, e->row, d->T);
     for (int first = 0, n; first < d->T; first += n) {
         n = draw_chunk(e, first, d->T);

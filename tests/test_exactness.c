@@ -378,6 +378,64 @@ static void test_backends_sample_alike(void **state) {
     }
 }
 
+/* Prompts that take several passes and share them: passes in which none ends, one, or some. Where routes are
+ * not kept, the last layer computes the rows that are read; training computes all of them. */
+static void test_prompts_across_passes(void **state) {
+    const struct policy_form *form = *state;
+    enum { N = 6, LONGEST = 700, NEW = 2 };
+    static const int length[N] = {200, LONGEST, 55, 56, 1, 257};
+    static int32_t ids[N][LONGEST + NEW];
+    struct stream *s = fixture_stream("cpu", "auto", 2);
+    for (int f = 0; FIXTURES[f]; f++) {
+        struct policy *golden = fixture_policy(FIXTURES[f], s), *p;
+        golden->config.max_positions = LONGEST + NEW;
+        fixture_ok(policy_init(&p, s, &golden->config, 3, 0.5, *form));
+        policy_close(golden);
+        struct request requests[N];
+        struct sequence sequences[N];
+        struct completion out[N];
+        struct arena arena = {0};
+        for (int i = 0; i < N; i++) {
+            for (int t = 0; t < length[i]; t++) ids[i][t] = (7 * i + t * t) % p->valid_vocab;
+            requests[i] = (struct request){.prompt = ids[i],
+                                           .n_prompt = length[i],
+                                           .n_samples = 1,
+                                           .sampling = {1, 1, 0, NEW},
+                                           .key = {.seed = 5, .draw = (uint32_t)i}};
+        }
+        for (int routes = 0; routes <= (p->moe_layers > 0); routes++) {
+            struct engine *e;
+            fixture_ok(engine_open(&e, p,
+                                   &(struct engine_config){.max_batch = N,
+                                                           .max_positions = LONGEST + NEW,
+                                                           .keep_routes = routes,
+                                                           .share_prefix = true}));
+            fixture_ok(engine_run(e, requests, N, &arena, out, NULL, NULL, NULL));
+            engine_close(e);
+            for (int i = 0; i < N; i++) {
+                memcpy(ids[i] + length[i], out[i].ids, (size_t)out[i].n * 4);
+                sequences[i] = (struct sequence){.ids = ids[i],
+                                                 .n = length[i] + out[i].n,
+                                                 .first = length[i],
+                                                 .routes = out[i].routes};
+            }
+            struct learner *l;
+            struct learner_result result;
+            fixture_ok(learner_open(
+                &l, p, &(struct learner_config){.max_positions = LONGEST + NEW, .grad_shards = 1}));
+            fixture_ok(learner_score(l, p, sequences, N, 1, &result));
+            int64_t at = 0;
+            for (int i = 0; i < N; at += out[i++].n)
+                assert_memory_equal(out[i].logp, &result.logp[at], (size_t)out[i].n * 4);
+            assert_int_equal(at, result.targets);
+            learner_close(l);
+        }
+        arena_free(&arena);
+        policy_close(p);
+    }
+    op_close(s);
+}
+
 int main(void) {
     static struct policy_form fp32 = {.bf16 = false}, bf16 = {.bf16 = true};
     const struct CMUnitTest tests[] = {
@@ -388,12 +446,14 @@ int main(void) {
         cmocka_unit_test_prestate(test_backends_sample_alike, &fp32),
         cmocka_unit_test_prestate(test_trees_sum_the_same, &fp32),
         cmocka_unit_test(test_rows_of_trees),
+        cmocka_unit_test_prestate(test_prompts_across_passes, &fp32),
         cmocka_unit_test_prestate(test_rollout_equals_training, &bf16),
         cmocka_unit_test_prestate(test_one_bit_is_seen, &bf16),
         cmocka_unit_test_prestate(test_gradient_has_one_order, &bf16),
         cmocka_unit_test_prestate(test_recomputed_activations, &bf16),
         cmocka_unit_test_prestate(test_backends_sample_alike, &bf16),
         cmocka_unit_test_prestate(test_trees_sum_the_same, &bf16),
+        cmocka_unit_test_prestate(test_prompts_across_passes, &bf16),
     };
     return cmocka_run_group_tests_name("exactness", tests, NULL, NULL);
 }
