@@ -41,13 +41,25 @@ struct operations {
     double linear, attention;
 };
 
-/* Adds those of n tokens from position `from` on, `heads` of them with logits, `times` over. */
+/* Queries and keys that meet where n tokens follow `from` others. */
+static double pairs(double n, double from) { return n * (from + (n + 1) / 2); }
+
+/* Parameters of the last layer, but those of keys and values: they multiply where its output is wanted. */
+static double last_layer(const struct policy_config *c) {
+    struct policy_config rest = *c;
+    rest.layers--;
+    return (double)(policy_count_active(c) - policy_count_active(&rest)) -
+           2.0 * c->kv_heads * c->head_dim * c->hidden;
+}
+
+/* Adds those of n tokens from position `from` on, the last `heads` of them with logits, `times` over. */
 static void count(struct operations *o, const struct policy_config *c, double n, double from,
                   double heads, double times) {
-    double head = (double)c->vocab * c->hidden;
-    double pairs = n * (from + (n + 1) / 2); /* of queries and keys */
-    o->linear += times * 2 * (n * ((double)policy_count_active(c) - head) + heads * head);
-    o->attention += times * 4 * pairs * c->heads * c->head_dim * c->layers;
+    double head = (double)c->vocab * c->hidden, unread = n - heads;
+    double layers = n * ((double)policy_count_active(c) - head) - unread * last_layer(c);
+    double met = pairs(n, from) * c->layers - pairs(unread, from);
+    o->linear += times * 2 * (layers + heads * head);
+    o->attention += times * 4 * met * c->heads * c->head_dim;
 }
 
 double ceilings_bound(const struct ceilings *top, const struct policy_config *c, bool bf16,
