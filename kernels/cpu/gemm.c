@@ -25,14 +25,15 @@ enum {
     COPY_PIECE_ROWS = 768,
     COLUMN_UNIT = 2 * LANES,
     THIN_ROWS = 12, /* so many more take the time of fetching b */
-    LEASTS = 4,
+    LEASTS = 5,
 };
 
 /* Rows and columns of a piece at least, while that is enough for the threads: a piece of few rows copies and
  * fetches b for little work, one of few columns does so with a (gemm_block.c). */
 static const struct least {
     int rows, columns;
-} least_pieces[LEASTS] = {{256, 288}, {128, 144}, {64, 96}, {LANES, 2 * LANES}};
+} least_pieces[LEASTS] = {
+    {256, 288}, {128, 144}, {64, 96}, {2 * LANES, 4 * LANES}, {LANES, 2 * LANES}};
 
 /* The product of head m: `make` turns a description into one. */
 typedef struct product product_of(const struct gemm *g, int m);
@@ -102,7 +103,8 @@ struct cut {
     const struct gemm *gemm;
     product_of *make;
     int threads;
-    int64_t work; /* of a piece */
+    int64_t work;  /* of a piece */
+    int row_parts; /* > 0: a piece is some rows of all heads; then `first` is not set */
     int first[EXPERTS_MAX + 1];
 };
 
@@ -112,7 +114,8 @@ struct grid {
 };
 
 static int64_t work_of(const struct product *p) {
-    return (int64_t)(p->rows + THIN_ROWS) * p->columns * p->depth;
+    int columns = ceil_div(p->columns, LANES) * LANES;
+    return (int64_t)(p->rows + THIN_ROWS) * columns * p->depth;
 }
 
 static bool b_is_near(const struct product *p) {
@@ -173,6 +176,19 @@ static void part_of(const struct cut *cut, struct product *p, int i) {
     p->b += column / LANES * p->b_panel;
 }
 
+/* Some rows of all heads. */
+static void run_rows(const void *task, int piece) {
+    const struct cut *cut = task;
+    for (int m = 0; m < cut->gemm->M; m++) {
+        struct product p = cut->make(cut->gemm, m);
+        int64_t row = part_begin(piece, cut->row_parts, p.rows, 1);
+        p.rows = (int)(part_begin(piece + 1, cut->row_parts, p.rows, 1) - row);
+        p.c += row * p.c_row;
+        p.a += row * p.a_row;
+        ISA(product)(&p);
+    }
+}
+
 static void run_piece(const void *task, int piece) {
     const struct cut *cut = task;
     int low = 0, high = cut->gemm->M - 1; /* the last head that begins at or before the piece */
@@ -184,6 +200,16 @@ static void run_piece(const void *task, int piece) {
     struct product p = cut->make(cut->gemm, low);
     if (cut->first[low + 1] - cut->first[low] > 1) part_of(cut, &p, piece - cut->first[low]);
     ISA(product)(&p);
+}
+
+/* How many parts the rows of several heads are cut into, if that is how they are cut: what the heads of a row
+ * read and write is mostly of one thread then. */
+static int row_parts(const struct cut *cut, int64_t worth) {
+    const struct gemm *g = cut->gemm;
+    if (g->M == 1 || buf_has(g->offsets) || cut->make == product_tn) return 0;
+    if (g->T < NEAR_ROWS * cut->threads) return 0;
+    int n = least(worth, g->T / NEAR_ROWS);
+    return n > cut->threads ? n - n % cut->threads : n;
 }
 
 static void run_gemm(struct stream *s, const struct gemm *g, product_of *make) {
@@ -198,6 +224,11 @@ static void run_gemm(struct stream *s, const struct gemm *g, product_of *make) {
     if (cut.threads > 1 && work >= 2 * PIECE_WORK) {
         cut.work = work / (PIECES_A_THREAD * cut.threads);
         if (cut.work < PIECE_WORK) cut.work = PIECE_WORK;
+    }
+    if (cut.work < INT64_MAX) cut.row_parts = row_parts(&cut, work / cut.work);
+    if (cut.row_parts) {
+        parallel_pieces(s, cut.threads, cut.row_parts, run_rows, &cut);
+        return;
     }
     for (int m = 0; m < g->M; m++) {
         struct product p = make(g, m);

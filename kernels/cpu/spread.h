@@ -6,7 +6,7 @@
 enum {
     SPREAD_PIECE =
         1 << 12,       /* floats in a piece: a microsecond, less is not worth telling a thread */
-    SPREAD_PIECES = 8, /* a thread's at most, so that they finish together */
+    SPREAD_PIECES = 8, /* a thread's at most, so that they finish together; all have as many */
     SPREAD_LINE = 16,  /* units that are less than a line of memory are not cut within one */
 };
 
@@ -31,6 +31,7 @@ static inline void spread(struct stream *s, int64_t n, int64_t cost,
     int64_t threads = stream_threads(s), pieces = n * cost / SPREAD_PIECE;
     if (pieces > threads * SPREAD_PIECES) pieces = threads * SPREAD_PIECES;
     if (threads == 1 || pieces < 2) pieces = 1;
+    if (pieces > threads) pieces -= pieces % threads;
     int64_t units = (n + pieces - 1) / pieces;
     if (cost < SPREAD_LINE) units = (units + SPREAD_LINE - 1) / SPREAD_LINE * SPREAD_LINE;
     struct spread p = {run, task, n, units};
