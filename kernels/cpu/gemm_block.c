@@ -4,7 +4,7 @@
 #include "kernels/cpu/gemm_block.h"
 
 #include "kernels/cpu/cut.h"
-#include "kernels/cpu/gemm_shapes.h"
+#include "kernels/cpu/gemm_row.h"
 #include "kernels/cpu/transpose.h"
 
 enum {
@@ -55,39 +55,9 @@ enum {
 /* How a's elements lie: the rows of a step side by side, or the steps of a row. */
 enum form { ROWS_BESIDE, STEPS_BESIDE };
 
-/* Bases of addresses: those of every third row, to which an instruction adds no stride, one or two. */
-enum { BASES = (ROWS_MAX + 2) / 3 };
-
-/* Element k of row i, and its products with column[]. Compilers would keep an address for every row and k
- * and run out of registers, which costs a tenth of the time: here they are told what is added to a base. Not
- * where every read is to be checked, nor where loops stay loops, whose k is no constant. */
-#if defined __AVX512F__ && defined __OPTIMIZE__ && !defined SANITIZED
-#define ROW_AT(i, k, address)                                                                      \
-    __asm__("vbroadcastss " address ", %[x]\n\t"                                                   \
-            "vfmadd231ps %[b0], %[x], %[s0]\n\t"                                                   \
-            "vfmadd231ps %[b1], %[x], %[s1]"                                                       \
-            : [x] "=&v"(x), [s0] "+v"(sum[i][0]), [s1] "+v"(sum[i][1])                             \
-            : [a] "r"(a[(i) / 3]), [row] "r"(a_row), [at] "i"(4 * (k)), [b0] "v"(column[0]),       \
-              [b1] "v"(column[1]), "m"(*(const float(*)[1 << 20]) a[(i) / 3]))
-
-INLINE void far_row(vf sum[][BLOCK_VECTORS], const float *const a[BASES], ptrdiff_t a_row,
-                    const vf column[BLOCK_VECTORS], const int i, const int k) {
-    vf x;
-    if (i % 3 == 0) ROW_AT(i, k, "%c[at](%[a])");
-    else if (i % 3 == 1) ROW_AT(i, k, "%c[at](%[a],%[row],4)");
-    else ROW_AT(i, k, "%c[at](%[a],%[row],8)");
-}
-#else
-INLINE void far_row(vf sum[][BLOCK_VECTORS], const float *const a[BASES], ptrdiff_t a_row,
-                    const vf column[BLOCK_VECTORS], const int i, const int k) {
-    vf x = vf_set1(a[i / 3][i % 3 * a_row + k]);
-    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) { sum[i][v] = vf_fma(x, column[v], sum[i][v]); }
-}
-#endif
-
 /* Where a kernel is in its operands and their copies. */
 struct place {
-    const float *a[BASES], *b;
+    const float *a[ROW_BASES], *b;
     float *a_copy, *b_copy;
 };
 
@@ -120,7 +90,7 @@ INLINE void steps(vf sum[][BLOCK_VECTORS], struct place *at, const struct block_
         if (copies) copy_step(at, t, column, rows);
         UNROLL for (int i = 0; i < rows; i++) {
             if (form == STEPS_BESIDE) {
-                far_row(sum, at->a, a_row, column, i, k);
+                row_step(sum, at->a, a_row, column, i, k);
                 continue;
             }
             vf x = vf_set1(at->a[0][i]);
@@ -132,7 +102,7 @@ INLINE void steps(vf sum[][BLOCK_VECTORS], struct place *at, const struct block_
         at->b += b_k;
     }
     if (form == ROWS_BESIDE) return;
-    UNROLL for (int i = 0; i < BASES; i++) { at->a[i] += n; }
+    UNROLL for (int i = 0; i < ROW_BASES; i++) { at->a[i] += n; }
 }
 
 /* The constants are known where it is inlined. */
@@ -148,7 +118,7 @@ INLINE void multiply(const struct block_tile *t, const int rows, const enum form
         c += c_row;
     }
     struct place at = {.b = t->b, .a_copy = t->a_copy, .b_copy = t->b_copy};
-    UNROLL for (int i = 0; i < BASES; i++) { at.a[i] = t->a + 3 * i * t->a_row; }
+    UNROLL for (int i = 0; i < ROW_BASES; i++) { at.a[i] = t->a + 3 * i * t->a_row; }
     const float *fetch = t->next;
     int k = t->depth;
     for (int i = 0; i < rows && k >= FETCH; i++, k -= FETCH) {

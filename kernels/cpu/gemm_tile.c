@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/gemm_block.h"
+#include "kernels/cpu/gemm_few.h"
 #include "kernels/cpu/gemm_shapes.h"
 
 enum {
@@ -171,7 +172,8 @@ static void in_place(const struct product *p) {
 
 void ISA(product)(const struct product *p) {
     struct product rest = *p;
-    int done = ISA(product_block)(p);
+    int done = ISA(product_few)(p);
+    if (!done) done = ISA(product_block)(p);
     rest.c += done;
     rest.b += done / LANES * p->b_panel;
     rest.columns -= done;
