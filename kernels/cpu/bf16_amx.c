@@ -5,7 +5,14 @@
 
 enum {
     A_BLOCK = 2 * BF16_BLOCK,
-    DEPTH_BLOCKS = 32, /* between loading sums and storing them */
+    DEPTH_BLOCKS = 32,  /* between loading sums and storing them, at edges */
+    STRETCH = 10,       /* the same of whole squares: what stays and what passes fit a 48 KiB L1 */
+    SQUARE = 2 * LANES, /* rows and columns */
+    SQUARE_FLOATS = SQUARE * SQUARE,
+    DEPTH_MAX = 64,        /* blocks, and */
+    ROWS_MAX = 512,        /* rows at once, whose sums wait between two stretches */
+    INNER_BYTES = 1 << 20, /* of a, which passes again and again, in a 2 MiB L2 */
+    LINE = 64,
 };
 
 /* What ldtilecfg reads (Intel SDM, "Tile configuration"). */
@@ -161,7 +168,8 @@ static int wide_columns(const struct bf16_product *p) {
     return columns;
 }
 
-static void product(const struct bf16_product *p) {
+/* Rows and columns that are left over by whole squares, or all. */
+static void edge(const struct bf16_product *p) {
     struct bf16_product t = *p;
     for (int block = 0; block < p->blocks; block += t.blocks, t.add = true) {
         t.blocks = least(p->blocks - block, DEPTH_BLOCKS);
@@ -175,6 +183,169 @@ static void product(const struct bf16_product *p) {
             t.c = p->c + j;
             column_pair(&t);
         }
+    }
+}
+
+/* ---- whole squares of 2 x 2 tiles, one after the other --------------------------------------------- */
+
+/* Where the sums of a square lie: its four tiles, in bytes. */
+struct sums {
+    char *at; /* NULL: nowhere */
+    ptrdiff_t row, right, below;
+};
+
+static struct sums sums_of(const float *c, ptrdiff_t c_row) {
+    return (struct sums){(char *)c, 4 * c_row, 4 * LANES, 4 * LANES * c_row};
+}
+
+/* Pairs of lines that are fetched evenly while something is multiplied. */
+struct fetch {
+    const char *at;
+    ptrdiff_t step;
+    int lines; /* a block */
+};
+
+struct square {
+    const char *a, *b;
+    ptrdiff_t a_row, b_panel;
+    int blocks;
+    struct sums from;  /* nowhere: sums begin at 0 */
+    struct sums last;  /* of the square before this one, which are still in registers */
+    struct fetch next; /* lines of the next two panels of b */
+    struct fetch sums; /* rows of the next square's */
+};
+
+/* The tile's sums of the last square go before those of this one come: so storing costs no time. */
+#define SUMS_TURN(tile, right_or_left, above_or_below)                                             \
+    do {                                                                                           \
+        if (s->last.at)                                                                            \
+            _tile_stored(                                                                          \
+                tile, s->last.at + right_or_left * s->last.right + above_or_below * s->last.below, \
+                s->last.row);                                                                      \
+        if (s->from.at)                                                                            \
+            _tile_loadd(                                                                           \
+                tile, s->from.at + right_or_left * s->from.right + above_or_below * s->from.below, \
+                s->from.row);                                                                      \
+        else _tile_zero(tile);                                                                     \
+    } while (0)
+
+static void multiply_square(const struct square *s) {
+    const ptrdiff_t a_row = s->a_row;
+    const char *a = s->a, *a1 = a + 16 * a_row, *b = s->b, *b1 = b + s->b_panel;
+    SUMS_TURN(0, 0, 0);
+    _tile_loadd(6, b, 64);
+    _tile_loadd(4, a, a_row);
+    _tile_dpbf16ps(0, 4, 6);
+    SUMS_TURN(2, 0, 1);
+    _tile_loadd(5, a1, a_row);
+    _tile_dpbf16ps(2, 5, 6);
+    SUMS_TURN(1, 1, 0);
+    _tile_loadd(7, b1, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    SUMS_TURN(3, 1, 1);
+    _tile_dpbf16ps(3, 5, 7);
+    struct fetch next = s->next, sums = s->sums;
+    for (int i = 1; i < s->blocks; i++) {
+        a += A_BLOCK, a1 += A_BLOCK, b += BF16_TILE, b1 += BF16_TILE;
+        _tile_loadd(6, b, 64);
+        _tile_loadd(4, a, a_row);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(5, a1, a_row);
+        _tile_dpbf16ps(2, 5, 6);
+        for (int n = 0; n < sums.lines; n++, sums.at += sums.step) {
+            _mm_prefetch(sums.at, _MM_HINT_T0);
+            _mm_prefetch(sums.at + LINE, _MM_HINT_T0);
+        }
+        _tile_loadd(7, b1, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(3, 5, 7);
+        for (int n = 0; n < next.lines; n++, next.at += LINE) {
+            _mm_prefetch(next.at, _MM_HINT_T1);
+            _mm_prefetch(next.at + next.step, _MM_HINT_T1);
+        }
+    }
+}
+
+static void store_square(const struct sums *to) {
+    if (!to->at) return;
+    _tile_stored(0, to->at, to->row);
+    _tile_stored(2, to->at + to->below, to->row);
+    _tile_stored(1, to->at + to->right, to->row);
+    _tile_stored(3, to->at + to->right + to->below, to->row);
+}
+
+/* Two columns of tiles of b pass over all rows, stretch by stretch: a stretch stays in L1 while those of a pass
+ * from L2. Meanwhile the next columns of b are fetched, which may be anywhere, and the next square's sums. */
+static void multiply_squares(const struct bf16_product *p) {
+    _Alignas(64) float waiting[ROWS_MAX / SQUARE * SQUARE_FLOATS];
+    int down = p->rows / SQUARE, across = p->columns / SQUARE;
+    int stretches = ceil_div(p->blocks, STRETCH), turns = down * (p->blocks - stretches);
+    int lines = turns ? ceil_div((int64_t)p->blocks * BF16_TILE / LINE, turns) : 0;
+    struct square s = {.a_row = p->a_row, .b_panel = p->b_panel};
+    configure(16, 16, 16, 16);
+    for (int j = 0; j < across; j++) {
+        const char *b = p->b + 2 * j * p->b_panel, *next = b + 2 * p->b_panel;
+        for (int stretch = 0, block = 0; stretch < stretches; stretch++, block += s.blocks) {
+            bool first = stretch == 0, final = stretch == stretches - 1;
+            s.blocks = (p->blocks - block) / (stretches - stretch);
+            s.b = b + (ptrdiff_t)block * BF16_TILE;
+            for (int i = 0; i < down; i++) {
+                const float *c = p->c + i * SQUARE * p->c_row + j * SQUARE;
+                struct sums in_c = sums_of(c, p->c_row);
+                struct sums near = sums_of(waiting + i * SQUARE_FLOATS, SQUARE);
+                s.a = p->a + i * SQUARE * p->a_row + (ptrdiff_t)block * A_BLOCK;
+                s.from = !first ? near : p->add ? in_c : (struct sums){0};
+                s.next = (struct fetch){next, p->b_panel, j + 1 < across ? lines : 0};
+                next += (ptrdiff_t)s.next.lines * (s.blocks - 1) * LINE;
+                s.sums = (struct fetch){in_c.at + SQUARE * in_c.row, in_c.row, 0};
+                if (i + 1 < down && (p->add ? first : final))
+                    s.sums.lines = ceil_div(SQUARE, s.blocks);
+                multiply_square(&s);
+                s.last = final ? in_c : near;
+            }
+        }
+    }
+    store_square(&s.last);
+}
+
+/* Rows as many as stay in L2, as deep as they are multiplied at once. */
+static void row_parts(const struct bf16_product *p) {
+    struct bf16_product t = *p;
+    int most = least(INNER_BYTES / ((ptrdiff_t)p->blocks * A_BLOCK), ROWS_MAX) / SQUARE * SQUARE;
+    for (int i = 0; i < p->rows; i += t.rows) {
+        t.rows = least(p->rows - i, most);
+        t.a = p->a + i * p->a_row;
+        t.c = p->c + i * p->c_row;
+        multiply_squares(&t);
+    }
+}
+
+/* Whole squares, then columns and rows that are left. */
+static void product(const struct bf16_product *p) {
+    struct bf16_product t = *p;
+    int rows = p->rows / SQUARE * SQUARE, columns = p->columns / SQUARE * SQUARE;
+    if (rows == 0) columns = 0;
+    t.rows = rows, t.columns = columns;
+    for (int block = 0; columns && block < p->blocks; block += t.blocks, t.add = true) {
+        t.blocks = least(p->blocks - block, DEPTH_MAX);
+        t.a = p->a + (ptrdiff_t)block * A_BLOCK;
+        t.b = p->b + (ptrdiff_t)block * BF16_TILE;
+        row_parts(&t);
+    }
+    if (columns < p->columns) {
+        t = *p;
+        if (columns) t.rows = rows;
+        t.columns -= columns;
+        t.b += columns / LANES * p->b_panel;
+        t.c += columns;
+        edge(&t);
+    }
+    if (columns && rows < p->rows) {
+        t = *p;
+        t.rows -= rows;
+        t.a += rows * p->a_row;
+        t.c += rows * p->c_row;
+        edge(&t);
     }
     _tile_release();
 }
