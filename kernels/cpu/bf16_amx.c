@@ -47,14 +47,14 @@ static void configure(int rows0, int rows1, int columns0, int columns1) {
     } while (0)
 
 static void two_by_two(const struct bf16_product *p) {
-    const char *a = p->a, *a1 = p->a + 16 * p->a_row, *b = p->b, *b1 = p->b + p->b_panel;
+    const char *a = p->a, *a1 = p->a + p->a_panel, *b = p->b, *b1 = p->b + p->b_panel;
     float *c = p->c, *c1 = p->c + 16 * p->c_row;
     SUMS_BEGIN(0, c);
     SUMS_BEGIN(1, c + LANES);
     SUMS_BEGIN(2, c1);
     SUMS_BEGIN(3, c1 + LANES);
     for (int i = 0; i < p->blocks; i++) {
-        ptrdiff_t at = (ptrdiff_t)i * A_BLOCK, tile = (ptrdiff_t)i * BF16_TILE;
+        ptrdiff_t at = i * p->a_block, tile = (ptrdiff_t)i * BF16_TILE;
         _tile_loadd(6, b + tile, 64);
         _tile_loadd(4, a + at, p->a_row);
         _tile_dpbf16ps(0, 4, 6);
@@ -71,12 +71,12 @@ static void two_by_two(const struct bf16_product *p) {
 }
 
 static void two_by_one(const struct bf16_product *p) {
-    const char *a = p->a, *a1 = p->a + 16 * p->a_row, *b = p->b;
+    const char *a = p->a, *a1 = p->a + p->a_panel, *b = p->b;
     float *c = p->c, *c1 = p->c + 16 * p->c_row;
     SUMS_BEGIN(0, c);
     SUMS_BEGIN(2, c1);
     for (int i = 0; i < p->blocks; i++) {
-        ptrdiff_t at = (ptrdiff_t)i * A_BLOCK;
+        ptrdiff_t at = i * p->a_block;
         _tile_loadd(6, b + (ptrdiff_t)i * BF16_TILE, 64);
         _tile_loadd(4, a + at, p->a_row);
         _tile_dpbf16ps(0, 4, 6);
@@ -94,7 +94,7 @@ static void one_by_two(const struct bf16_product *p) {
     SUMS_BEGIN(1, c + LANES);
     for (int i = 0; i < p->blocks; i++) {
         ptrdiff_t tile = (ptrdiff_t)i * BF16_TILE;
-        _tile_loadd(4, a + (ptrdiff_t)i * A_BLOCK, p->a_row);
+        _tile_loadd(4, a + i * p->a_block, p->a_row);
         _tile_loadd(6, b + tile, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_loadd(7, b1 + tile, 64);
@@ -107,7 +107,7 @@ static void one_by_two(const struct bf16_product *p) {
 static void one_by_one(const struct bf16_product *p) {
     SUMS_BEGIN(0, p->c);
     for (int i = 0; i < p->blocks; i++) {
-        _tile_loadd(4, p->a + (ptrdiff_t)i * A_BLOCK, p->a_row);
+        _tile_loadd(4, p->a + i * p->a_block, p->a_row);
         _tile_loadd(6, p->b + (ptrdiff_t)i * BF16_TILE, 64);
         _tile_dpbf16ps(0, 4, 6);
     }
@@ -124,7 +124,7 @@ static void one_by_four(const struct bf16_product *p) {
     SUMS_BEGIN(2, c + 2 * LANES);
     SUMS_BEGIN(3, c + 3 * LANES);
     for (int i = 0; i < p->blocks; i++, b += BF16_TILE) {
-        _tile_loadd(4, a + (ptrdiff_t)i * A_BLOCK, p->a_row);
+        _tile_loadd(4, a + i * p->a_block, p->a_row);
         _tile_loadd(6, b, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_loadd(7, b + panel, 64);
@@ -150,7 +150,7 @@ static void column_pair(const struct bf16_product *p) {
         is = shape;
         if (lower) (second ? two_by_two : two_by_one)(&t);
         else (second ? one_by_two : one_by_one)(&t);
-        t.a += 32 * p->a_row;
+        t.a += 2 * p->a_panel;
         t.c += 32 * p->c_row;
     }
 }
@@ -173,7 +173,7 @@ static void edge(const struct bf16_product *p) {
     struct bf16_product t = *p;
     for (int block = 0; block < p->blocks; block += t.blocks, t.add = true) {
         t.blocks = least(p->blocks - block, DEPTH_BLOCKS);
-        t.a = p->a + (ptrdiff_t)block * A_BLOCK;
+        t.a = p->a + block * p->a_block;
         t.b = p->b + (ptrdiff_t)block * BF16_TILE;
         t.c = p->c;
         t.columns = p->columns;
@@ -207,7 +207,7 @@ struct fetch {
 
 struct square {
     const char *a, *b;
-    ptrdiff_t a_row, b_panel;
+    ptrdiff_t a_panel, a_row, a_block, b_panel;
     int blocks;
     struct sums from;  /* nowhere: sums begin at 0 */
     struct sums last;  /* of the square before this one, which are still in registers */
@@ -230,8 +230,8 @@ struct square {
     } while (0)
 
 static void multiply_square(const struct square *s) {
-    const ptrdiff_t a_row = s->a_row;
-    const char *a = s->a, *a1 = a + 16 * a_row, *b = s->b, *b1 = b + s->b_panel;
+    const ptrdiff_t a_row = s->a_row, a_block = s->a_block;
+    const char *a = s->a, *a1 = a + s->a_panel, *b = s->b, *b1 = b + s->b_panel;
     SUMS_TURN(0, 0, 0);
     _tile_loadd(6, b, 64);
     _tile_loadd(4, a, a_row);
@@ -246,7 +246,7 @@ static void multiply_square(const struct square *s) {
     _tile_dpbf16ps(3, 5, 7);
     struct fetch next = s->next, sums = s->sums;
     for (int i = 1; i < s->blocks; i++) {
-        a += A_BLOCK, a1 += A_BLOCK, b += BF16_TILE, b1 += BF16_TILE;
+        a += a_block, a1 += a_block, b += BF16_TILE, b1 += BF16_TILE;
         _tile_loadd(6, b, 64);
         _tile_loadd(4, a, a_row);
         _tile_dpbf16ps(0, 4, 6);
@@ -281,7 +281,8 @@ static void multiply_squares(const struct bf16_product *p) {
     int down = p->rows / SQUARE, across = p->columns / SQUARE;
     int stretches = ceil_div(p->blocks, STRETCH), turns = down * (p->blocks - stretches);
     int lines = turns ? ceil_div((int64_t)p->blocks * BF16_TILE / LINE, turns) : 0;
-    struct square s = {.a_row = p->a_row, .b_panel = p->b_panel};
+    struct square s = {
+        .a_panel = p->a_panel, .a_row = p->a_row, .a_block = p->a_block, .b_panel = p->b_panel};
     configure(16, 16, 16, 16);
     for (int j = 0; j < across; j++) {
         const char *b = p->b + 2 * j * p->b_panel, *next = b + 2 * p->b_panel;
@@ -293,7 +294,7 @@ static void multiply_squares(const struct bf16_product *p) {
                 const float *c = p->c + i * SQUARE * p->c_row + j * SQUARE;
                 struct sums in_c = sums_of(c, p->c_row);
                 struct sums near = sums_of(waiting + i * SQUARE_FLOATS, SQUARE);
-                s.a = p->a + i * SQUARE * p->a_row + (ptrdiff_t)block * A_BLOCK;
+                s.a = p->a + 2 * i * p->a_panel + block * p->a_block;
                 s.from = !first ? near : p->add ? in_c : (struct sums){0};
                 s.next = (struct fetch){next, p->b_panel, j + 1 < across ? lines : 0};
                 next += (ptrdiff_t)s.next.lines * (s.blocks - 1) * LINE;
@@ -314,7 +315,7 @@ static void row_parts(const struct bf16_product *p) {
     int most = least(INNER_BYTES / ((ptrdiff_t)p->blocks * A_BLOCK), ROWS_MAX) / SQUARE * SQUARE;
     for (int i = 0; i < p->rows; i += t.rows) {
         t.rows = least(p->rows - i, most);
-        t.a = p->a + i * p->a_row;
+        t.a = p->a + i / LANES * p->a_panel;
         t.c = p->c + i * p->c_row;
         multiply_squares(&t);
     }
@@ -328,7 +329,7 @@ static void product(const struct bf16_product *p) {
     t.rows = rows, t.columns = columns;
     for (int block = 0; columns && block < p->blocks; block += t.blocks, t.add = true) {
         t.blocks = least(p->blocks - block, DEPTH_MAX);
-        t.a = p->a + (ptrdiff_t)block * A_BLOCK;
+        t.a = p->a + block * p->a_block;
         t.b = p->b + (ptrdiff_t)block * BF16_TILE;
         row_parts(&t);
     }
@@ -343,7 +344,7 @@ static void product(const struct bf16_product *p) {
     if (columns && rows < p->rows) {
         t = *p;
         t.rows -= rows;
-        t.a += rows * p->a_row;
+        t.a += rows / LANES * p->a_panel;
         t.c += rows * p->c_row;
         edge(&t);
     }
@@ -352,6 +353,7 @@ static void product(const struct bf16_product *p) {
 
 const struct bf16_engine bf16_engine_amx = {
     .a_block = A_BLOCK,
+    .a_tiles = true,
     .rows_unit = 32,
     .piece_work = 1 << 20,
     .product = product,

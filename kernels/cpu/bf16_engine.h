@@ -11,16 +11,18 @@ enum { BF16_TILE = LANES * BF16_BLOCK * 2 }; /* bytes of LANES outputs over one 
 
 /* c[i][j] = (add ? c[i][j] : +0), then for each block of 32 steps k: + (the sum of a[i][k] b[k][j]). */
 struct bf16_product {
-    float *c;      /* [rows, columns], rows c_row floats apart */
-    const char *a; /* rows a_row bytes apart; a block takes engine->a_block bytes of each */
+    float *c; /* [rows, columns], rows c_row floats apart */
+    const char *
+        a; /* panels of LANES rows a_panel bytes apart, of rows a_row apart, of blocks a_block apart */
     const char *b; /* panels of LANES columns b_panel bytes apart; in them a tile a block */
-    ptrdiff_t c_row, a_row, b_panel;
+    ptrdiff_t c_row, a_panel, a_row, a_block, b_panel;
     int rows, columns, blocks;
     bool add;
 };
 
 struct bf16_engine {
-    int a_block;        /* bytes */
+    int a_block;        /* bytes of a row */
+    bool a_tiles;       /* reads a by panels, a tile a block, sooner than by rows */
     int rows_unit;      /* cuts for threads fall on multiples of these rows */
     int64_t piece_work; /* multiply-adds worth handing to another thread */
     void (*product)(const struct bf16_product *p);
@@ -28,8 +30,8 @@ struct bf16_engine {
     /* All round. Where fewer than 32 steps or LANES outputs are given, zeros take the place of the rest;
      * floats that are not given are not read. */
 
-    /* One row of a: `steps` floats, as many blocks as they need. */
-    void (*pack_row)(char *to, const float *from, int steps);
+    /* One row of a: `steps` floats, as many blocks as they need, to_block bytes apart. */
+    void (*pack_row)(char *to, ptrdiff_t to_block, const float *from, int steps);
     /* A block of a for up to LANES rows, from where each step is a row: row i of a is column i. */
     void (*pack_columns)(char *to, ptrdiff_t to_row, const float *from, ptrdiff_t from_row,
                          int steps, int outputs);

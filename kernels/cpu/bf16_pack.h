@@ -75,9 +75,9 @@ static void unpack_output(float *to, const char *tile, int output, int steps) {
 
 #ifdef __AVX512BF16__
 /* Rows of a are as bf16 as b. */
-static void pack_row(char *to, const float *from, int steps) {
+static void pack_row(char *to, ptrdiff_t to_block, const float *from, int steps) {
     const __m512i deal = _mm512_set4_epi32(0x0b0a0f0e, 0x09080d0c, 0x03020706, 0x01000504);
-    for (int k = 0; k < steps; k += BF16_BLOCK, to += 2 * BF16_BLOCK) {
+    for (int k = 0; k < steps; k += BF16_BLOCK, to += to_block) {
         int left = steps - k;
         vf low = vf_load_n(from + k, left), high = vf_zero();
         if (left > LANES) high = vf_load_n(from + k + LANES, left - LANES);

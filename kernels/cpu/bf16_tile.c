@@ -42,11 +42,13 @@ INLINE operand load_a(const char *row, int step, int parity) {
 }
 INLINE vf add_products(operand a, operand b, vf sum) { return vf_fma(a, b, sum); }
 
-static void pack_row(char *to, const float *from, int steps) {
-    for (int k = 0; k < (steps + BF16_BLOCK - 1) / BF16_BLOCK * BF16_BLOCK; k += LANES) {
-        vf x = k < steps ? vf_load_n(from + k, steps - k) : vf_zero();
-        vf_store((float *)(void *)to + k, round_floats(x));
-    }
+static void pack_row(char *to, ptrdiff_t to_block, const float *from, int steps) {
+    for (int block = 0; block < steps; block += BF16_BLOCK, to += to_block)
+        for (int k = 0; k < BF16_BLOCK; k += LANES) {
+            int left = steps - block - k;
+            vf x = left > 0 ? vf_load_n(from + block + k, left) : vf_zero();
+            vf_store((float *)(void *)to + k, round_floats(x));
+        }
 }
 
 static void pack_columns(char *to, ptrdiff_t to_row, const float *from, ptrdiff_t from_row,

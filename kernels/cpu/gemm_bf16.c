@@ -80,7 +80,7 @@ static void run_piece(const void *task, int piece) {
         int from = part_begin(p.rows, b->engine->rows_unit, i, n);
         p.rows = part_begin(p.rows, b->engine->rows_unit, i + 1, n) - from;
         p.c += from * p.c_row;
-        p.a += from * p.a_row;
+        p.a += from / LANES * p.a_panel + from % LANES * p.a_row;
     } else if (n > 1) {
         int from = part_begin(p.columns, COLUMN_UNIT, i, n);
         p.columns = part_begin(p.columns, COLUMN_UNIT, i + 1, n) - from;
@@ -112,9 +112,16 @@ struct rows_product {
     int depth, columns, blocks;
     int begin, end; /* rows that are packed */
     char *scratch;
-    ptrdiff_t stride, row_bytes; /* of a head's row, and of all heads' */
-    int pack_rows;               /* in a piece of packing */
+    bool tiles;                        /* of rows that are packed; experts' rows begin anywhere */
+    ptrdiff_t panel, row, head, block; /* bytes between them */
+    int pack_rows;                     /* in a piece of packing */
 };
+
+/* Row t of a head. */
+static char *packed_row(const struct rows_product *r, int t, int m) {
+    int i = t - r->begin;
+    return r->scratch + i / LANES * r->panel + i % LANES * r->row + m * r->head;
+}
 
 static void pack_rows_piece(const void *task, int piece) {
     const struct rows_product *r = task;
@@ -122,7 +129,7 @@ static void pack_rows_piece(const void *task, int piece) {
     int heads = buf_has(r->g->offsets) ? 1 : r->g->M;
     for (int t = from; t < to; t++)
         for (int m = 0; m < heads; m++)
-            r->engine->pack_row(r->scratch + (t - r->begin) * r->row_bytes + m * r->stride,
+            r->engine->pack_row(packed_row(r, t, m), r->block,
                                 r->from + (int64_t)t * r->ld_from + (int64_t)m * r->head_from,
                                 r->depth);
 }
@@ -140,8 +147,10 @@ static struct bf16_product rows_make(const void *task, int m) {
     return (struct bf16_product){
         .c = r->to + (int64_t)begin * r->ld_to + (int64_t)m * r->head_to,
         .c_row = r->ld_to,
-        .a = r->scratch + (begin - r->begin) * r->row_bytes + (grouped ? 0 : m * r->stride),
-        .a_row = r->row_bytes,
+        .a = packed_row(r, begin, grouped ? 0 : m),
+        .a_panel = r->panel,
+        .a_row = r->row,
+        .a_block = r->block,
         .b = g->w.addr + m * g->hw,
         .b_panel = (ptrdiff_t)r->blocks * BF16_TILE,
         .rows = end > begin ? end - begin : 0,
@@ -160,15 +169,23 @@ static int rows_used(const struct gemm *g) {
     return offsets[g->M];
 }
 
+static void lay_rows(struct rows_product *r, int heads) {
+    const struct bf16_engine *e = r->engine;
+    r->tiles = e->a_tiles && !buf_has(r->g->offsets);
+    r->block = (ptrdiff_t)e->a_block * (r->tiles ? LANES : 1);
+    r->head = r->blocks * r->block;
+    r->row = r->tiles ? e->a_block : row_stride(e, heads * r->blocks);
+    r->panel = r->tiles ? heads * r->head : LANES * r->row;
+}
+
 static void run_rows(struct stream *s, struct rows_product *r) {
     const struct gemm *g = r->g;
     int T = rows_used(g), heads = buf_has(g->offsets) ? 1 : g->M;
     r->engine = engine_of(s);
     r->blocks = ceil_div(r->depth, BF16_BLOCK);
     r->scratch = scratch_of(s);
-    r->stride = (ptrdiff_t)r->blocks * r->engine->a_block;
-    r->row_bytes = row_stride(r->engine, heads * r->blocks);
-    int most = (int)(SCRATCH_BYTES / r->row_bytes);
+    lay_rows(r, heads);
+    int most = (int)(SCRATCH_BYTES / r->panel) * LANES;
     REQUIRE(most >= 1);
     r->pack_rows = ceil_div(PACK_PIECE, (int64_t)heads * r->depth);
     for (r->begin = 0; r->begin < T; r->begin = r->end) {
@@ -222,7 +239,7 @@ struct columns_product {
     int blocks;
     int output, outputs; /* rows of the result, which are columns of y */
     char *a, *b;
-    ptrdiff_t a_row;
+    ptrdiff_t a_panel, a_row, a_block;
 };
 
 /* LANES columns of y in all blocks. */
@@ -232,7 +249,7 @@ static void pack_y_panel(const void *task, int panel) {
     int n = panel * LANES, outputs = least(c->outputs - n, LANES);
     const float *y = host_f32(g->y) + (int64_t)c->head * g->hy + c->output + n;
     for (int i = 0; i < c->blocks; i++)
-        c->engine->pack_columns(c->a + n * c->a_row + (ptrdiff_t)i * c->engine->a_block, c->a_row,
+        c->engine->pack_columns(c->a + panel * c->a_panel + i * c->a_block, c->a_row,
                                 y + (int64_t)c->row[i] * g->ldy, g->ldy, c->row[i + 1] - c->row[i],
                                 outputs);
 }
@@ -257,7 +274,9 @@ static struct bf16_product columns_make(const void *task, int m) {
         .c = host_f32(g->w) + c->head * g->hw + (int64_t)c->output * g->K,
         .c_row = g->K,
         .a = c->a,
+        .a_panel = c->a_panel,
         .a_row = c->a_row,
+        .a_block = c->a_block,
         .b = c->b,
         .b_panel = (ptrdiff_t)c->blocks * BF16_TILE,
         .rows = c->outputs,
@@ -294,7 +313,10 @@ static void run_columns(struct stream *s, struct columns_product *c, int row, in
         int threads = steps * g->K < 2 * PACK_PIECE ? 1 : stream_threads(s);
         c->b = scratch_of(s);
         c->a = c->b + (ptrdiff_t)columns / LANES * c->blocks * BF16_TILE;
-        c->a_row = row_stride(c->engine, c->blocks);
+        bool tiles = c->engine->a_tiles;
+        c->a_row = tiles ? c->engine->a_block : row_stride(c->engine, c->blocks);
+        c->a_block = (ptrdiff_t)c->engine->a_block * (tiles ? LANES : 1);
+        c->a_panel = tiles ? c->blocks * c->a_block : LANES * c->a_row;
         parallel_pieces(s, threads, ceil_div(g->K, LANES), pack_x_panel, c);
         for (c->output = 0; c->output < g->N; c->output += c->outputs) {
             c->outputs = least(g->N - c->output, outputs);
