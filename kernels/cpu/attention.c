@@ -47,16 +47,24 @@ static struct run run_at(const struct kv_view *kv, int from, int end) {
 
 struct task {
     const struct attention *attention;
-    int piece_rows, stretches;
+    int threads, piece_rows, stretches;
     bool last_first;
 };
+
+/* The i-th stretch of those in their order, if each thread's go from its last one to its first. */
+static int backwards(const struct task *w, int i) {
+    int thread = (int)((int64_t)i * w->threads / w->stretches);
+    int begin = ceil_div((int64_t)w->stretches * thread, w->threads);
+    int end = ceil_div((int64_t)w->stretches * (thread + 1), w->threads);
+    return begin + end - 1 - i;
+}
 
 /* Piece i: a stretch of rows for one key/value head. */
 static void attend_piece(const void *task, int piece) {
     const struct task *w = task;
     const struct attention *a = w->attention;
     int stretch = piece / a->kv.G;
-    if (w->last_first) stretch = w->stretches - 1 - stretch;
+    if (w->last_first) stretch = backwards(w, stretch);
     int from = stretch * w->piece_rows, end = least(from + w->piece_rows, a->T);
     while (from < end) {
         struct run r = run_at(&a->kv, from, end);
@@ -87,7 +95,8 @@ static void attention(struct stream *s, const struct attention *a) {
     for (int t = 0; t < a->T; t++) work += host_i32(a->kv.row_pos)[t] + 1;
     work *= (int64_t)a->H * (a->kv.Dk + a->kv.Dv);
     int threads = work < 2 * PIECE_WORK ? 1 : stream_threads(s);
-    struct task task = {.attention = a, .last_first = sees_most_at_end(&a->kv, a->T)};
+    struct task task = {
+        .attention = a, .threads = threads, .last_first = sees_most_at_end(&a->kv, a->T)};
     task.piece_rows = rows_of_piece(a, threads, task.last_first);
     task.stretches = ceil_div(a->T, task.piece_rows);
     parallel_pieces(s, threads, task.stretches * a->kv.G, attend_piece, &task);
