@@ -22,7 +22,7 @@ struct tile {
     float *c;
     const float *a, *b;
     const float *later; /* fetched into L2 meanwhile, from places so far `below` each other */
-    ptrdiff_t c_row, a_row, b_panel, later_step, below;
+    ptrdiff_t c_row, a_row, b_panel, below;
     int depth;
     bool add;
 };
@@ -57,7 +57,7 @@ INLINE void multiply(const struct tile *t, const int rows, const int every) {
                 _mm_prefetch((const char *)(line + i * t->below), _MM_HINT_T1);
             }
         }
-        later += t->later_step;
+        later += LANES;
         UNROLL for (int i = 0; i < every; i++) { step(sum, a, b, t, rows, i); }
         UNROLL for (int i = 0; i < ROW_BASES; i++) { a[i] += every; }
         b += every * LANES;
@@ -72,15 +72,15 @@ INLINE void multiply(const struct tile *t, const int rows, const int every) {
     }
 }
 
-/* One tile fetches all of the next panels, two or three half of them each. */
-enum { ALL = PLACES, HALF = 2 * PLACES };
+/* A kernel for each number of tiles that share out the fetching of the next panels. */
 typedef void kernel(const struct tile *t);
 #define DEFINE(rows)                                                                               \
-    static void alone_##rows(const struct tile *t) { multiply(t, rows, ALL); }                     \
-    static void shared_##rows(const struct tile *t) { multiply(t, rows, HALF); }
+    static void alone_##rows(const struct tile *t) { multiply(t, rows, PLACES); }                  \
+    static void half_##rows(const struct tile *t) { multiply(t, rows, 2 * PLACES); }               \
+    static void third_##rows(const struct tile *t) { multiply(t, rows, 3 * PLACES); }
 FEW_SHAPES(DEFINE)
-#define KERNELS(rows) [rows - 1] = {alone_##rows, shared_##rows},
-static kernel *const kernels[ROWS_MAX][2] = {FEW_SHAPES(KERNELS)};
+#define KERNELS(rows) [rows - 1] = {alone_##rows, half_##rows, third_##rows},
+static kernel *const kernels[ROWS_MAX][TILES] = {FEW_SHAPES(KERNELS)};
 
 /* All rows of a tile's columns; `later` are the columns used next. */
 static void columns_tile(const struct product *p, int column, const float *later) {
@@ -91,20 +91,17 @@ static void columns_tile(const struct product *p, int column, const float *later
                      .c_row = p->c_row,
                      .a_row = p->a_row,
                      .b_panel = p->b_panel,
-                     .later_step = LANES,
                      .below = p->depth / PLACES * LANES,
                      .depth = p->depth,
                      .add = p->add};
     int tiles = ceil_div(p->rows, ROWS_MAX);
-    bool shared = tiles > 1;
     for (int left = p->rows, i = 0; i < tiles; i++) {
         int rows = ceil_div(left, tiles - i);
-        kernels[rows - 1][shared](&t);
+        kernels[rows - 1][tiles - 1](&t);
         left -= rows;
         t.c += rows * p->c_row;
         t.a += rows * p->a_row;
-        t.later += p->depth / HALF * LANES;
-        if (i > 0) t.later_step = 0; /* all of it is under way */
+        t.later += p->depth / (PLACES * tiles) * LANES;
     }
 }
 
