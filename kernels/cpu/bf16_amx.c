@@ -274,8 +274,9 @@ static void store_square(const struct sums *to) {
     _tile_stored(3, to->at + to->right + to->below, to->row);
 }
 
-/* Two columns of tiles of b pass over all rows, stretch by stretch: a stretch stays in L1 while those of a pass
- * from L2. Meanwhile the next columns of b are fetched, which may be anywhere, and the next square's sums. */
+/* Two columns of tiles of b pass over all rows, stretch by stretch: a stretch stays in L1 while those of a
+ * pass from L2. Meanwhile the next columns of b are fetched, which may be anywhere, and the next square's
+ * sums. */
 static void multiply_squares(const struct bf16_product *p) {
     _Alignas(64) float waiting[ROWS_MAX / SQUARE * SQUARE_FLOATS];
     int down = p->rows / SQUARE, across = p->columns / SQUARE;
