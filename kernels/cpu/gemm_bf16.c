@@ -242,16 +242,24 @@ struct columns_product {
     ptrdiff_t a_panel, a_row, a_block;
 };
 
+/* What the panel after this one will read of these rows: line by line they are too far apart to be foreseen. */
+static void fetch_next_panel(const float *at, ptrdiff_t row, int rows) {
+    for (int t = 0; t < rows; t++, at += row) _mm_prefetch((const char *)(at + LANES), _MM_HINT_T0);
+}
+
 /* LANES columns of y in all blocks. */
 static void pack_y_panel(const void *task, int panel) {
     const struct columns_product *c = task;
     const struct gemm *g = c->g;
     int n = panel * LANES, outputs = least(c->outputs - n, LANES);
     const float *y = host_f32(g->y) + (int64_t)c->head * g->hy + c->output + n;
-    for (int i = 0; i < c->blocks; i++)
-        c->engine->pack_columns(c->a + panel * c->a_panel + i * c->a_block, c->a_row,
-                                y + (int64_t)c->row[i] * g->ldy, g->ldy, c->row[i + 1] - c->row[i],
-                                outputs);
+    for (int i = 0; i < c->blocks; i++) {
+        const float *from = y + (int64_t)c->row[i] * g->ldy;
+        int steps = c->row[i + 1] - c->row[i];
+        fetch_next_panel(from, g->ldy, steps);
+        c->engine->pack_columns(c->a + panel * c->a_panel + i * c->a_block, c->a_row, from, g->ldy,
+                                steps, outputs);
+    }
 }
 
 /* LANES columns of x likewise. */
@@ -260,10 +268,13 @@ static void pack_x_panel(const void *task, int panel) {
     const struct gemm *g = c->g;
     int k = panel * LANES, outputs = least(g->K - k, LANES);
     const float *x = host_f32(g->x) + (int64_t)c->head * g->hx + k;
-    for (int i = 0; i < c->blocks; i++)
-        c->engine->pack_steps(c->b + ((ptrdiff_t)panel * c->blocks + i) * BF16_TILE,
-                              x + (int64_t)c->row[i] * g->ldx, g->ldx, c->row[i + 1] - c->row[i],
-                              outputs);
+    for (int i = 0; i < c->blocks; i++) {
+        const float *from = x + (int64_t)c->row[i] * g->ldx;
+        int steps = c->row[i + 1] - c->row[i];
+        fetch_next_panel(from, g->ldx, steps);
+        c->engine->pack_steps(c->b + ((ptrdiff_t)panel * c->blocks + i) * BF16_TILE, from, g->ldx,
+                              steps, outputs);
+    }
 }
 
 static struct bf16_product columns_make(const void *task, int m) {
