@@ -1,4 +1,5 @@
 /* Opening streams, and the memory behind them. */
+#include "base/arena.h"
 #include "kernels/ops.h"
 
 #include <setjmp.h>
@@ -84,11 +85,67 @@ static void test_memory(void **state) {
     op_close(s);
 }
 
+/* What is stored past the caches: all of it, and nothing beside it. */
+static void zero_large(struct stream *s) {
+    enum { LARGE = (18 << 20) + 4, MARGIN = 64 };
+    char *host = memory_new(LARGE + 2 * MARGIN, 1);
+    buf b;
+    memset(host, 7, LARGE + 2 * MARGIN);
+    assert_null(op_alloc(s, LARGE + 2 * MARGIN, &b));
+    op_write(s, b, host, LARGE + 2 * MARGIN);
+    op_zero(s, (buf){b.addr + MARGIN}, LARGE);
+    op_read(s, host, b, LARGE + 2 * MARGIN);
+    for (int i = 0; i < LARGE + 2 * MARGIN; i++)
+        if (host[i] != (i < MARGIN || i >= MARGIN + LARGE ? 7 : 0)) fail_msg("byte %d", i);
+    op_free(s, b);
+    free(host);
+}
+
+/* Rows of a large packed matrix are what they were. */
+static void pack_large(struct stream *s) {
+    enum { N = 607, K = 500 };
+    float *w = memory_new((size_t)N * K, sizeof *w), *x = memory_new((size_t)N * K, sizeof *x);
+    int32_t id[N];
+    size_t packed = op_pack_size(s, N, K, PACK_FP32), bytes = (size_t)N * K * sizeof *w;
+    struct layout l = {0};
+    assert_null(op_alloc(s, packed + 2 * bytes + sizeof id + 256, &l.base));
+    buf to = layout_take(&l, packed), from = layout_take(&l, bytes), rows = layout_take(&l, bytes),
+        ids = layout_take(&l, sizeof id);
+    for (int i = 0; i < N * K; i++) w[i] = (float)i;
+    for (int n = 0; n < N; n++) id[n] = N - 1 - n;
+    op_write(s, from, w, bytes);
+    op_write(s, ids, id, sizeof id);
+    op_pack(s, &(struct packing){
+                   .packed = to, .w = from, .M = 1, .N = N, .K = K, .form = PACK_FP32, .rows = N});
+    op_embed_packed(s, rows, to, PACK_FP32, ids, N, N, K);
+    op_read(s, x, rows, bytes);
+    for (int n = 0; n < N; n++)
+        assert_memory_equal(x + (size_t)n * K, w + (size_t)id[n] * K, K * sizeof *w);
+    op_free(s, l.base);
+    free(x);
+    free(w);
+}
+
+static void test_large(void **state) {
+    (void)state;
+    static const struct stream_config configs[] = {{"ref", "auto", 1, false, false},
+                                                   {"cpu", "avx2", 2, false, false},
+                                                   {"cpu", "auto", 1, false, false}};
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        struct stream *s;
+        assert_null(stream_open(&s, &configs[i]));
+        zero_large(s);
+        pack_large(s);
+        op_close(s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_config),
         cmocka_unit_test(test_tables_are_complete),
         cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

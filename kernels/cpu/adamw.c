@@ -4,6 +4,12 @@
 #include "kernels/cpu/spread.h"
 #include "kernels/host.h"
 
+/* Floats between fetching and using them: some streams beside each other are more than the processor follows
+ * on its own. */
+enum { AHEAD = 512 };
+
+INLINE void fetch(const float *p) { _mm_prefetch((const char *)(p + AHEAD), _MM_HINT_T0); }
+
 struct squares {
     float *sums;
     const float *x;
@@ -15,7 +21,14 @@ static void sum_blocks(const void *task, int64_t from, int64_t to) {
     for (int64_t b = from; b < to; b++) {
         int64_t left = q->n - b * NORM_BLOCK;
         const float *x = q->x + b * NORM_BLOCK;
-        q->sums[b] = lane_dot(x, x, left < NORM_BLOCK ? left : NORM_BLOCK);
+        int64_t n = left < NORM_BLOCK ? left : NORM_BLOCK;
+        vf sum = vf_zero();
+        for (int64_t i = 0; i < n; i += LANES) {
+            fetch(x + i);
+            vf next = vf_load_n(x + i, n - i);
+            sum = vf_keep_n(n - i, vf_fma(next, next, sum), sum);
+        }
+        q->sums[b] = vf_fold_add(sum);
     }
 }
 
@@ -27,6 +40,7 @@ static void sumsq(struct stream *s, buf sums, buf x, int64_t n) {
 static void step_elements(const void *task, int64_t from, int64_t to) {
     const struct adamw *a = task;
     float *ws = host_f32(a->w), *ms = host_f32(a->m), *vs = host_f32(a->v);
+    const float *gs = host_f32(a->g);
     vf beta1 = vf_set1(a->beta1), rest1 = vf_set1(a->one_minus_beta1),
        bias1 = vf_set1(a->inv_bias1);
     vf beta2 = vf_set1(a->beta2), rest2 = vf_set1(a->one_minus_beta2),
@@ -34,7 +48,11 @@ static void step_elements(const void *task, int64_t from, int64_t to) {
     vf lr = vf_set1(a->lr), eps = vf_set1(a->eps), decay = vf_set1(a->decay);
     for (int64_t i = from; i < to; i += LANES) {
         int64_t left = to - i;
-        vf g = vf_mul(vf_load_n(host_f32(a->g) + i, left), vf_set1(a->grad_scale));
+        fetch(ws + i);
+        fetch(ms + i);
+        fetch(vs + i);
+        fetch(gs + i);
+        vf g = vf_mul(vf_load_n(gs + i, left), vf_set1(a->grad_scale));
         vf m = vf_fma(beta1, vf_load_n(ms + i, left), vf_mul(rest1, g));
         vf v = vf_fma(beta2, vf_load_n(vs + i, left), vf_mul(vf_mul(rest2, g), g));
         vf w = vf_load_n(ws + i, left);

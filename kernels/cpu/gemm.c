@@ -24,7 +24,9 @@ enum {
     COPY_OWN_ROWS = 128, /* the same where each piece copies b */
     COPY_PIECE_ROWS = 768,
     COLUMN_UNIT = 2 * LANES,
-    THIN_ROWS = 12, /* so many more take the time of fetching b */
+    STREAM_FLOATS = 1 << 18, /* packed at once: more than is worth keeping near, */
+    STREAM_COLUMNS = 32,     /* and so many columns of a panel at a time */
+    THIN_ROWS = 12,          /* so many more take the time of fetching b */
     LEASTS = 5,
 };
 
@@ -267,7 +269,20 @@ struct pack {
     const struct packing *p;
     size_t size; /* floats of a packed matrix */
     int panels;  /* to pack, of each matrix */
+    bool streams;
 };
+
+/* A whole panel past the caches, which lose it before it is used: its lines need not be fetched to be
+ * overwritten. */
+static void stream_panel(float *to, const float *from, int K) {
+    _Alignas(64) float lines[STREAM_COLUMNS * LANES];
+    for (int k = 0, n; k < K; k += n) {
+        n = least(K - k, STREAM_COLUMNS);
+        transpose(lines, LANES, from + k, K, LANES, n);
+        for (int i = 0; i < n; i++) vf_stream(to + (k + i) * LANES, vf_load(lines + i * LANES));
+    }
+    _mm_sfence();
+}
 
 /* Panel `piece` of all matrices, one after the other. */
 static void pack_panel(const void *task, int piece) {
@@ -277,6 +292,10 @@ static void pack_panel(const void *task, int piece) {
     int rows = p->rows - n < LANES ? p->rows - n : LANES;
     const float *from = host_f32(p->w) + m * p->hw + (int64_t)n * p->K;
     float *to = host_f32(p->packed) + m * pack->size + (int64_t)(p->first + n) * p->K;
+    if (rows == LANES && pack->streams) {
+        stream_panel(to, from, p->K);
+        return;
+    }
     if (rows < LANES) memset(to, 0, sizeof(float) * LANES * (size_t)p->K);
     transpose(to, LANES, from, p->K, rows, p->K);
 }
@@ -288,8 +307,9 @@ static void pack(struct stream *s, const struct packing *p) {
         return;
     }
     struct pack pack = {p, pack_size(s, p->N, p->K, p->form) / sizeof(float),
-                        ceil_div(p->rows, LANES)};
+                        ceil_div(p->rows, LANES), false};
     int64_t elements = (int64_t)p->M * p->rows * p->K;
+    pack.streams = elements >= STREAM_FLOATS && (uintptr_t)p->packed.addr % 64 == 0;
     parallel_pieces(s, elements < PIECE_WORK ? 1 : stream_threads(s), p->M * pack.panels,
                     pack_panel, &pack);
 }

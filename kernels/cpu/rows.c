@@ -34,7 +34,8 @@ INLINE void add_row(float *y, const float *x, int64_t n) {
 
 enum {
     SCATTER_COLUMNS = 4 * LANES,
-    LINE = 16, /* floats of a line of memory */
+    LINE = 16,               /* floats of a line of memory */
+    STREAM_BYTES = 16 << 20, /* too many for the caches */
 };
 
 /* Several rows may go to the same place, in order: threads share columns out, not rows. */
@@ -125,10 +126,18 @@ static void zero_lines(const void *task, int64_t from, int64_t to) {
     memset(m->y + from * LINE, 0, (size_t)(to - from) * LINE * sizeof(float));
 }
 
+/* Past the caches, which hold it no longer when it is read: a line need not be fetched to be overwritten. */
+static void stream_zeros(const void *task, int64_t from, int64_t to) {
+    const struct rows *m = task;
+    for (int64_t i = from; i < to; i++) vf_stream(m->y + i * LINE, vf_zero());
+    _mm_sfence();
+}
+
 static void zero(struct stream *s, buf dst, size_t bytes) {
     struct rows m = {.y = host_f32(dst)};
-    size_t lines = bytes / (LINE * sizeof(float)), whole = lines * LINE * sizeof(float);
-    spread(s, (int64_t)lines, LINE, zero_lines, &m);
+    size_t line = LINE * sizeof(float), lines = bytes / line, whole = lines * line;
+    bool streams = bytes >= STREAM_BYTES && (uintptr_t)dst.addr % line == 0;
+    spread(s, (int64_t)lines, LINE, streams ? stream_zeros : zero_lines, &m);
     if (bytes > whole) memset(dst.addr + whole, 0, bytes - whole);
 }
 

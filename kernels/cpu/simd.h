@@ -45,6 +45,9 @@ INLINE vf vf_load(const float *p) {
 INLINE void vf_store(float *p, vf a) {
     _mm512_storeu_ps(p, a);
 }
+INLINE void vf_stream(float *p, vf a) {
+    _mm512_stream_ps(p, a);
+}
 INLINE vf vf_load_mask(const float *p, vmask m) {
     return _mm512_maskz_loadu_ps(m, p);
 }
@@ -193,6 +196,10 @@ INLINE void vf_store(float *p, vf a) {
     _mm256_storeu_ps(p, a.lo);
     _mm256_storeu_ps(p + 8, a.hi);
 }
+INLINE void vf_stream(float *p, vf a) {
+    _mm256_stream_ps(p, a.lo);
+    _mm256_stream_ps(p + 8, a.hi);
+}
 INLINE vf vf_load_mask(const float *p, vmask m) {
     return VF_(_mm256_maskload_ps(p, INT_(m.lo)), _mm256_maskload_ps(p + 8, INT_(m.hi)));
 }
@@ -323,7 +330,8 @@ INLINE __m256 vf_high_half(vf a) {
 /* Where the two sets could differ, they are defined as the instruction is: vf_max(a, b) is
  * a > b ? a : b (so b when one is a NaN), vf_min(a, b) is a < b ? a : b; vf_to_vi rounds to nearest
  * even; vmask_first(n) is lanes 0..n-1, for any n; vf_select(m, a, b) is a where m holds, else b;
- * masked loads give +0 and masked stores leave memory alone where m does not hold. */
+ * masked loads give +0 and masked stores leave memory alone where m does not hold. vf_stream stores a whole
+ * line of memory, 64-byte aligned, past the caches; after the last one comes _mm_sfence. */
 
 /* 16 lanes to one number in the order of ops.h's lane tree: 8+8, 4+4, 2+2, 1+1. */
 #define FOLD_(name, combine)                                                                       \
