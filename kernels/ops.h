@@ -145,6 +145,9 @@ struct kv_view {
     buf row_seq; /* int32 [T]: which sequence a row belongs to */
     buf row_pos; /* int32 [T]: its absolute position */
     int G, Dk, Dv;
+    /* The rows' sequences grow by a row a call, as samples do, and keys may be ordered for that: what they
+     * have of their own was stored so, ends with this call's row, and nobody continues it. */
+    bool growing;
 };
 
 /* out = softmax(scale * q K^T) V over keys 0..row_pos of the row's own sequence (causal).

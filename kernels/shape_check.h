@@ -31,6 +31,7 @@ static inline void check_attention(const struct attention *a) {
 
 static inline void check_attention_backward(const struct attention_backward *b) {
     check_attention(&b->fwd);
+    REQUIRE(!b->fwd.kv.growing);
     REQUIRE(b->trees >= 0 && (b->S == b->trees || (b->S > b->trees && buf_has(b->fwd.kv.fork))));
 }
 

@@ -45,7 +45,8 @@ struct kv_view kv_cache_view(const struct kv_cache *kv, const struct policy_conf
                             .row_pos = b->row_pos,
                             .G = shape.G,
                             .Dk = shape.Dk,
-                            .Dv = shape.Dv};
+                            .Dv = shape.Dv,
+                            .growing = b->growing};
 }
 
 /* Whether the backward reads what the projections of attention gave: a latent's, or what norms read. */

@@ -21,6 +21,7 @@ struct batch {
     int table_stride;
     buf fork;    /* struct kv_fork [S], or NO_BUF */
     int unread;  /* rows at the front that are only attended to; 0 in training */
+    bool growing; /* the sequences grow by a row a pass: see kv_view */
     bool replay; /* the tape's expert ids are given (routing replay), not chosen */
     /* For the backward only: */
     int trees;

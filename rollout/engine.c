@@ -226,7 +226,7 @@ static void pass_inputs(struct engine *e, int T) {
     op_write(s, e->fork, e->host_fork, (size_t)table_rows(e) * sizeof *e->host_fork);
 }
 
-static void pass_forward(struct engine *e, int T, int unread) {
+static void pass_forward(struct engine *e, int T, int unread, bool growing) {
     struct batch b = {.T = T,
                       .unread = unread,
                       .S = table_rows(e),
@@ -235,7 +235,8 @@ static void pass_forward(struct engine *e, int T, int unread) {
                       .row_pos = e->row_pos,
                       .table = e->table,
                       .table_stride = e->blocks_per_seq,
-                      .fork = e->fork};
+                      .fork = e->fork,
+                      .growing = growing};
     policy_forward(e->policy, &e->tape, &b, &e->kv);
 }
 
@@ -290,7 +291,7 @@ static void prefill_pass(struct rollout *r, int T, const int *prefix, int n) {
     for (int i = 0; i < n; i++)
         prefill_row(r, T + i, prefix[i], r->requests[e->prefix[prefix[i]].request].n_prompt - 1);
     pass_inputs(e, T + n);
-    pass_forward(e, T + n, unread);
+    pass_forward(e, T + n, unread, false);
     for (int i = 0; i < n; i++)
         op_copy(e->policy->stream, buf_f32(e->last, prefix[i] * D),
                 buf_f32(e->tape.x_out, (T - unread + i) * D), (size_t)D * 4);
@@ -546,7 +547,7 @@ struct decode {
 static void decode_compute(void *context) {
     const struct decode *d = context;
     struct engine *e = d->e;
-    pass_forward(e, d->T, 0);
+    pass_forward(e, d->T, 0, true);
     head_gather(e->policy, &e->head, e->tape.x_out, e->row, d->T);
     for (int first = 0, n; first < d->T; first += n) {
         n = draw_chunk(e, first, d->T);

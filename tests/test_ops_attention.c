@@ -6,8 +6,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* What a case's N stands for; N + FORKS is the same shape with sequences that continue others. */
-enum { FORKS = 10 };
+/* What a case's N stands for: N + FORKS is the same shape with sequences that continue others, N + GROWING
+ * likewise, and what they have of their own was stored key by key. */
+enum { FORKS = 10, GROWING = 20 };
 static const struct shape {
     int G, H, Dk, Dv;
 } shapes[] = {{0, 0, 0, 0},  {1, 1, 16, 16},  {2, 4, 24, 40},  {1, 4, 64, 16},
@@ -251,21 +252,46 @@ static struct kv_fork decode_fork(const struct world *w, int N, int sequence) {
     static const int shared[] = {31, 64, 1, 127, 100, 128};
     int family = sequence / FAMILY, member = sequence % FAMILY;
     if (N < FORKS || member == 0 || member == FAMILY - 1) return (struct kv_fork){0};
-    return (struct kv_fork){family * FAMILY, shared[(family + world_word(w, 7) % 6) % 6]};
+    int parent = N < GROWING ? family * FAMILY : w->T + family; /* which does not grow */
+    return (struct kv_fork){parent, shared[(family + world_word(w, 7) % 6) % 6]};
 }
-/* Some rows lie within what their sequence shares. */
+/* Some rows lie within what their sequence shares, but where it grows. */
 static int decode_position(const struct world *w, int N, int64_t t) {
     int any = pick(w, 500 + (int)t, DECODE_BLOCKS * KV_BLOCK);
     int shared = decode_fork(w, N, decode_sequence(w, N, t)).shared;
-    if (any % 8 == 0) return any;
+    if (any % 8 == 0 && N < GROWING) return any;
     return shared + any % (DECODE_BLOCKS * KV_BLOCK - shared);
 }
-static int decode_block(int sequence, int i) {
+static int decode_sequences(const struct world *w, int N) {
+    return N < GROWING ? w->T : w->T + w->T / FAMILY + 1;
+}
+static int decode_block(int N, int sequence, int i) {
+    if (N >= GROWING) return sequence * DECODE_BLOCKS + i;
     return i == 0 ? 0 : sequence * (DECODE_BLOCKS - 1) + i;
 }
+static int decode_blocks(const struct world *w, int N) {
+    return 1 + decode_block(N, decode_sequences(w, N) - 1, DECODE_BLOCKS - 1);
+}
 
-/* A pool whose `blocks` blocks are full. Tensors: keys of all slots 0, values 1, then its own. */
-static struct kv_view full_pool(struct world *w, struct shape n, int blocks) {
+/* Stores what the sequences have of their own again, key by key: row i of k and v is slot i of the pool, of
+ * which each block is a sequence. */
+static void grow(struct world *w, int N, struct kv_view kv, buf k, buf v) {
+    buf row_seq = kv.row_seq, row_pos = kv.row_pos;
+    kv.growing = true;
+    for (int t = 0; t < w->T; t++)
+        for (int j = decode_fork(w, N, t).shared; j <= decode_position(w, N, t); j++) {
+            int row = decode_block(N, t, j / KV_BLOCK) * KV_BLOCK + j % KV_BLOCK;
+            kv.row_seq = buf_i32(row_seq, row);
+            kv.row_pos = buf_i32(row_pos, row);
+            op_kv_store(w->s, &kv, buf_f32(k, (int64_t)row * kv.G * kv.Dk), kv.G * kv.Dk,
+                        buf_f32(v, (int64_t)row * kv.G * kv.Dv), kv.G * kv.Dv, 1);
+        }
+}
+
+/* A pool whose blocks are full. Tensors: keys of all slots 0, values 1, then its own. */
+static struct kv_view full_pool(struct world *w, int N) {
+    struct shape n = shape_of(N);
+    int blocks = decode_blocks(w, N);
     struct kv_view kv = {.table_stride = 1, .G = n.G, .Dk = n.Dk, .Dv = n.Dv};
     int slots = blocks * KV_BLOCK;
     int32_t *place = memory_new((size_t)slots, 12); /* each block is a sequence */
@@ -282,6 +308,8 @@ static struct kv_view full_pool(struct world *w, struct shape n, int blocks) {
     kv.k = all_scratch(w, sizeof(float) * (size_t)(slots * n.G * n.Dk));
     kv.v = all_out(w, blocks * n.G, KV_BLOCK * n.Dv, KV_BLOCK * n.Dv);
     op_kv_store(w->s, &kv, k, kv.G * kv.Dk, v, kv.G * kv.Dv, slots);
+    if (N >= GROWING) grow(w, N, kv, k, v);
+    kv.growing = N >= GROWING;
     free(place);
     return kv;
 }
@@ -290,25 +318,25 @@ static struct kv_view full_pool(struct world *w, struct shape n, int blocks) {
  * lse 13. */
 static void run_attention_decode(struct world *w, int N) {
     struct shape n = shape_of(N);
-    int blocks = 1 + w->T * (DECODE_BLOCKS - 1);
-    int32_t *row = memory_new((size_t)w->T, 8),
-            *table = memory_new((size_t)w->T, 4 * DECODE_BLOCKS);
-    struct kv_fork *fork = memory_new((size_t)w->T, sizeof *fork);
+    size_t S = (size_t)decode_sequences(w, N);
+    int32_t *row = memory_new((size_t)w->T, 8), *table = memory_new(S, 4 * DECODE_BLOCKS);
+    struct kv_fork *fork = memory_new(S, sizeof *fork);
     for (int t = 0; t < w->T; t++) {
         fork[t] = decode_fork(w, N, t);
         row[t] = decode_sequence(w, N, t);
         row[w->T + t] = decode_position(w, N, t);
-        for (int i = 0; i < DECODE_BLOCKS; i++) table[t * DECODE_BLOCKS + i] = decode_block(t, i);
     }
+    for (int i = 0; i < (int)S * DECODE_BLOCKS; i++)
+        table[i] = decode_block(N, i / DECODE_BLOCKS, i % DECODE_BLOCKS);
     struct attention a = {
         .ldo = n.H * n.Dv, .ldq = n.H * n.Dk, .T = w->rows, .H = n.H, .scale = 0.25f};
-    a.kv = full_pool(w, n, blocks);
+    a.kv = full_pool(w, N);
     a.q = row_in(w, n.H * n.Dk, a.ldq, -2, 2);
     a.kv.table_stride = DECODE_BLOCKS;
     a.kv.row_seq = row_bytes(w, row, 4);
     a.kv.row_pos = row_bytes(w, row + w->T, 4);
-    a.kv.table = all_bytes(w, table, (size_t)w->T * DECODE_BLOCKS * 4);
-    buf forks = all_bytes(w, fork, (size_t)w->T * sizeof *fork);
+    a.kv.table = all_bytes(w, table, S * DECODE_BLOCKS * 4);
+    buf forks = all_bytes(w, fork, S * sizeof *fork);
     if (N >= FORKS) a.kv.fork = forks;
     a.out = row_out(w, n.H * n.Dv, a.ldo);
     a.lse = row_out(w, n.H, n.H);
@@ -329,7 +357,7 @@ static void expect_attention_decode(const struct world *w, int N) {
         struct kv_fork fork = decode_fork(w, N, sequence);
         for (int j = 0; j <= decode_position(w, N, t); j++) {
             int owner = j < fork.shared ? fork.parent : sequence;
-            int row = decode_block(owner, j / KV_BLOCK) * KV_BLOCK + j % KV_BLOCK;
+            int row = decode_block(N, owner, j / KV_BLOCK) * KV_BLOCK + j % KV_BLOCK;
             double s = 0;
             for (int d = 0; d < n.Dk; d++)
                 s += before(w, 7, t, h * n.Dk + d) * before(w, 0, row, g * n.Dk + d);
@@ -386,11 +414,17 @@ static const struct op_case cases[] = {
      {1, 7, 100},
      {11, 12, 13, 14, 15},
      0},
+    {"attention, decoding what grows",
+     run_attention_decode,
+     expect_attention_decode,
+     {1, 7, 60},
+     {21, 22, 23, 24, 25},
+     0},
     {"attention, decoding what forks, many wide heads",
      run_attention_decode,
      expect_attention_decode,
      {40},
-     {16},
+     {16, 26},
      0},
 };
 

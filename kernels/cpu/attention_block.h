@@ -6,8 +6,9 @@
 
 #include <stddef.h>
 
-/* A block keeps its keys in panels of LANES: element d of key j at key_in_block(j, Dk) + d*LANES. So the
- * lines that storing one key touches are neighbours, and so are those that a few keys are read from. */
+/* A block keeps its keys in panels of LANES: element d of key j at key_in_block(j, Dk) + d*LANES, so that the
+ * lines that a few keys are read from are neighbours. What a growing sequence ends with may be an open panel
+ * (open_panel.h). */
 static inline ptrdiff_t key_in_block(int j, int Dk) {
     return (ptrdiff_t)(j / LANES) * LANES * Dk + j % LANES;
 }

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/attention_block.h"
 #include "kernels/cpu/gemm_tile.h"
+#include "kernels/cpu/open_panel.h"
 #include "kernels/cpu/simd_math.h"
 
 #include <string.h>
@@ -244,37 +245,61 @@ static int row_after(const struct tile *t, const struct view *w, int i) {
     return i + 1 < t->rows && w->visible[i + 1] > w->common ? i + 1 : i;
 }
 
-/* The scores of all pairs, before scaling. What a row reads of its own begins at a whole vector, whose
+/* The scores of row i's heads against its own keys. What is read of panels begins at a whole vector, whose
  * first lanes the common scores then overwrite. */
-static void score_block(const struct attention *a, const struct tile *t, const struct view *w,
-                        float *p) {
-    int Dk = a->kv.Dk, from = w->common / LANES * LANES, depth[TILE_PAIRS];
-    struct product product = {.c_row = KV_BLOCK,
+static void score_own(const struct attention *a, const struct tile *t, const struct view *w, int i,
+                      float *p) {
+    const struct kv_view *kv = &a->kv;
+    int from = w->common / LANES * LANES, end = w->visible[i], Dk = kv->Dk;
+    int closed = kv->growing ? end / LANES * LANES : end;
+    const float *keys = keys_at(kv, t->own[i], w->first, t->g);
+    const float *next = keys_at(kv, t->own[row_after(t, w, i)], w->first, t->g);
+    struct product product = {.c = p + from,
+                              .a = q_at(a, t, i),
+                              .b = keys + key_in_block(from, Dk),
+                              .c_row = KV_BLOCK,
                               .a_row = Dk,
                               .a_k = 1,
                               .b_panel = (ptrdiff_t)LANES * Dk,
                               .b_k = LANES,
                               .rows = t->heads,
+                              .columns = closed - from,
                               .depth = Dk};
-    for (int i = 0; i < t->rows; i++) depth[i] = Dk;
+    if (closed > from) multiply_own(&product, next + key_in_block(from, Dk));
+    if (closed == end) return;
+    int first = w->common > closed ? w->common : closed;
+    struct open_panel open = {.out = p + first,
+                              .q = product.a,
+                              .panel = keys + key_in_block(closed, Dk),
+                              .next = next + key_in_block(closed, Dk),
+                              .heads = t->heads,
+                              .Dk = Dk,
+                              .from = first - closed,
+                              .count = end - closed};
+    ISA(open_panel_scores)(&open);
+}
+
+/* The scores of all pairs, before scaling. */
+static void score_block(const struct attention *a, const struct tile *t, const struct view *w,
+                        float *p) {
+    int Dk = a->kv.Dk, depth[TILE_PAIRS];
     ptrdiff_t next_row = (ptrdiff_t)t->heads * KV_BLOCK;
-    for (int i = 0; i < t->rows; i++) {
-        if (w->visible[i] <= w->common) continue;
-        product.c = p + i * next_row + from;
-        product.a = q_at(a, t, i);
-        product.b = keys_at(&a->kv, t->own[i], w->first, t->g) + key_in_block(from, Dk);
-        product.columns = w->visible[i] - from;
-        int next = t->own[row_after(t, w, i)];
-        multiply_own(&product, keys_at(&a->kv, next, w->first, t->g) + key_in_block(from, Dk));
-    }
-    if (w->common > 0) {
-        struct product all = product;
-        all.c = p;
-        all.a = q_at(a, t, 0);
-        all.b = keys_at(&a->kv, t->fork.parent, w->first, t->g);
-        all.columns = w->common < w->most ? w->common : w->most;
-        product_of_pairs(t, &all, a->ldq, next_row, depth);
-    }
+    for (int i = 0; i < t->rows; i++)
+        if (w->visible[i] > w->common) score_own(a, t, w, i, p + i * next_row);
+    if (w->common == 0) return;
+    struct product all = {.c = p,
+                          .a = q_at(a, t, 0),
+                          .b = keys_at(&a->kv, t->fork.parent, w->first, t->g),
+                          .c_row = KV_BLOCK,
+                          .a_row = Dk,
+                          .a_k = 1,
+                          .b_panel = (ptrdiff_t)LANES * Dk,
+                          .b_k = LANES,
+                          .rows = t->heads,
+                          .columns = w->common < w->most ? w->common : w->most,
+                          .depth = Dk};
+    for (int i = 0; i < t->rows; i++) depth[i] = Dk;
+    product_of_pairs(t, &all, a->ldq, next_row, depth);
 }
 
 /* The scores become p, and their maxima and sums join what was so far. */

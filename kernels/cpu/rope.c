@@ -1,6 +1,8 @@
 /* What prepares attention's inputs: rotary positions, and keys and values on their way into the cache. */
 #include "kernels/cpu/attention_block.h"
 #include "kernels/cpu/groups.h"
+#include "kernels/cpu/lanes.h"
+#include "kernels/cpu/open_panel.h"
 #include "kernels/cpu/spread.h"
 #include "kernels/cpu/transpose.h"
 
@@ -136,10 +138,31 @@ static void store_rows(const void *task, int64_t from, int64_t to) {
     }
 }
 
+/* Each row is the next of a sequence that grows. */
+static void store_next(const void *task, int64_t from, int64_t to) {
+    const struct store *w = task;
+    const struct kv_view *kv = w->kv;
+    int Dk = kv->Dk, Dv = kv->Dv;
+    for (int64_t t = from; t < to; t++) {
+        int sequence = host_i32(kv->row_seq)[t], position = host_i32(kv->row_pos)[t];
+        int slot = position % KV_BLOCK, key = slot % LANES;
+        const float *k = w->k + t * w->ldk, *v = w->v + t * w->ldv;
+        for (int g = 0; g < kv->G; g++, k += Dk, v += Dv) {
+            int64_t block = block_at(kv, sequence, position, g);
+            float *keys = host_f32(kv->k) + block * Dk,
+                  *value = host_f32(kv->v) + (block + slot) * Dv;
+            ISA(open_panel_store)(keys + key_in_block(slot - key, Dk), key, k, Dk);
+            for (int d = 0; d < Dv; d += LANES)
+                vf_store_n(value + d, Dv - d, vf_load_n(v + d, Dv - d));
+        }
+    }
+}
+
 static void kv_store(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv,
                      int T) {
     struct store w = {kv, host_f32(k), host_f32(v), ldk, ldv};
-    spread(s, T, (int64_t)STORE_COST * kv->G * (kv->Dk + kv->Dv), store_rows, &w);
+    spread(s, T, (int64_t)STORE_COST * kv->G * (kv->Dk + kv->Dv),
+           kv->growing ? store_next : store_rows, &w);
 }
 
 void ISA(cpu_rope)(struct ops *table) {

@@ -159,6 +159,27 @@ INLINE vf vf_load_twice(const float *p, int n) {
     return _mm512_permutexvar_ps(twice, vf_load_mask(p, vmask_first(n)));
 }
 
+/* Four floats at each of p0 to p3: the quarters of a vector. */
+INLINE vf vf_load_quarters(const float *p0, const float *p1, const float *p2, const float *p3) {
+    vf a = _mm512_castps128_ps512(_mm_loadu_ps(p0));
+    a = _mm512_mask_broadcast_f32x4(a, 0x00f0, _mm_loadu_ps(p1));
+    a = _mm512_mask_broadcast_f32x4(a, 0x0f00, _mm_loadu_ps(p2));
+    return _mm512_mask_broadcast_f32x4(a, 0xf000, _mm_loadu_ps(p3));
+}
+/* In each quarter: (a0, b0, a1, b1), (a2, b2, a3, b3), (a0, a1, b0, b1), (a2, a3, b2, b3). */
+INLINE vf vf_zip_low(vf a, vf b) {
+    return _mm512_unpacklo_ps(a, b);
+}
+INLINE vf vf_zip_high(vf a, vf b) {
+    return _mm512_unpackhi_ps(a, b);
+}
+INLINE vf vf_join_low(vf a, vf b) {
+    return _mm512_shuffle_ps(a, b, 0x44);
+}
+INLINE vf vf_join_high(vf a, vf b) {
+    return _mm512_shuffle_ps(a, b, 0xee);
+}
+
 INLINE __m256 vf_low_half(vf a) {
     return _mm512_castps512_ps256(a);
 }
@@ -316,6 +337,25 @@ INLINE vf vf_load_twice(const float *p, int n) {
     const __m256i high = _mm256_setr_epi32(4, 4, 5, 5, 6, 6, 7, 7);
     __m256 v = _mm256_maskload_ps(p, INT_(vmask_first(n).lo));
     return VF_(_mm256_permutevar8x32_ps(v, low), _mm256_permutevar8x32_ps(v, high));
+}
+
+INLINE vf vf_load_quarters(const float *p0, const float *p1, const float *p2, const float *p3) {
+    __m256 lo = _mm256_castps128_ps256(_mm_loadu_ps(p0));
+    __m256 hi = _mm256_castps128_ps256(_mm_loadu_ps(p2));
+    return VF_(_mm256_insertf128_ps(lo, _mm_loadu_ps(p1), 1),
+               _mm256_insertf128_ps(hi, _mm_loadu_ps(p3), 1));
+}
+INLINE vf vf_zip_low(vf a, vf b) {
+    return VF_(_mm256_unpacklo_ps(a.lo, b.lo), _mm256_unpacklo_ps(a.hi, b.hi));
+}
+INLINE vf vf_zip_high(vf a, vf b) {
+    return VF_(_mm256_unpackhi_ps(a.lo, b.lo), _mm256_unpackhi_ps(a.hi, b.hi));
+}
+INLINE vf vf_join_low(vf a, vf b) {
+    return VF_(_mm256_shuffle_ps(a.lo, b.lo, 0x44), _mm256_shuffle_ps(a.hi, b.hi, 0x44));
+}
+INLINE vf vf_join_high(vf a, vf b) {
+    return VF_(_mm256_shuffle_ps(a.lo, b.lo, 0xee), _mm256_shuffle_ps(a.hi, b.hi, 0xee));
 }
 
 INLINE __m256 vf_low_half(vf a) {
