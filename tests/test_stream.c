@@ -101,23 +101,23 @@ static void zero_large(struct stream *s) {
     free(host);
 }
 
-/* Rows of a large packed matrix are what they were. */
-static void pack_large(struct stream *s) {
-    enum { N = 607, K = 500 };
+/* Rows of a large packed matrix are what they were, in bf16 too: its numbers are small. */
+static void pack_large(struct stream *s, enum pack_form form) {
+    enum { N = 1055, K = 500 };
     float *w = memory_new((size_t)N * K, sizeof *w), *x = memory_new((size_t)N * K, sizeof *x);
     int32_t id[N];
-    size_t packed = op_pack_size(s, N, K, PACK_FP32), bytes = (size_t)N * K * sizeof *w;
+    size_t packed = op_pack_size(s, N, K, form), bytes = (size_t)N * K * sizeof *w;
     struct layout l = {0};
     assert_null(op_alloc(s, packed + 2 * bytes + sizeof id + 256, &l.base));
     buf to = layout_take(&l, packed), from = layout_take(&l, bytes), rows = layout_take(&l, bytes),
         ids = layout_take(&l, sizeof id);
-    for (int i = 0; i < N * K; i++) w[i] = (float)i;
+    for (int i = 0; i < N * K; i++) w[i] = (float)(i % 251);
     for (int n = 0; n < N; n++) id[n] = N - 1 - n;
     op_write(s, from, w, bytes);
     op_write(s, ids, id, sizeof id);
     op_pack(s, &(struct packing){
-                   .packed = to, .w = from, .M = 1, .N = N, .K = K, .form = PACK_FP32, .rows = N});
-    op_embed_packed(s, rows, to, PACK_FP32, ids, N, N, K);
+                   .packed = to, .w = from, .M = 1, .N = N, .K = K, .form = form, .rows = N});
+    op_embed_packed(s, rows, to, form, ids, N, N, K);
     op_read(s, x, rows, bytes);
     for (int n = 0; n < N; n++)
         assert_memory_equal(x + (size_t)n * K, w + (size_t)id[n] * K, K * sizeof *w);
@@ -135,7 +135,8 @@ static void test_large(void **state) {
         struct stream *s;
         assert_null(stream_open(&s, &configs[i]));
         zero_large(s);
-        pack_large(s);
+        pack_large(s, PACK_FP32);
+        pack_large(s, PACK_BF16);
         op_close(s);
     }
 }

@@ -5,17 +5,19 @@
 #include "kernels/cpu/bf16_engine.h"
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd.h"
 #include "kernels/host.h"
 #include "kernels/shape_check.h"
 
 enum {
     PIECES_A_THREAD = 4,
     COLUMN_UNIT = 4 * LANES,
-    PACK_PIECE = 1 << 14, /* floats packed in a piece */
-    STRIDE_BAD = 512,     /* rows of a that lie a multiple of this apart share cache sets ... */
-    STRIDE_STEP = 64,     /* ... so one line is added */
-    BLOCKS_MAX = 128,     /* of gemm_tn at a time */
-    OUTPUTS_MAX = 4096,   /* rows of its result at a time */
+    PACK_PIECE = 1 << 14,    /* floats packed in a piece */
+    STREAM_FLOATS = 1 << 19, /* of weights packed at once: more than is worth keeping near */
+    STRIDE_BAD = 512,        /* rows of a that lie a multiple of this apart share cache sets ... */
+    STRIDE_STEP = 64,        /* ... so one line is added */
+    BLOCKS_MAX = 128,        /* of gemm_tn at a time */
+    OUTPUTS_MAX = 4096,      /* rows of its result at a time */
 };
 
 static const struct bf16_engine *engine_of(const struct stream *s) {
@@ -361,7 +363,14 @@ struct pack {
     const struct bf16_engine *engine;
     size_t size; /* bytes of a packed matrix */
     int panels;  /* to pack, of each matrix */
+    bool streams;
 };
+
+/* A tile past the caches, which lose it before it is used. */
+static void stream_tile(char *to, const char *tile) {
+    for (int i = 0; i < BF16_TILE; i += 64)
+        vf_stream((float *)(void *)(to + i), vf_load((const float *)(const void *)(tile + i)));
+}
 
 /* Panel `piece` of all matrices, one after the other. A row of the matrix is an output, or a step. */
 static void pack_panel(const void *task, int piece) {
@@ -374,18 +383,27 @@ static void pack_panel(const void *task, int piece) {
     const float *from = host_f32(p->w) + m * p->hw;
     char *to = p->packed.addr + m * pack->size +
                (size_t)((p->first + first) / LANES) * (size_t)blocks * BF16_TILE;
+    _Alignas(64) char passing[BF16_TILE];
     for (int i = 0; i < blocks; i++, to += BF16_TILE) {
         int at = i * BF16_BLOCK, n = least(depth - at, BF16_BLOCK);
+        char *tile = pack->streams ? passing : to;
         if (steps)
-            pack->engine->pack_steps(to, from + (int64_t)at * p->K + first, p->K, n, outputs);
-        else pack->engine->pack_outputs(to, from + (int64_t)first * p->K + at, p->K, outputs, n);
+            pack->engine->pack_steps(tile, from + (int64_t)at * p->K + first, p->K, n, outputs);
+        else pack->engine->pack_outputs(tile, from + (int64_t)first * p->K + at, p->K, outputs, n);
+        if (pack->streams) stream_tile(to, tile);
     }
+    if (pack->streams) _mm_sfence();
 }
 
 void ISA(bf16_pack)(struct stream *s, const struct packing *p) {
     int outputs = p->form == PACK_BF16_NN ? p->K : p->rows;
-    struct pack pack = {p, engine_of(s), ISA(bf16_pack_size)(p->N, p->K), ceil_div(outputs, LANES)};
     int64_t elements = (int64_t)p->M * p->rows * p->K;
+    struct pack pack = {.p = p,
+                        .engine = engine_of(s),
+                        .size = ISA(bf16_pack_size)(p->N, p->K),
+                        .panels = ceil_div(outputs, LANES),
+                        .streams =
+                            elements >= STREAM_FLOATS && (uintptr_t)p->packed.addr % 64 == 0};
     parallel_pieces(s, elements < 2 * PACK_PIECE ? 1 : stream_threads(s), p->M * pack.panels,
                     pack_panel, &pack);
 }
