@@ -1,73 +1,9 @@
-#include "rollout/engine.h"
+#include "rollout/engine_private.h"
 
 #include <limits.h>
 #include <stdlib.h>
 
 enum { PREFILL_ROWS = 256, HEAD_CHUNK = 128 };
-
-/* A prompt whose keys and values are in the cache, while samples of it are waiting or decoding. */
-struct prefix {
-    int request;
-    int blocks; /* in the prefix's table row; the last one may be part of a block only */
-    int users;  /* samples decoding from it */
-    struct completion *first; /* the completions made from it, */
-    int count;                /* one after another */
-    bool live;
-};
-
-/* A place in the decode batch. */
-struct slot {
-    int request, sample; /* request = -1: empty */
-    int prefix;
-    struct completion *out;
-    int capacity;      /* of out's arrays, in tokens */
-    int shared_blocks; /* whole ones of the prefix; own blocks come after them */
-    int n_blocks;      /* own ones, taken as they are needed */
-};
-
-struct engine {
-    struct policy *policy;
-    struct engine_config config;
-    struct arena arena; /* what lives as long as the engine */
-    struct tape tape;
-    struct head head;
-    struct kv_cache kv;
-    int rows;                                         /* capacity of a pass */
-    int blocks_per_seq;                               /* also the table's stride */
-    int prefixes;                                     /* capacity */
-    buf base, id, row_seq, row_pos, table, fork, row; /* batch inputs; row: 0, 1, 2, ... */
-    buf last; /* [prefixes, D]: x_out of prompts' last rows */
-    buf inv_temp, top_k, top_p, keys, position, drawn, logp;
-
-    /* Host side. */
-    struct slot *slots;        /* [max_batch] */
-    struct prefix *prefix;     /* [prefixes] */
-    int32_t *host_table;       /* [max_batch + prefixes, blocks_per_seq] */
-    struct kv_fork *host_fork; /* [max_batch + prefixes] */
-    int32_t *free_blocks;      /* stack of their ids */
-    int n_free;
-    int32_t *host_id, *host_seq, *host_pos, *host_expert; /* [rows] */
-    int32_t *host_top_k;
-    uint32_t *host_position;
-    float *host_inv_temp, *host_top_p, *host_logp;
-    struct rng_key *host_keys;
-    int *active; /* [max_batch] slots that a token is drawn for */
-    int *fresh;  /* [max_batch] prefixes opened by this admission */
-};
-
-/* One run over a list of requests. */
-struct rollout {
-    struct engine *e;
-    const struct request *requests;
-    int n;
-    struct arena *arena;
-    struct completion *out;
-    int *order;            /* [n] requests as they are admitted */
-    int *first_out;        /* [n] where a request's completions begin in `out` */
-    int next, next_sample; /* what is admitted next: requests[order[next]] */
-    int finished, total;
-    struct engine_stats stats;
-};
 
 static int table_rows(const struct engine *e) { return e->config.max_batch + e->prefixes; }
 
@@ -392,7 +328,7 @@ static int admit(struct rollout *r) {
     return T;
 }
 
-static void slot_leave(struct rollout *r, int place) {
+void engine_slot_leave(struct rollout *r, int place) {
     struct engine *e = r->e;
     struct slot *slot = &e->slots[place];
     int32_t *row = table_row(e, place);
@@ -404,119 +340,6 @@ static void slot_leave(struct rollout *r, int place) {
     if (--x->users == 0 && !more) prefix_release(e, slot->prefix);
     slot->request = -1;
     r->finished++;
-}
-
-/* ---- drawing --------------------------------------------------------------------------------------- */
-
-/* What the next tokens of T active slots are drawn with. */
-static void draw_inputs(struct rollout *r, int T) {
-    struct engine *e = r->e;
-    struct stream *s = e->policy->stream;
-    for (int i = 0; i < T; i++) {
-        const struct slot *slot = &e->slots[e->active[i]];
-        const struct request *q = &r->requests[slot->request];
-        e->host_position[i] = (uint32_t)slot->out->n;
-        e->host_inv_temp[i] = q->sampling.temperature > 0 ? 1.0f / q->sampling.temperature : 0;
-        e->host_top_k[i] = q->sampling.top_k;
-        e->host_top_p[i] = q->sampling.top_p;
-        e->host_keys[i] = q->key;
-        e->host_keys[i].sample = (uint16_t)(q->first_sample + slot->sample);
-    }
-    op_write(s, e->position, e->host_position, (size_t)T * 4);
-    op_write(s, e->inv_temp, e->host_inv_temp, (size_t)T * 4);
-    op_write(s, e->top_k, e->host_top_k, (size_t)T * 4);
-    op_write(s, e->top_p, e->host_top_p, (size_t)T * 4);
-    op_write(s, e->keys, e->host_keys, (size_t)T * sizeof *e->host_keys);
-}
-
-/* Draws tokens first..first+n-1 of a pass, each from its row of logits. */
-static void draw(struct engine *e, int first, int n) {
-    const struct policy *p = e->policy;
-    op_sample(p->stream, &(struct sample){.logits = e->head.logits,
-                                          .inv_temp = buf_f32(e->inv_temp, first),
-                                          .keys = {e->keys.addr + first * sizeof(struct rng_key)},
-                                          .position = buf_i32(e->position, first),
-                                          .top_k = buf_i32(e->top_k, first),
-                                          .top_p = buf_f32(e->top_p, first),
-                                          .id = buf_i32(e->drawn, first),
-                                          .logp = buf_f32(e->logp, first),
-                                          .T = n,
-                                          .V = p->config.vocab,
-                                          .valid = p->valid_vocab});
-}
-
-/* How many of T tokens are drawn together, from the first-th on: there are logits for no more. */
-static int draw_chunk(const struct engine *e, int first, int T) {
-    return T - first < e->head.chunk ? T - first : e->head.chunk;
-}
-
-static bool is_stop(const struct policy_config *c, int32_t id) {
-    for (int i = 0; i < c->n_eos; i++)
-        if (c->eos[i] == id) return true;
-    return false;
-}
-
-/* Not numbers come from weights that are, but grew beyond what floats can compute with. */
-static status draw_check(const struct engine *e, int T) {
-    for (int i = 0; i < T; i++)
-        if (!__builtin_isfinite(e->host_logp[i]))
-            return fail(EXIT_BAD_DATA, "the policy's probabilities are not finite: its weights are "
-                                       "too large to compute with");
-    return NULL;
-}
-
-/* Gives the tokens drawn for T active slots to their completions. */
-static status draw_take(struct rollout *r, int T) {
-    struct engine *e = r->e;
-    struct stream *s = e->policy->stream;
-    op_read(s, e->host_id, e->drawn, (size_t)T * 4);
-    op_read(s, e->host_logp, e->logp, (size_t)T * 4);
-    TRY(draw_check(e, T));
-    r->stats.sampled_tokens += T;
-    for (int i = 0; i < T; i++) {
-        struct slot *slot = &e->slots[e->active[i]];
-        struct completion *c = slot->out;
-        c->ids[c->n] = e->host_id[i];
-        c->logp[c->n] = e->host_logp[i];
-        c->n++;
-        if (is_stop(&e->policy->config, e->host_id[i])) c->finish = FINISH_STOP;
-        if (c->finish == FINISH_STOP || c->n == slot->capacity) slot_leave(r, e->active[i]);
-    }
-    return NULL;
-}
-
-/* Copies logits in place: row i becomes what was row[i] - row[0]. From one i to the next row[i] grows by at
- * most 1. */
-static void logits_spread(struct engine *e, const int32_t *row, int n) {
-    int64_t V = e->policy->config.vocab;
-    for (int i = n - 1; i > 0; i--)
-        if (row[i] - row[0] != i)
-            op_copy(e->policy->stream, buf_f32(e->head.logits, i * V),
-                    buf_f32(e->head.logits, (row[i] - row[0]) * V), (size_t)V * 4);
-}
-
-/* The first tokens of T samples that were admitted: no pass, for their prompts' last rows are there. Samples
- * of a prompt follow one another and need its logits once. */
-static status draw_first(struct rollout *r, int T) {
-    struct engine *e = r->e;
-    struct policy *p = e->policy;
-    int32_t *row = e->host_seq; /* of each sample's prompt among R */
-    int R = 0;
-    for (int i = 0; i < T; i++) {
-        int prefix = e->slots[e->active[i]].prefix;
-        if (!R || prefix != e->host_id[R - 1]) e->host_id[R++] = prefix;
-        row[i] = R - 1;
-    }
-    op_write(p->stream, e->id, e->host_id, (size_t)R * 4);
-    draw_inputs(r, T);
-    head_gather(p, &e->head, e->last, e->id, R);
-    for (int first = 0, n; first < T; first += n) {
-        n = draw_chunk(e, first, T);
-        head_logits(p, &e->head, row[first], row[first + n - 1] - row[first] + 1);
-        logits_spread(e, row + first, n);
-        draw(e, first, n);
-    }
-    return draw_take(r, T);
 }
 
 /* ---- decoding -------------------------------------------------------------------------------------- */
@@ -548,12 +371,7 @@ static void decode_compute(void *context) {
     const struct decode *d = context;
     struct engine *e = d->e;
     pass_forward(e, d->T, 0, true);
-    head_gather(e->policy, &e->head, e->tape.x_out, e->row, d->T);
-    for (int first = 0, n; first < d->T; first += n) {
-        n = draw_chunk(e, first, d->T);
-        head_logits(e->policy, &e->head, first, n);
-        draw(e, first, n);
-    }
+    engine_draw_rows(e, d->T);
 }
 
 static status decode_pass(struct rollout *r) {
@@ -562,14 +380,14 @@ static status decode_pass(struct rollout *r) {
     for (int i = 0; i < e->config.max_batch; i++)
         if (e->slots[i].request >= 0) e->active[T++] = i;
     decode_inputs(r, T);
-    draw_inputs(r, T);
+    engine_draw_inputs(r, T);
     pass_inputs(e, T);
     op_repeat(e->policy->stream, e, T, decode_compute, &(struct decode){e, T});
     if (e->config.keep_routes) routes_keep(e, T);
     r->stats.passes++;
     r->stats.decode_rows += T;
     r->stats.idle_rows += e->config.max_batch - T;
-    return draw_take(r, T);
+    return engine_draw_take(r, T);
 }
 
 static status requests_check(const struct engine *e, const struct request *requests, int n) {
@@ -621,7 +439,7 @@ static void order_make(struct rollout *r) {
 static status passes_run(struct rollout *r, engine_poll *poll, void *ctx) {
     while (r->finished < r->total) {
         int admitted = admit(r);
-        TRY(admitted ? draw_first(r, admitted) : decode_pass(r));
+        TRY(admitted ? engine_draw_first(r, admitted) : decode_pass(r));
         if (poll && !poll(ctx, (double)r->finished / r->total))
             return fail(EXIT_TRY_AGAIN, "interrupted during a rollout");
     }
