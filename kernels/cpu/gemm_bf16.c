@@ -244,7 +244,7 @@ struct columns_product {
     ptrdiff_t a_panel, a_row, a_block;
 };
 
-/* What the panel after this one will read of these rows: line by line they are too far apart to be foreseen. */
+/* What the next panel will read of these rows: line by line they are too far apart to be foreseen. */
 static void fetch_next_panel(const float *at, ptrdiff_t row, int rows) {
     for (int t = 0; t < rows; t++, at += row) _mm_prefetch((const char *)(at + LANES), _MM_HINT_T0);
 }
