@@ -16,6 +16,8 @@ enum {
     SAME_SETS = 1024, /* floats: half as many rows where all steps fall on few sets of L2 */
     COPY_DEPTH = 256,
     COPY_COLUMNS = 576,
+    /* Half as deep for a gradient of at most so many floats, which stays in L2. */
+    NEAR = COPY_DEPTH * COPY_COLUMNS,
     /* Otherwise the rows stay in L2, so many and so deep, and the panels of b pass. */
     STAY_TILES = 18,
     STAY_DEPTH = 576,
@@ -28,8 +30,7 @@ enum {
      * many floats apart, fall on few sets of L1; */
     COPY_A_COLUMNS = 384,
     COPY_A_ROW = 2048,
-    FAR_A =
-        192, /* one whose rows are neighbours (gemm_tn), where its steps are so many floats apart */
+    FAR_A = 128, /* one whose rows are neighbours (gemm_tn), its steps so many floats apart */
     NEIGHBOUR_TILES = 8, /* at once, for each step may lie in a page of its own */
 
     LEAST_ROWS = 2 * ROWS_MAX + 1,
@@ -328,12 +329,19 @@ static __attribute__((noinline)) void few_groups(const struct product *p) {
     }
 }
 
+/* How deep stretches of a copied b are: what tiles read stays in L1 when they are short, but outputs are
+ * read and written for each of them. */
+static int copy_depth(const struct product *p) {
+    bool near = p->a_k > 1 && p->rows * (int64_t)p->columns <= NEAR;
+    return near ? COPY_DEPTH / 2 : COPY_DEPTH;
+}
+
 /* A block of columns, with a copy of a stretch of b at a time. */
 static __attribute__((noinline)) void many_groups(const struct product *p) {
     _Alignas(64) float b[COPY_DEPTH * COPY_COLUMNS], a[NEIGHBOUR_TILES * COPY_DEPTH * A_STEP];
     struct product t = *p;
     int most = p->a_k > 1 && copies_a(p) ? NEIGHBOUR_TILES : 1, from = 0;
-    for (int blocks = ceil_div(p->depth, COPY_DEPTH); blocks > 0; blocks--) {
+    for (int blocks = ceil_div(p->depth, copy_depth(p)); blocks > 0; blocks--) {
         t.depth = ceil_div(p->depth - from, blocks);
         t.a = p->a + from * p->a_k;
         t.b = p->b + from * p->b_k;
