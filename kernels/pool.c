@@ -141,8 +141,8 @@ static void *helper_main(void *helper) {
     _mm_setcsr(p->mxcsr);
     for (unsigned seen = 0;;) {
         wait_for_work(p, h->index, seen);
-        if (atomic_load(&p->closing)) return NULL;
         seen = atomic_load(&p->share[h->index].job);
+        if (atomic_load(&p->closing)) return NULL; /* is set before the job that says so */
         run_pieces(p, h->index);
     }
 }

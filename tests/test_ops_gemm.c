@@ -312,6 +312,7 @@ static const struct op_case cases[] = {
     CASE("gemm_nt, still more rows", nt, 0, {500}, {33}),
     CASE("gemm_nn, many rows", nn, 0, {200}, {33}),
     CASE("gemm_nn, deep", nn, 0, {40, 70}, {2200}),
+    {"gemm_nn, bf16, as deep as a vocabulary", run_nn_bf16, expect_nn_bf16, {2}, {530111}, BF16},
     CASE("gemm_tn, many rows", tn, 0, {7, 100}, {200}),
     {"rounding to bf16", run_edges, expect_edges, {N_EDGES}, {1}, BF16},
     {"embed_packed", run_embed_fp32, expect_embed_fp32, {1, 7, 100}, {7, 33, 200}, 0},

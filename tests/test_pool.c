@@ -72,6 +72,11 @@ static void test_helpers_take_the_mode(void **state) {
 static void test_open_and_close(void **state) {
     (void)state;
     for (int i = 0; i < 50; i++) pool_close(pool_open(4));
+    for (int i = 0; i < 500; i++) { /* helpers may still be on their way to the job */
+        struct pool *p = pool_open(4);
+        check_job(p, i % 7, 0);
+        pool_close(p);
+    }
     pool_close(NULL);
 }
 

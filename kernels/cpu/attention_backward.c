@@ -451,7 +451,7 @@ static void attention_backward(struct stream *s, const struct attention_backward
                      .blocks = blocks_most(call)};
     int64_t group = (int64_t)f.blocks * heads * call->fwd.T * KV_BLOCK * (int)sizeof(float);
     bool even = pieces % threads == 0 || pieces >= MANY_PIECES * threads;
-    if (even || group > SCRATCH_BYTES || tile_rows(heads) == 1) {
+    if (even || group == 0 || group > SCRATCH_BYTES || tile_rows(heads) == 1) {
         parallel_for(s, pieces, backward_piece, call);
         return;
     }

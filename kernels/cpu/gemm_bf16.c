@@ -171,13 +171,22 @@ static int rows_used(const struct gemm *g) {
     return offsets[g->M];
 }
 
-static void lay_rows(struct rows_product *r, int heads) {
+static void lay_rows(struct rows_product *r, int heads, bool tiles) {
     const struct bf16_engine *e = r->engine;
-    r->tiles = e->a_tiles && !buf_has(r->g->offsets);
-    r->block = (ptrdiff_t)e->a_block * (r->tiles ? LANES : 1);
+    r->tiles = tiles;
+    r->block = (ptrdiff_t)e->a_block * (tiles ? LANES : 1);
     r->head = r->blocks * r->block;
-    r->row = r->tiles ? e->a_block : row_stride(e, heads * r->blocks);
-    r->panel = r->tiles ? heads * r->head : LANES * r->row;
+    r->row = tiles ? e->a_block : row_stride(e, heads * r->blocks);
+    r->panel = tiles ? heads * r->head : LANES * r->row;
+}
+
+/* Rows that the scratch holds at once: at least one, of any head's width. */
+static int rows_at_once(struct rows_product *r, int heads) {
+    lay_rows(r, heads, r->engine->a_tiles && !buf_has(r->g->offsets));
+    if (r->tiles && r->panel > SCRATCH_BYTES) lay_rows(r, heads, false);
+    int most = r->tiles ? (int)(SCRATCH_BYTES / r->panel) * LANES : (int)(SCRATCH_BYTES / r->row);
+    REQUIRE(most >= 1);
+    return most;
 }
 
 static void run_rows(struct stream *s, struct rows_product *r) {
@@ -186,9 +195,7 @@ static void run_rows(struct stream *s, struct rows_product *r) {
     r->engine = engine_of(s);
     r->blocks = ceil_div(r->depth, BF16_BLOCK);
     r->scratch = scratch_of(s);
-    lay_rows(r, heads);
-    int most = (int)(SCRATCH_BYTES / r->panel) * LANES;
-    REQUIRE(most >= 1);
+    int most = rows_at_once(r, heads);
     r->pack_rows = ceil_div(PACK_PIECE, (int64_t)heads * r->depth);
     for (r->begin = 0; r->begin < T; r->begin = r->end) {
         r->end = least((int64_t)r->begin + most, T);
