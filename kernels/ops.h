@@ -145,8 +145,9 @@ struct kv_view {
     buf row_seq; /* int32 [T]: which sequence a row belongs to */
     buf row_pos; /* int32 [T]: its absolute position */
     int G, Dk, Dv;
-    /* The rows' sequences grow by a row a call, as samples do, and keys may be ordered for that: what they
-     * have of their own was stored so, ends with this call's row, and nobody continues it. */
+    /* Each row's sequence gets one row a call, as samples do, and keys may be ordered for that. Then what a
+     * sequence has of its own was stored in such calls only, its last position is this call's row, and no
+     * other sequence continues it. */
     bool growing;
 };
 
@@ -324,10 +325,10 @@ struct ops {
                              buf x, int ldx, buf w, buf rstd, int T, int D);
     /* For per-head norms: T rows of H vectors of width D, side by side, at ldx; w [D] shared; rstd [T,H].
      * Same arithmetic; dw chains run over (t ascending, h ascending). In place allowed (forward). */
-    void (*headnorm)(struct stream *s, buf y, int ldy, buf x, int ldx, buf w, buf rstd, int T, int H,
-                     int D, float eps);
-    void (*headnorm_backward)(struct stream *s, buf dx, int lddx, buf dw, buf dy, int lddy, buf x, int ldx,
-                              buf w, buf rstd, int T, int H, int D);
+    void (*headnorm)(struct stream *s, buf y, int ldy, buf x, int ldx, buf w, buf rstd, int T,
+                     int H, int D, float eps);
+    void (*headnorm_backward)(struct stream *s, buf dx, int lddx, buf dw, buf dy, int lddy, buf x,
+                              int ldx, buf w, buf rstd, int T, int H, int D);
 
     /* Bytes of one packed [N, K] matrix; the layout is the backend's own. On the CPU:
      * 4 * K * (N rounded up to 16); with bf16 2 * N * K, both rounded up to 32. */
@@ -351,7 +352,8 @@ struct ops {
                  buf row_pos, int T, int H, int d, bool interleaved, bool inverse);
 
     /* Stores rows of keys [T, G*Dk] and values [T, G*Dv] in the blocks of their own sequences. */
-    void (*kv_store)(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv, int T);
+    void (*kv_store)(struct stream *s, const struct kv_view *kv, buf k, int ldk, buf v, int ldv,
+                     int T);
     void (*attention)(struct stream *s, const struct attention *a);
     void (*attention_backward)(struct stream *s, const struct attention_backward *a);
 
@@ -361,7 +363,8 @@ struct ops {
      * It leaves h once more, unless h is NO_BUF; h may be dh, and dgu may be gu.
      * rows: NO_BUF, or device int32 [1]: only the first rows[0] <= T rows count. */
     void (*swiglu)(struct stream *s, buf h, buf gu, int T, int I, buf rows);
-    void (*swiglu_backward)(struct stream *s, buf dgu, buf h, buf dh, buf gu, int T, int I, buf rows);
+    void (*swiglu_backward)(struct stream *s, buf dgu, buf h, buf dh, buf gu, int T, int I,
+                            buf rows);
 
     void (*router)(struct stream *s, const struct router *r);
     /* dlogits [T,E] = derivative through gates (the choice itself has none). With S = sum of the chosen s
@@ -373,7 +376,8 @@ struct ops {
 
     /* Slots sorted by expert, stable: slot t*A+a of expert e. order[p] = slot at sorted place p;
      * place[slot] = p; offsets [E+1]. */
-    void (*moe_permute)(struct stream *s, buf order, buf place, buf offsets, buf ids, int T, int A, int E);
+    void (*moe_permute)(struct stream *s, buf order, buf place, buf offsets, buf ids, int T, int A,
+                        int E);
     /* xs[p] = x[order[p] / A], p < T*A. backward: dx[t] += dxs[place[t*A+a]], a ascending (plain adds). */
     void (*moe_gather)(struct stream *s, buf xs, buf x, buf order, int T, int A, int D);
     void (*moe_gather_backward)(struct stream *s, buf dx, buf dxs, buf place, int T, int A, int D);
@@ -395,7 +399,7 @@ struct ops {
     /* y[r] = x[row[r]] for R rows of D floats. backward: dx[row[r]] += dy[r], r ascending. */
     void (*rows_gather)(struct stream *s, buf y, buf x, buf row, int R, int D);
     void (*rows_scatter_add)(struct stream *s, buf dx, buf dy, buf row, int R, int D);
-    void (*add)(struct stream *s, buf y, buf x, int64_t n);     /* y += x */
+    void (*add)(struct stream *s, buf y, buf x, int64_t n); /* y += x */
     /* y = x for T rows of D columns at ldy and ldx. */
     void (*copy_rows)(struct stream *s, buf y, int ldy, buf x, int ldx, int T, int D);
     /* y += x likewise. */

@@ -216,7 +216,8 @@ static void embed(struct policy *p, buf x, const struct batch *b) {
 }
 
 void policy_forward(struct policy *p, struct tape *t, const struct batch *b, struct kv_cache *kv) {
-    REQUIRE(b->T <= t->rows);
+    REQUIRE(b->T <= t->rows && b->unread >= 0 && b->unread <= b->T);
+    REQUIRE(!t->training || (b->unread == 0 && !b->growing));
     t->segment = b->row_seq;
     embed(p, t->layer[0].x_in, b);
     for (int i = 0; i < p->config.layers; i++) policy_layer_forward(p, t, i, b, kv);

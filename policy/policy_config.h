@@ -80,7 +80,7 @@ struct policy_config {
 enum {
     POLICY_EXPERTS_MAX = 512,
     POLICY_TOP_K_MAX = 32,
-    POLICY_WIDTH_MAX = 1 << 20, /* hidden, feed-forward and latent widths */
+    POLICY_WIDTH_MAX = 1 << 17, /* hidden, feed-forward and latent widths */
     POLICY_VOCAB_MAX = 1 << 24,
     POLICY_MTP_LAYERS_MAX = 16,
 };

@@ -19,10 +19,10 @@ struct batch {
     buf row_pos; /* int32 [T]: absolute position in the sequence */
     buf table;   /* int32 [S, table_stride]: key/value blocks of each sequence */
     int table_stride;
-    buf fork;    /* struct kv_fork [S], or NO_BUF */
-    int unread;  /* rows at the front that are only attended to; 0 in training */
+    buf fork;     /* struct kv_fork [S], or NO_BUF */
+    int unread;   /* rows at the front that are only attended to; 0 in training */
     bool growing; /* the sequences grow by a row a pass: see kv_view */
-    bool replay; /* the tape's expert ids are given (routing replay), not chosen */
+    bool replay;  /* the tape's expert ids are given (routing replay), not chosen */
     /* For the backward only: */
     int trees;
     buf seq_start; /* int32 [S+1]: rows of a sequence */
@@ -81,7 +81,7 @@ struct tape {
     buf d3;            /* [T, G*Dk]: of k */
     buf d4;            /* GQA: [T, G*Dv], of v. MLA: [T, H*kv_lora], of `latent` */
     buf dv, dkva, dqa; /* MLA: [T, kv_lora], [T, kv_lora+rope], [T, q_lora] */
-    buf dact;          /* [T, I]; the gradient of `gu` takes its place */
+    buf dact;          /* [T, I]; the gradient of `gu` is written over `gu` */
     buf drouter, dgate, dexpert_out, dexpert_act, dexpert_in; /* as their forward twins */
     buf expert_segment; /* int32 [T*A]: `segment` of the rows of expert_in */
 };

@@ -1,3 +1,4 @@
+/* Admission, key/value blocks and passes; engine_draw.c draws. */
 #include "rollout/engine_private.h"
 
 #include <limits.h>
@@ -176,7 +177,7 @@ static void pass_forward(struct engine *e, int T, int unread, bool growing) {
     policy_forward(e->policy, &e->tape, &b, &e->kv);
 }
 
-/* Reads the experts chosen in MoE layer `moe_index` for T rows into host_expert. */
+/* Reads the experts that T rows chose in a layer into host_expert. */
 static void routes_read(struct engine *e, int layer, int T) {
     op_read(e->policy->stream, e->host_expert, e->tape.layer[layer].expert,
             (size_t)T * e->policy->config.top_k * 4);

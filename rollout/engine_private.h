@@ -67,13 +67,16 @@ struct rollout {
     struct engine_stats stats;
 };
 
-/* The slot's completion has ended: its place and blocks are free. */
+/* The completion in a place has ended: frees its blocks and leaves its prefix. */
 void engine_slot_leave(struct rollout *r, int place);
+
+/* ---- drawing: the T active slots are e->active[0..T-1] ---- */
 
 /* Writes what the next tokens of T active slots are drawn with. */
 void engine_draw_inputs(struct rollout *r, int T);
 
-/* Draws T tokens from the pass before, one from each row of its x_out. */
+/* After engine_draw_inputs: draws T tokens from the pass before, one from each row of its x_out, and leaves
+ * ids and log-probabilities in e->drawn and e->logp. */
 void engine_draw_rows(struct engine *e, int T);
 
 /* Gives the tokens drawn for T active slots to their completions. EXIT_BAD_DATA: their probabilities are not

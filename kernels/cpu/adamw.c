@@ -4,8 +4,7 @@
 #include "kernels/cpu/spread.h"
 #include "kernels/host.h"
 
-/* Floats between fetching and using them: some streams beside each other are more than the processor follows
- * on its own. */
+/* Floats between fetching and using them: so far ahead the processor on its own does not fetch. */
 enum { AHEAD = 512 };
 
 INLINE void fetch(const float *p) { _mm_prefetch((const char *)(p + AHEAD), _MM_HINT_T0); }
@@ -22,7 +21,7 @@ static void sum_blocks(const void *task, int64_t from, int64_t to) {
         int64_t left = q->n - b * NORM_BLOCK;
         const float *x = q->x + b * NORM_BLOCK;
         int64_t n = left < NORM_BLOCK ? left : NORM_BLOCK;
-        vf sum = vf_zero();
+        vf sum = vf_zero(); /* lane_dot(x, x, n), fetching ahead */
         for (int64_t i = 0; i < n; i += LANES) {
             fetch(x + i);
             vf next = vf_load_n(x + i, n - i);

@@ -51,7 +51,8 @@ struct task {
     bool last_first;
 };
 
-/* The i-th stretch of those in their order, if each thread's go from its last one to its first. */
+/* Which stretch comes i-th when each thread goes through its own (as pool.c shares them out) from the last one
+ * to the first. */
 static int backwards(const struct task *w, int i) {
     int thread = (int)((int64_t)i * w->threads / w->stretches);
     int begin = ceil_div((int64_t)w->stretches * thread, w->threads);
@@ -68,6 +69,7 @@ static void attend_piece(const void *task, int piece) {
     int from = stretch * w->piece_rows, end = least(from + w->piece_rows, a->T);
     while (from < end) {
         struct run r = run_at(&a->kv, from, end);
+        REQUIRE(!(r.neighbours && a->kv.growing)); /* their last panel is open */
         (r.neighbours ? ISA(attend_rows) : ISA(attend_samples))(a, from, r.rows, piece % a->kv.G);
         from += r.rows;
     }

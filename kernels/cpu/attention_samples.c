@@ -10,11 +10,11 @@
 #include <string.h>
 
 enum {
-    FEW_ROWS = 4,        /* of a product without the loops that larger ones need */
+    OWN_ROWS = 4,        /* of a product without the loops that larger ones need */
     LINE = 14,           /* rows of a product: its outputs fill the registers */
     TILE_PAIRS = 56,     /* of rows and query heads of a tile: scores stay in L1 */
     VALUE_FLOATS = 3584, /* of outputs of a block at a time: they stay in L1 */
-    BLOCK_VECTORS = KV_BLOCK / LANES,
+    SCORE_VECTORS = KV_BLOCK / LANES,
     PAIR_VECTORS = (TILE_PAIRS + LANES - 1) / LANES,
 };
 
@@ -50,7 +50,7 @@ struct softmax {
  * last of `vectors` vectors, a constant. */
 INLINE void softmax_vectors(float *score, int visible, float scale, float *max, float *sum,
                             const int vectors) {
-    vf x[BLOCK_VECTORS], largest = vf_set1(-INFINITY), total = vf_zero();
+    vf x[SCORE_VECTORS], largest = vf_set1(-INFINITY), total = vf_zero();
     UNROLL for (int v = 0; v < vectors; v++) {
         x[v] = vf_mul(vf_set1(scale), vf_load(score + LANES * v));
         if (v == vectors - 1)
@@ -78,7 +78,7 @@ static void softmax_row(float *score, int visible, float scale, float *max, floa
         softmax_vectors(score, visible, scale, max, sum, 3);
         break;
     default:
-        softmax_vectors(score, visible, scale, max, sum, BLOCK_VECTORS);
+        softmax_vectors(score, visible, scale, max, sum, SCORE_VECTORS);
     }
 }
 
@@ -116,7 +116,7 @@ static const float *q_at(const struct attention *a, const struct tile *t, int ro
  * each line of b. */
 INLINE void multiply_few(const struct product *p, const float *next, const int rows,
                          const int vectors, vmask last) {
-    vf sum[FEW_ROWS][4];
+    vf sum[OWN_ROWS][4];
     const int end = vectors - 1;
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int v = 0; v < vectors; v++) {
@@ -160,13 +160,13 @@ INLINE void multiply_few_rows(const struct product *p, const float *next, const 
         multiply_few(p, next, 3, vectors, last);
         break;
     default:
-        multiply_few(p, next, FEW_ROWS, vectors, last);
+        multiply_few(p, next, OWN_ROWS, vectors, last);
     }
 }
 
-/* A product of 1 to FEW_ROWS rows, without the loops that larger ones need. A product that follows has its b
+/* A product of 1 to OWN_ROWS rows, without the loops that larger ones need. A product that follows has its b
  * at `next`. */
-static void product_few(const struct product *p, const float *next) {
+static void product_own(const struct product *p, const float *next) {
     struct product t = *p;
     for (int left = p->columns; left > 0; left -= 4 * LANES) {
         int vectors = left > 3 * LANES ? 4 : (left + LANES - 1) / LANES;
@@ -199,7 +199,7 @@ static void product_row(const struct product *p, int row, int from, int to) {
     one.rows = 1;
     one.depth = to - from;
     one.add = true;
-    product_few(&one, one.b);
+    product_own(&one, one.b);
 }
 
 /* A product whose row i has depth[i] >= 0 steps: the steps all rows have, then the others'. What a row
@@ -236,7 +236,7 @@ INLINE void product_of_pairs(const struct tile *t, struct product *p, ptrdiff_t 
 }
 
 static void multiply_own(const struct product *p, const float *next) {
-    if (p->rows <= FEW_ROWS) product_few(p, next);
+    if (p->rows <= OWN_ROWS) product_own(p, next);
     else ISA(product)(p);
 }
 

@@ -9,8 +9,8 @@ enum {
     STRETCH = 10,       /* the same of whole squares: what stays and what passes fit a 48 KiB L1 */
     SQUARE = 2 * LANES, /* rows and columns */
     SQUARE_FLOATS = SQUARE * SQUARE,
-    DEPTH_MAX = 64,        /* blocks, and */
-    ROWS_MAX = 512,        /* rows at once, whose sums wait between two stretches */
+    PASS_BLOCKS = 64,      /* deep, and so many */
+    PASS_ROWS = 512,       /* at once, whose sums wait between two stretches */
     INNER_BYTES = 1 << 20, /* of a, which passes again and again, in a 2 MiB L2 */
     LINE = 64,
 };
@@ -278,7 +278,7 @@ static void store_square(const struct sums *to) {
  * pass from L2. Meanwhile the next columns of b are fetched, which may be anywhere, and the next square's
  * sums. */
 static void multiply_squares(const struct bf16_product *p) {
-    _Alignas(64) float waiting[ROWS_MAX / SQUARE * SQUARE_FLOATS];
+    _Alignas(64) float waiting[PASS_ROWS / SQUARE * SQUARE_FLOATS];
     int down = p->rows / SQUARE, across = p->columns / SQUARE;
     int stretches = ceil_div(p->blocks, STRETCH), turns = down * (p->blocks - stretches);
     int lines = turns ? ceil_div((int64_t)p->blocks * BF16_TILE / LINE, turns) : 0;
@@ -313,7 +313,7 @@ static void multiply_squares(const struct bf16_product *p) {
 /* Rows as many as stay in L2, as deep as they are multiplied at once. */
 static void row_parts(const struct bf16_product *p) {
     struct bf16_product t = *p;
-    int most = least(INNER_BYTES / ((ptrdiff_t)p->blocks * A_BLOCK), ROWS_MAX) / SQUARE * SQUARE;
+    int most = least(INNER_BYTES / ((ptrdiff_t)p->blocks * A_BLOCK), PASS_ROWS) / SQUARE * SQUARE;
     for (int i = 0; i < p->rows; i += t.rows) {
         t.rows = least(p->rows - i, most);
         t.a = p->a + i / LANES * p->a_panel;
@@ -329,7 +329,7 @@ static void product(const struct bf16_product *p) {
     if (rows == 0) columns = 0;
     t.rows = rows, t.columns = columns;
     for (int block = 0; columns && block < p->blocks; block += t.blocks, t.add = true) {
-        t.blocks = least(p->blocks - block, DEPTH_MAX);
+        t.blocks = least(p->blocks - block, PASS_BLOCKS);
         t.a = p->a + block * p->a_block;
         t.b = p->b + (ptrdiff_t)block * BF16_TILE;
         row_parts(&t);

@@ -12,8 +12,8 @@ enum { BF16_TILE = LANES * BF16_BLOCK * 2 }; /* bytes of LANES outputs over one 
 /* c[i][j] = (add ? c[i][j] : +0), then for each block of 32 steps k: + (the sum of a[i][k] b[k][j]). */
 struct bf16_product {
     float *c; /* [rows, columns], rows c_row floats apart */
-    const char *
-        a; /* panels of LANES rows a_panel bytes apart, of rows a_row apart, of blocks a_block apart */
+    /* Panels of LANES rows, a_panel bytes apart; in them rows a_row and blocks a_block bytes apart. */
+    const char *a;
     const char *b; /* panels of LANES columns b_panel bytes apart; in them a tile a block */
     ptrdiff_t c_row, a_panel, a_row, a_block, b_panel;
     int rows, columns, blocks;
@@ -22,7 +22,7 @@ struct bf16_product {
 
 struct bf16_engine {
     int a_block;        /* bytes of a row */
-    bool a_tiles;       /* reads a by panels, a tile a block, sooner than by rows */
+    bool a_tiles;       /* is faster when a panel of a has a tile a block; reads any */
     int rows_unit;      /* cuts for threads fall on multiples of these rows */
     int64_t piece_work; /* multiply-adds worth handing to another thread */
     void (*product)(const struct bf16_product *p);

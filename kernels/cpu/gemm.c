@@ -18,15 +18,15 @@ enum {
     FEW_A_THREAD = 2,     /* and where more would be small */
     WIDE = 768,           /* columns that are not few */
     OWN_ROWS = 64,        /* a thread is given rows alone where it gets so many of them */
-    NEAR_ROWS = 28,       /* of so many where all of b is at hand: */
+    NEAR_ROWS = 28,       /* so many are enough where b is near, having so few floats: */
     NEAR_FLOATS = 1 << 18,
     PIECE_ROWS = 256,    /* of a piece, then; */
     COPY_OWN_ROWS = 128, /* the same where each piece copies b */
     COPY_PIECE_ROWS = 768,
     COLUMN_UNIT = 2 * LANES,
-    STREAM_FLOATS = 1 << 18, /* packed at once: more than is worth keeping near, */
+    STREAM_FLOATS = 1 << 18, /* packed at once, a MiB: more than is worth keeping near, */
     STREAM_COLUMNS = 32,     /* and so many columns of a panel at a time */
-    THIN_ROWS = 12,          /* so many more take the time of fetching b */
+    THIN_ROWS = 12,          /* computing so many takes as long as fetching b: added to rows */
     LEASTS = 5,
 };
 

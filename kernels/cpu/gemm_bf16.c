@@ -13,7 +13,7 @@ enum {
     PIECES_A_THREAD = 4,
     COLUMN_UNIT = 4 * LANES,
     PACK_PIECE = 1 << 14,    /* floats packed in a piece */
-    STREAM_FLOATS = 1 << 19, /* of weights packed at once: more than is worth keeping near */
+    STREAM_FLOATS = 1 << 19, /* of weights packed at once, a MiB: more than is worth keeping near */
     STRIDE_BAD = 512,        /* rows of a that lie a multiple of this apart share cache sets ... */
     STRIDE_STEP = 64,        /* ... so one line is added */
     BLOCKS_MAX = 128,        /* of gemm_tn at a time */
@@ -180,7 +180,8 @@ static void lay_rows(struct rows_product *r, int heads, bool tiles) {
     r->panel = tiles ? heads * r->head : LANES * r->row;
 }
 
-/* Rows that the scratch holds at once: at least one, of any head's width. */
+/* Rows that the scratch holds at once: whole panels, or, where not even one fits, rows one by one. A row of as
+ * many steps as a vocabulary may have takes 4 MiB. */
 static int rows_at_once(struct rows_product *r, int heads) {
     lay_rows(r, heads, r->engine->a_tiles && !buf_has(r->g->offsets));
     if (r->tiles && r->panel > SCRATCH_BYTES) lay_rows(r, heads, false);

@@ -16,8 +16,8 @@ enum {
     SAME_SETS = 1024, /* floats: half as many rows where all steps fall on few sets of L2 */
     COPY_DEPTH = 256,
     COPY_COLUMNS = 576,
-    /* Half as deep for a gradient of at most so many floats, which stays in L2. */
-    NEAR = COPY_DEPTH * COPY_COLUMNS,
+    /* Half as deep in gemm_tn for a gradient of at most so many floats, which stays in L2. */
+    NEAR_OUTPUTS = COPY_DEPTH * COPY_COLUMNS,
     /* Otherwise the rows stay in L2, so many and so deep, and the panels of b pass. */
     STAY_TILES = 18,
     STAY_DEPTH = 576,
@@ -332,7 +332,7 @@ static __attribute__((noinline)) void few_groups(const struct product *p) {
 /* How deep stretches of a copied b are: what tiles read stays in L1 when they are short, but outputs are
  * read and written for each of them. */
 static int copy_depth(const struct product *p) {
-    bool near = p->a_k > 1 && p->rows * (int64_t)p->columns <= NEAR;
+    bool near = p->a_k > 1 && p->rows * (int64_t)p->columns <= NEAR_OUTPUTS;
     return near ? COPY_DEPTH / 2 : COPY_DEPTH;
 }
 

@@ -5,14 +5,14 @@
 
 #include "kernels/cpu/simd.h"
 
-/* Scores against an open panel: out[h][j] = chain over d of q[h][d] * key[j][d], from +0. */
+/* Scores against an open panel: out[h][j - from] = chain over d of q[h][d] * key[j][d], from +0. */
 struct open_panel {
-    float *out;         /* [heads, keys] at KV_BLOCK */
+    float *out;         /* [heads, count - from], rows KV_BLOCK apart */
     const float *q;     /* [heads, Dk] */
     const float *panel; /* [LANES, Dk] */
     const float *next;  /* a panel like it that is used next: fetched into L2 meanwhile */
     int heads, Dk;
-    int from, count; /* keys from..count-1 are wanted */
+    int from, count; /* keys from..count-1 are wanted; count < LANES, for a full panel is closed */
 };
 
 void ISA(open_panel_scores)(const struct open_panel *s);

@@ -146,6 +146,8 @@ static void store_next(const void *task, int64_t from, int64_t to) {
     for (int64_t t = from; t < to; t++) {
         int sequence = host_i32(kv->row_seq)[t], position = host_i32(kv->row_pos)[t];
         int slot = position % KV_BLOCK, key = slot % LANES;
+        REQUIRE(position >=
+                host_fork(kv, sequence).shared); /* what is shared is stored as a prompt */
         const float *k = w->k + t * w->ldk, *v = w->v + t * w->ldv;
         for (int g = 0; g < kv->G; g++, k += Dk, v += Dv) {
             int64_t block = block_at(kv, sequence, position, g);
