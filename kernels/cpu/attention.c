@@ -51,7 +51,7 @@ struct task {
     bool last_first;
 };
 
-/* Which stretch comes i-th when each thread goes through its own (as pool.c shares them out) from the last one
+/* Which stretch comes i-th when each thread goes through its own ones, shared out as in pool.c, from the last
  * to the first. */
 static int backwards(const struct task *w, int i) {
     int thread = (int)((int64_t)i * w->threads / w->stretches);

@@ -180,8 +180,8 @@ static void lay_rows(struct rows_product *r, int heads, bool tiles) {
     r->panel = tiles ? heads * r->head : LANES * r->row;
 }
 
-/* Rows that the scratch holds at once: whole panels, or, where not even one fits, rows one by one. A row of as
- * many steps as a vocabulary may have takes 4 MiB. */
+/* Rows that the scratch holds at once: whole panels, or, where not even one fits, rows one by one. A row of
+ * as many steps as a vocabulary may have takes 4 MiB. */
 static int rows_at_once(struct rows_product *r, int heads) {
     lay_rows(r, heads, r->engine->a_tiles && !buf_has(r->g->offsets));
     if (r->tiles && r->panel > SCRATCH_BYTES) lay_rows(r, heads, false);
