@@ -80,8 +80,8 @@ struct policy_config {
 enum {
     POLICY_EXPERTS_MAX = 512,
     POLICY_TOP_K_MAX = 32,
-    POLICY_WIDTH_MAX = 1 << 17, /* hidden, feed-forward and latent widths */
-    POLICY_VOCAB_MAX = 1 << 24,
+    POLICY_WIDTH_MAX = 1 << 17, /* hidden, feed-forward and latent widths: what a gradient in bf16 can hold */
+    POLICY_VOCAB_MAX = 1 << 20, /* VOCAB_MAX of kernels/ops.h */
     POLICY_MTP_LAYERS_MAX = 16,
 };
 

@@ -83,7 +83,7 @@ broken && json_set "$work/broken/config.json" "json_set(it, '\$.hidden_size', 48
 model_refused 65 "a config.json of another shape" \
     "tensor model.embed_tokens.weight has shape [372, 32], config.json expects [372, 48]"
 broken && json_set "$work/broken/config.json" "json_set(it, '\$.hidden_size', 99999999999)"
-model_refused 65 "a shape beyond all bounds" '"hidden_size" must be an integer in [1, 1048576]'
+model_refused 65 "a shape beyond all bounds" '"hidden_size" must be an integer in [1, 131072]'
 broken && json_set "$work/broken/config.json" "json_set(it, '\$.num_hidden_layers', 3)"
 model_refused 65 "a layer too many" "tensor model.layers.2.input_layernorm.weight is missing"
 broken && json_set "$work/broken/config.json" "json_set(it, '\$.num_hidden_layers', 1)"
