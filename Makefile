@@ -6,7 +6,7 @@ BUILD ?= build
 CFLAGS ?= -O2 -g
 PREFIX ?= /usr/local
 # For makes that a target runs: all processors, unless this make was told how many jobs (-j).
-JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+JOBS = $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 SEED ?= 1
 FUZZ_SECONDS ?= 60
 V ?= 0
