@@ -59,9 +59,8 @@ struct pool {
     struct share share[];  /* [threads] */
 };
 
-/* The first piece of share `index`, of n pieces for so many shares. */
-static int share_begin(int n, int shares, int index) {
-    return (int)(((int64_t)n * index + shares - 1) / shares);
+int pool_share_begin(int n, int threads, int index) {
+    return (int)(((int64_t)n * index + threads - 1) / threads);
 }
 
 /* Runs pieces of a share until none is left to claim; how many. A claim is a compare and swap, so it succeeds
@@ -221,8 +220,8 @@ void pool_run(struct pool *p, int n, piece_function *run, const void *task) {
     int shares = n < p->threads ? n : p->threads;
     atomic_store_explicit(&p->unfinished, n, memory_order_release);
     for (int i = p->threads - 1; i >= 0; i--) { /* helpers first */
-        int begin = share_begin(n, shares, i < shares ? i : shares);
-        int end = share_begin(n, shares, i < shares ? i + 1 : shares);
+        int begin = pool_share_begin(n, shares, i < shares ? i : shares);
+        int end = pool_share_begin(n, shares, i < shares ? i + 1 : shares);
         post(&p->share[i], end - begin, end, run, task);
     }
     atomic_thread_fence(memory_order_seq_cst); /* before it is looked who sleeps */

@@ -20,3 +20,6 @@ void pool_close(struct pool *p); /* NULL is fine */
 /* Calls run(task, piece) once for each piece in 0..n-1, in any order and on any thread, the caller's
  * included; returns when all have returned. One caller at a time. */
 void pool_run(struct pool *p, int n, void (*run)(const void *task, int piece), const void *task);
+
+/* The first piece of a thread's share, of n pieces for so many threads. */
+int pool_share_begin(int n, int threads, int index);

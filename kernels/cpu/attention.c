@@ -51,12 +51,11 @@ struct task {
     bool last_first;
 };
 
-/* Which stretch comes i-th when each thread goes through its own ones, shared out as in pool.c, from the last
- * to the first. */
+/* Which stretch comes i-th when each thread goes through its share from the last one to the first. */
 static int backwards(const struct task *w, int i) {
     int thread = (int)((int64_t)i * w->threads / w->stretches);
-    int begin = ceil_div((int64_t)w->stretches * thread, w->threads);
-    int end = ceil_div((int64_t)w->stretches * (thread + 1), w->threads);
+    int begin = pool_share_begin(w->stretches, w->threads, thread);
+    int end = pool_share_begin(w->stretches, w->threads, thread + 1);
     return begin + end - 1 - i;
 }
 
