@@ -33,6 +33,20 @@ static ptrdiff_t row_stride(const struct bf16_engine *e, int blocks) {
     return bytes % STRIDE_BAD ? bytes : bytes + STRIDE_STEP;
 }
 
+/* How a packed a lies: in panels of LANES rows, each a tile a block or row by row. Bytes between them. */
+struct a_layout {
+    bool tiles;
+    ptrdiff_t panel, row, head, block;
+};
+
+static struct a_layout lay_a(const struct bf16_engine *e, int heads, int blocks, bool tiles) {
+    struct a_layout l = {.tiles = tiles, .block = (ptrdiff_t)e->a_block * (tiles ? LANES : 1)};
+    l.head = blocks * l.block;
+    l.row = tiles ? e->a_block : row_stride(e, heads * blocks);
+    l.panel = tiles ? heads * l.head : LANES * l.row;
+    return l;
+}
+
 /* ---- pieces of products -------------------------------------------------------------------------- */
 
 /* Products that do not depend on each other; pieces first[m]..first[m+1]-1 belong to number m. */
@@ -114,15 +128,15 @@ struct rows_product {
     int depth, columns, blocks;
     int begin, end; /* rows that are packed */
     char *scratch;
-    bool tiles;                        /* of rows that are packed; experts' rows begin anywhere */
-    ptrdiff_t panel, row, head, block; /* bytes between them */
-    int pack_rows;                     /* in a piece of packing */
+    struct a_layout
+        a; /* of rows that are packed; without tiles for experts, whose rows begin anywhere */
+    int pack_rows; /* in a piece of packing */
 };
 
 /* Row t of a head. */
 static char *packed_row(const struct rows_product *r, int t, int m) {
     int i = t - r->begin;
-    return r->scratch + i / LANES * r->panel + i % LANES * r->row + m * r->head;
+    return r->scratch + i / LANES * r->a.panel + i % LANES * r->a.row + m * r->a.head;
 }
 
 static void pack_rows_piece(const void *task, int piece) {
@@ -131,7 +145,7 @@ static void pack_rows_piece(const void *task, int piece) {
     int heads = buf_has(r->g->offsets) ? 1 : r->g->M;
     for (int t = from; t < to; t++)
         for (int m = 0; m < heads; m++)
-            r->engine->pack_row(packed_row(r, t, m), r->block,
+            r->engine->pack_row(packed_row(r, t, m), r->a.block,
                                 r->from + (int64_t)t * r->ld_from + (int64_t)m * r->head_from,
                                 r->depth);
 }
@@ -150,9 +164,9 @@ static struct bf16_product rows_make(const void *task, int m) {
         .c = r->to + (int64_t)begin * r->ld_to + (int64_t)m * r->head_to,
         .c_row = r->ld_to,
         .a = packed_row(r, begin, grouped ? 0 : m),
-        .a_panel = r->panel,
-        .a_row = r->row,
-        .a_block = r->block,
+        .a_panel = r->a.panel,
+        .a_row = r->a.row,
+        .a_block = r->a.block,
         .b = g->w.addr + m * g->hw,
         .b_panel = (ptrdiff_t)r->blocks * BF16_TILE,
         .rows = end > begin ? end - begin : 0,
@@ -171,21 +185,13 @@ static int rows_used(const struct gemm *g) {
     return offsets[g->M];
 }
 
-static void lay_rows(struct rows_product *r, int heads, bool tiles) {
-    const struct bf16_engine *e = r->engine;
-    r->tiles = tiles;
-    r->block = (ptrdiff_t)e->a_block * (tiles ? LANES : 1);
-    r->head = r->blocks * r->block;
-    r->row = tiles ? e->a_block : row_stride(e, heads * r->blocks);
-    r->panel = tiles ? heads * r->head : LANES * r->row;
-}
-
 /* Rows that the scratch holds at once: whole panels, or, where not even one fits, rows one by one. A row of
  * as many steps as a vocabulary may have takes 4 MiB. */
 static int rows_at_once(struct rows_product *r, int heads) {
-    lay_rows(r, heads, r->engine->a_tiles && !buf_has(r->g->offsets));
-    if (r->tiles && r->panel > SCRATCH_BYTES) lay_rows(r, heads, false);
-    int most = r->tiles ? (int)(SCRATCH_BYTES / r->panel) * LANES : (int)(SCRATCH_BYTES / r->row);
+    struct a_layout *a = &r->a;
+    *a = lay_a(r->engine, heads, r->blocks, r->engine->a_tiles && !buf_has(r->g->offsets));
+    if (a->tiles && a->panel > SCRATCH_BYTES) *a = lay_a(r->engine, heads, r->blocks, false);
+    int most = a->tiles ? (int)(SCRATCH_BYTES / a->panel) * LANES : (int)(SCRATCH_BYTES / a->row);
     REQUIRE(most >= 1);
     return most;
 }
@@ -249,7 +255,7 @@ struct columns_product {
     int blocks;
     int output, outputs; /* rows of the result, which are columns of y */
     char *a, *b;
-    ptrdiff_t a_panel, a_row, a_block;
+    struct a_layout lay; /* of a */
 };
 
 /* What the next panel will read of these rows: line by line they are too far apart to be foreseen. */
@@ -267,8 +273,8 @@ static void pack_y_panel(const void *task, int panel) {
         const float *from = y + (int64_t)c->row[i] * g->ldy;
         int steps = c->row[i + 1] - c->row[i];
         fetch_next_panel(from, g->ldy, steps);
-        c->engine->pack_columns(c->a + panel * c->a_panel + i * c->a_block, c->a_row, from, g->ldy,
-                                steps, outputs);
+        c->engine->pack_columns(c->a + panel * c->lay.panel + i * c->lay.block, c->lay.row, from,
+                                g->ldy, steps, outputs);
     }
 }
 
@@ -295,9 +301,9 @@ static struct bf16_product columns_make(const void *task, int m) {
         .c = host_f32(g->w) + c->head * g->hw + (int64_t)c->output * g->K,
         .c_row = g->K,
         .a = c->a,
-        .a_panel = c->a_panel,
-        .a_row = c->a_row,
-        .a_block = c->a_block,
+        .a_panel = c->lay.panel,
+        .a_row = c->lay.row,
+        .a_block = c->lay.block,
         .b = c->b,
         .b_panel = (ptrdiff_t)c->blocks * BF16_TILE,
         .rows = c->outputs,
@@ -334,10 +340,7 @@ static void run_columns(struct stream *s, struct columns_product *c, int row, in
         int threads = steps * g->K < 2 * PACK_PIECE ? 1 : stream_threads(s);
         c->b = scratch_of(s);
         c->a = c->b + (ptrdiff_t)columns / LANES * c->blocks * BF16_TILE;
-        bool tiles = c->engine->a_tiles;
-        c->a_row = tiles ? c->engine->a_block : row_stride(c->engine, c->blocks);
-        c->a_block = (ptrdiff_t)c->engine->a_block * (tiles ? LANES : 1);
-        c->a_panel = tiles ? c->blocks * c->a_block : LANES * c->a_row;
+        c->lay = lay_a(c->engine, 1, c->blocks, c->engine->a_tiles);
         parallel_pieces(s, threads, ceil_div(g->K, LANES), pack_x_panel, c);
         for (c->output = 0; c->output < g->N; c->output += c->outputs) {
             c->outputs = least(g->N - c->output, outputs);
