@@ -245,6 +245,22 @@ static int row_after(const struct tile *t, const struct view *w, int i) {
     return i + 1 < t->rows && w->visible[i + 1] > w->common ? i + 1 : i;
 }
 
+/* A row's heads, whose queries begin at q, against panels of keys. */
+static struct product score_product(const struct attention *a, const struct tile *t, float *c,
+                                    const float *q, const float *keys, int columns) {
+    return (struct product){.c = c,
+                            .a = q,
+                            .b = keys,
+                            .c_row = KV_BLOCK,
+                            .a_row = a->kv.Dk,
+                            .a_k = 1,
+                            .b_panel = (ptrdiff_t)LANES * a->kv.Dk,
+                            .b_k = LANES,
+                            .rows = t->heads,
+                            .columns = columns,
+                            .depth = a->kv.Dk};
+}
+
 /* The scores of row i's heads against its own keys. What is read of panels begins at a whole vector, whose
  * first lanes the common scores then overwrite. */
 static void score_own(const struct attention *a, const struct tile *t, const struct view *w, int i,
@@ -254,17 +270,8 @@ static void score_own(const struct attention *a, const struct tile *t, const str
     int closed = kv->growing ? end / LANES * LANES : end;
     const float *keys = keys_at(kv, t->own[i], w->first, t->g);
     const float *next = keys_at(kv, t->own[row_after(t, w, i)], w->first, t->g);
-    struct product product = {.c = p + from,
-                              .a = q_at(a, t, i),
-                              .b = keys + key_in_block(from, Dk),
-                              .c_row = KV_BLOCK,
-                              .a_row = Dk,
-                              .a_k = 1,
-                              .b_panel = (ptrdiff_t)LANES * Dk,
-                              .b_k = LANES,
-                              .rows = t->heads,
-                              .columns = closed - from,
-                              .depth = Dk};
+    struct product product =
+        score_product(a, t, p + from, q_at(a, t, i), keys + key_in_block(from, Dk), closed - from);
     if (closed > from) multiply_own(&product, next + key_in_block(from, Dk));
     if (closed == end) return;
     int first = w->common > closed ? w->common : closed;
@@ -282,23 +289,15 @@ static void score_own(const struct attention *a, const struct tile *t, const str
 /* The scores of all pairs, before scaling. */
 static void score_block(const struct attention *a, const struct tile *t, const struct view *w,
                         float *p) {
-    int Dk = a->kv.Dk, depth[TILE_PAIRS];
+    int depth[TILE_PAIRS];
     ptrdiff_t next_row = (ptrdiff_t)t->heads * KV_BLOCK;
     for (int i = 0; i < t->rows; i++)
         if (w->visible[i] > w->common) score_own(a, t, w, i, p + i * next_row);
     if (w->common == 0) return;
-    struct product all = {.c = p,
-                          .a = q_at(a, t, 0),
-                          .b = keys_at(&a->kv, t->fork.parent, w->first, t->g),
-                          .c_row = KV_BLOCK,
-                          .a_row = Dk,
-                          .a_k = 1,
-                          .b_panel = (ptrdiff_t)LANES * Dk,
-                          .b_k = LANES,
-                          .rows = t->heads,
-                          .columns = w->common < w->most ? w->common : w->most,
-                          .depth = Dk};
-    for (int i = 0; i < t->rows; i++) depth[i] = Dk;
+    const float *keys = keys_at(&a->kv, t->fork.parent, w->first, t->g);
+    struct product all =
+        score_product(a, t, p, q_at(a, t, 0), keys, w->common < w->most ? w->common : w->most);
+    for (int i = 0; i < t->rows; i++) depth[i] = a->kv.Dk;
     product_of_pairs(t, &all, a->ldq, next_row, depth);
 }
 
