@@ -21,13 +21,7 @@ static void sum_blocks(const void *task, int64_t from, int64_t to) {
         int64_t left = q->n - b * NORM_BLOCK;
         const float *x = q->x + b * NORM_BLOCK;
         int64_t n = left < NORM_BLOCK ? left : NORM_BLOCK;
-        vf sum = vf_zero(); /* lane_dot(x, x, n), fetching ahead */
-        for (int64_t i = 0; i < n; i += LANES) {
-            fetch(x + i);
-            vf next = vf_load_n(x + i, n - i);
-            sum = vf_keep_n(n - i, vf_fma(next, next, sum), sum);
-        }
-        q->sums[b] = vf_fold_add(sum);
+        q->sums[b] = vf_fold_add(lane_sums(x, x, n, AHEAD));
     }
 }
 

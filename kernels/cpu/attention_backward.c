@@ -181,7 +181,7 @@ static void line_gradients(const struct piece *w, struct tile *t, const struct l
     for (int i = 0; i < LANES; i++) products[i] = vf_zero();
     for (int i = 0; i < l->count; i++) {
         int64_t at = out_at(w, line_row(l, i), line_head(l, i));
-        products[i] = lane_sums(host_f32(w->call->dout) + at, host_f32(a->out) + at, a->kv.Dv);
+        products[i] = lane_sums(host_f32(w->call->dout) + at, host_f32(a->out) + at, a->kv.Dv, 0);
     }
     vf_store(delta, vf_fold_all_add(products));
     for (int i = 0; i < l->count; i++) {
@@ -446,12 +446,11 @@ static void attention_backward(struct stream *s, const struct attention_backward
     check_attention_backward(call);
     REQUIRE(kv->Dk <= WIDTH_MAX && kv->Dv <= WIDTH_MAX);
     int threads = stream_threads(s), pieces = call->trees * kv->G, heads = call->fwd.H / kv->G;
-    struct fine f = {.call = call,
-                     .kept = host_f32(((const struct cpu_stream *)s)->scratch),
-                     .blocks = blocks_most(call)};
-    int64_t group = (int64_t)f.blocks * heads * call->fwd.T * KV_BLOCK * (int)sizeof(float);
+    struct fine f = {.call = call, .kept = host_f32(((const struct cpu_stream *)s)->scratch)};
     bool even = pieces % threads == 0 || pieces >= MANY_PIECES * threads;
-    if (even || group == 0 || group > SCRATCH_BYTES || tile_rows(heads) == 1) {
+    if (!even) f.blocks = blocks_most(call);
+    int64_t group = (int64_t)f.blocks * heads * call->fwd.T * KV_BLOCK * (int)sizeof(float);
+    if (group == 0 || group > SCRATCH_BYTES || tile_rows(heads) == 1) {
         parallel_for(s, pieces, backward_piece, call);
         return;
     }

@@ -20,10 +20,12 @@ INLINE vf vf_keep_n(int64_t n, vf a, vf otherwise) {
     return n >= LANES ? a : vf_select(vmask_first((int)n), a, otherwise);
 }
 
-/* The lanes that the lane tree of a*b over n elements is made of. */
-INLINE vf lane_sums(const float *a, const float *b, int64_t n) {
+/* The lanes that the lane tree of a*b over n elements is made of. Floats of a are fetched so many ahead; 0: not
+ * at all. */
+INLINE vf lane_sums(const float *a, const float *b, int64_t n, const int64_t ahead) {
     vf sum = vf_zero();
     for (int64_t i = 0; i < n; i += LANES) {
+        if (ahead) _mm_prefetch((const char *)(a + i + ahead), _MM_HINT_T0);
         vf next = vf_fma(vf_load_n(a + i, n - i), vf_load_n(b + i, n - i), sum);
         sum = vf_keep_n(n - i, next, sum);
     }
@@ -32,5 +34,5 @@ INLINE vf lane_sums(const float *a, const float *b, int64_t n) {
 
 /* That lane tree. */
 INLINE float lane_dot(const float *a, const float *b, int64_t n) {
-    return vf_fold_add(lane_sums(a, b, n));
+    return vf_fold_add(lane_sums(a, b, n, 0));
 }
