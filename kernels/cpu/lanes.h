@@ -20,8 +20,8 @@ INLINE vf vf_keep_n(int64_t n, vf a, vf otherwise) {
     return n >= LANES ? a : vf_select(vmask_first((int)n), a, otherwise);
 }
 
-/* The lanes that the lane tree of a*b over n elements is made of. Floats of a are fetched so many ahead; 0: not
- * at all. */
+/* The lanes that the lane tree of a*b over n elements is made of. Floats of a are fetched so many ahead; 0:
+ * none is. */
 INLINE vf lane_sums(const float *a, const float *b, int64_t n, const int64_t ahead) {
     vf sum = vf_zero();
     for (int64_t i = 0; i < n; i += LANES) {
