@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ROUNDS = 5, ROUNDS_LEAST = 2, POSITIONS = 1024, TREE = 2048 };
+enum { ROUNDS = 5, ROUNDS_LEAST = 2, POSITIONS = 1024 };
 
 static const double ROW_SECONDS = 30;    /* of all rounds of a row, peer included */
 static const double PEER_PATIENCE = 600; /* seconds */
@@ -99,59 +99,34 @@ static void model_write(struct stream *s, const char *name, const char *dir) {
     policy_close(p);
 }
 
-struct subject {
+/* A row's policy and what works on it. */
+struct entry {
     const struct row *row;
     struct policy *policy;
-    struct engine *engine;   /* NULL: nothing is sampled */
-    struct learner *learner; /* NULL: nothing is learnt */
-    size_t planned;          /* bytes, with what the program held before */
+    struct subject subject;
+    size_t planned; /* bytes, with what the program held before */
 };
 
 /* What only samples keeps its weights as `grpo sample` does. */
-static struct subject subject_open(const struct row *row, struct stream *s, const char *dir) {
-    const struct workload *w = &row->work;
-    struct subject x = {.row = row, .planned = (size_t)status_bytes("VmRSS: %ld")};
-    int positions = w->n_prompt + w->n_new + 1;
+static struct entry entry_open(const struct row *row, struct stream *s, const char *dir) {
+    struct entry x = {.row = row, .planned = (size_t)status_bytes("VmRSS: %ld")};
     struct policy_form form = {
         .max_positions = POSITIONS, .bf16 = row->bf16, .inference = row->kind == WORK_ROLLOUT};
-    struct engine_config engine = {w->prompts * w->samples, positions, row->kind == WORK_STEP,
-                                   true};
-    struct engine_load load = {(size_t)engine.max_batch, w->samples, w->n_prompt};
-    struct learner_config learner = {.tree_tokens = row->kind == WORK_STEP ? TREE : 0,
-                                     .max_positions = positions,
-                                     .grad_shards = 1,
-                                     .moments = true};
     check(policy_open(&x.policy, s, dir, form));
-    x.planned += policy_bytes(s, &x.policy->config, form);
-    if (row->kind != WORK_UPDATE) {
-        check(engine_open(&x.engine, x.policy, &engine));
-        x.planned += engine_used(x.policy, &engine, &load);
-    }
-    if (row->kind != WORK_ROLLOUT) {
-        check(learner_open(&x.learner, x.policy, &learner));
-        x.planned += learner_bytes(x.policy, &learner);
-    }
+    x.subject = subject_open(x.policy, row->kind, &row->work);
+    x.planned += policy_bytes(s, &x.policy->config, form) + x.subject.planned;
     return x;
 }
 
-static void subject_close(struct subject *x) {
-    engine_close(x->engine);
-    learner_close(x->learner);
+static void entry_close(struct entry *x) {
+    subject_close(&x->subject);
     policy_close(x->policy);
 }
 
-static double subject_round(const struct subject *x) {
-    const struct workload *w = &x->row->work;
-    struct arena arena = {0};
-    struct completion *out = ARENA_ARRAY(&arena, w->prompts * w->samples, struct completion);
+static double entry_round(const struct entry *x) {
     double begin = processor_seconds();
-    if (x->engine) check(workload_rollout(x->engine, x->policy, w, &arena, out));
-    if (x->row->kind == WORK_UPDATE)
-        check(workload_update(x->learner, x->policy, w->samples, w->n_new));
-    if (x->row->kind == WORK_STEP) check(workload_learn(x->learner, x->policy, w, out, &arena));
-    double seconds = processor_seconds() - begin;
-    arena_free(&arena);
-    return seconds;
+    subject_run(&x->subject);
+    return processor_seconds() - begin;
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------ */
@@ -179,14 +154,9 @@ struct texts {
 static struct texts texts_of(const struct row *row) {
     const struct workload *w = &row->work;
     struct texts t;
-    char *to = t.work;
-    size_t room = sizeof t.work;
     snprintf(t.model, sizeof t.model, "%s %s", row->model, row->bf16 ? "bf16" : "fp32");
-    if (row->kind == WORK_UPDATE) snprintf(to, room, "%d x %d", w->samples, w->n_new);
-    else if (w->n_new == 1) snprintf(to, room, "%d", w->n_prompt);
-    else if (w->prompts > 1)
-        snprintf(to, room, "%d x %d x (%d + %d)", w->prompts, w->samples, w->n_prompt, w->n_new);
-    else snprintf(to, room, "%d x (%d + %d)", w->samples, w->n_prompt, w->n_new);
+    if (w->n_new == 1) snprintf(t.work, sizeof t.work, "%d", w->n_prompt);
+    else work_text(t.work, sizeof t.work, row->kind, w);
     return t;
 }
 
@@ -197,7 +167,7 @@ struct result {
     int rounds;
 };
 
-static void report(struct bench *b, const struct subject *x, const struct peer *peer,
+static void report(struct bench *b, const struct entry *x, const struct peer *peer,
                    const struct result *r) {
     const struct row *row = x->row;
     const struct workload *w = &row->work;
@@ -231,15 +201,15 @@ static void bench(struct bench *b, const struct row *row, const char *dir) {
     struct peer peer;
     struct result r = {0};
     double ours[ROUNDS], theirs[ROUNDS], spent = 0;
-    struct subject x = subject_open(row, b->stream, dir);
+    struct entry x = entry_open(row, b->stream, dir);
     struct ceilings top = ceilings_measure(b);
-    peak_forget();                   /* what loading took does not count */
-    double warm = subject_round(&x); /* faults its pages in; counts where that hardly matters */
+    peak_forget();                 /* what loading took does not count */
+    double warm = entry_round(&x); /* faults its pages in; counts where that hardly matters */
     char *job = job_text(row, &x.policy->config);
     bool compared = peer_open(&peer, row->script, job, PEER_PATIENCE);
     while (r.rounds < ROUNDS && (r.rounds < ROUNDS_LEAST || spent < ROW_SECONDS)) {
         int i = r.rounds++;
-        ours[i] = i == 0 && warm > ROW_SECONDS / 4 ? warm : subject_round(&x);
+        ours[i] = i == 0 && warm > ROW_SECONDS / 4 ? warm : entry_round(&x);
         compared = compared && peer_round(&peer, &theirs[i], &r.their_peak);
         spent += ours[i] + (compared ? theirs[i] : 0);
     }
@@ -249,7 +219,7 @@ static void bench(struct bench *b, const struct row *row, const char *dir) {
     r.ours = median(ours, r.rounds);
     r.theirs = compared ? median(theirs, r.rounds) : 0;
     report(b, &x, &peer, &r);
-    subject_close(&x);
+    entry_close(&x);
     free(job);
 }
 

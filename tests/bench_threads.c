@@ -7,8 +7,9 @@
  * Workers are processes of their own, which run a pass whenever they are told to; the first one does not
  * count. */
 #include "base/clock.h"
-#include "tests/ceiling.h"
+#include "tests/measure.h"
 #include "tests/model_shapes.h"
+#include "tests/subject.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ROUNDS = 15, ROUNDS_LEAST = 2, POSITIONS = 512, WORKERS = 3, TREE = 2048 };
+enum { ROUNDS = 15, ROUNDS_LEAST = 2, POSITIONS = 512, WORKERS = 3 };
 
 static const double ROW_SECONDS = 10; /* of all rounds of a row */
 
@@ -51,42 +52,10 @@ static void expect(bool worked, const char *what) {
     exit(EXIT_TRY_AGAIN);
 }
 
-struct subject {
-    const struct row *row;
-    struct policy *policy;
-    struct engine *engine;   /* NULL: nothing is sampled */
-    struct learner *learner; /* NULL: nothing is learnt */
-};
-
-static struct subject subject_open(const struct row *row, struct policy *p) {
-    const struct workload *w = &row->work;
-    struct subject x = {.row = row, .policy = p};
-    int positions = w->n_prompt + w->n_new + 1;
-    bool step = row->kind == WORK_STEP;
-    if (row->kind != WORK_UPDATE)
-        check(engine_open(&x.engine, p,
-                          &(struct engine_config){w->prompts * w->samples, positions, step, true}));
-    if (row->kind != WORK_ROLLOUT)
-        check(learner_open(&x.learner, p,
-                           &(struct learner_config){.tree_tokens = step ? TREE : 0,
-                                                    .max_positions = positions,
-                                                    .grad_shards = 1,
-                                                    .moments = true}));
-    return x;
-}
-
 static double pass_seconds(const struct subject *x) {
-    const struct workload *w = &x->row->work;
-    struct arena arena = {0};
-    struct completion *out = ARENA_ARRAY(&arena, w->prompts * w->samples, struct completion);
     double begin = clock_seconds();
-    if (x->engine) check(workload_rollout(x->engine, x->policy, w, &arena, out));
-    if (x->row->kind == WORK_UPDATE)
-        check(workload_update(x->learner, x->policy, w->samples, w->n_new));
-    if (x->row->kind == WORK_STEP) check(workload_learn(x->learner, x->policy, w, out, &arena));
-    double seconds = clock_seconds() - begin;
-    arena_free(&arena);
-    return seconds;
+    subject_run(x);
+    return clock_seconds() - begin;
 }
 
 /* With a copy of the policy, which it gives a stream of its own: answers each byte from `in` by the seconds
@@ -96,7 +65,7 @@ static void work(const struct row *row, struct policy *p, const char *isa, int t
     char byte;
     check(stream_open(&p->stream,
                       &(struct stream_config){.device = "cpu", .isa = isa, .threads = threads}));
-    struct subject x = subject_open(row, p);
+    struct subject x = subject_open(p, row->kind, &row->work);
     while (read(in, &byte, 1) == 1) {
         double seconds = pass_seconds(&x);
         expect(write(out, &seconds, sizeof seconds) == sizeof seconds, "write");
@@ -150,12 +119,8 @@ static void least(double *best, double seconds) {
 
 /* The row's work as text, and whether the row is wanted. */
 static bool is_wanted(const struct row *row, const char *only, char work[32]) {
-    const struct workload *w = &row->work;
     char name[64];
-    if (row->kind == WORK_UPDATE) snprintf(work, 32, "%d x %d", w->samples, w->n_new);
-    else if (w->prompts > 1)
-        snprintf(work, 32, "%d x %d x (%d + %d)", w->prompts, w->samples, w->n_prompt, w->n_new);
-    else snprintf(work, 32, "%d x (%d + %d)", w->samples, w->n_prompt, w->n_new);
+    work_text(work, 32, row->kind, &row->work);
     snprintf(name, sizeof name, "%s %s %s", row->name, row->model, work);
     return strstr(name, only) != NULL;
 }
